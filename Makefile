@@ -1,0 +1,38 @@
+# `make` prints this help. Every target does its own set-up.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench fuzz docs lock clean
+PY := .venv/bin
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: ## Make or refresh .venv from the locked requirements
+	@tools/setup
+
+demo: setup ## Generate retail data, process it in the sandbox, show an attack being stopped
+	@$(PY)/python examples/retail/demo.py
+
+test: setup ## Every test, the escape suite and ten seconds of fuzzing included
+	@$(PY)/python -m pytest $(ARGS)
+
+check: setup ## Lint, format, types, import contracts, tidy rules
+	@$(PY)/ruff check
+	@$(PY)/ruff format --check
+	@$(PY)/mypy
+	@$(PY)/lint-imports
+	@$(PY)/python -m pytest -q tests/tidy
+
+bench: setup ## The table of benchmarks/BASELINE.md on this machine
+	@$(PY)/python -m benchmarks
+
+fuzz: setup ## Random system calls against the sandbox: make fuzz SECONDS=600
+	@$(PY)/python -m tests.escapes.fuzz --seconds $(or $(SECONDS),60)
+
+docs: setup ## Build the documentation into site/, strictly and offline
+	@$(PY)/mkdocs build --strict --quiet
+
+lock: setup ## Resolve pyproject.toml into requirements/ again; make lock ARGS=--upgrade
+	@tools/lock $(ARGS)
+
+clean: ## Remove .venv and everything that was built
+	rm -rf .venv .*_cache .hypothesis .demo build dist site

@@ -1,0 +1,1 @@
+"""Penstock: run code you do not fully trust on data you must answer for."""
