@@ -16,10 +16,10 @@ test: setup ## Every test, the escape suite and ten seconds of fuzzing included
 	@$(PY)/python -m pytest $(ARGS)
 
 check: setup ## Lint, format, types, import contracts, tidy rules
-	@$(PY)/ruff check
-	@$(PY)/ruff format --check
+	@$(PY)/ruff check --quiet
+	@$(PY)/ruff format --check --quiet
 	@$(PY)/mypy
-	@$(PY)/lint-imports
+	@$(PY)/lint-imports --no-logo
 	@$(PY)/python -m pytest -q tests/tidy
 
 bench: setup ## The table of benchmarks/BASELINE.md on this machine
