@@ -29,7 +29,7 @@ fuzz: setup ## Random system calls against the sandbox: make fuzz SECONDS=600
 	@$(PY)/python -m tests.escapes.fuzz --seconds $(or $(SECONDS),60)
 
 docs: setup ## Build the documentation into site/, strictly and offline
-	@$(PY)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(PY)/mkdocs build --strict --quiet
 
 lock: setup ## Resolve pyproject.toml into requirements/ again; make lock ARGS=--upgrade
 	@tools/lock $(ARGS)
