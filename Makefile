@@ -28,7 +28,8 @@ bench: setup ## The table of benchmarks/BASELINE.md on this machine
 fuzz: setup ## Random system calls against the sandbox: make fuzz SECONDS=600
 	@$(PY)/python -m tests.escapes.fuzz --seconds $(or $(SECONDS),60)
 
-docs: setup ## Build the documentation into site/, strictly and offline
+docs: setup ## Write the reference, build the site into site/, strictly and offline
+	@$(PY)/python tools/reference.py
 	@NO_MKDOCS_2_WARNING=1 $(PY)/mkdocs build --strict --quiet
 
 lock: setup ## Resolve pyproject.toml into requirements/ again; make lock ARGS=--upgrade

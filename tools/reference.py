@@ -1,0 +1,76 @@
+"""Writes the parts of the documentation that the code knows best: commands, limits and the list of errors."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from penstock.core import limits
+
+DOCS = Path(__file__).parents[1] / "docs"
+MARK = "<!-- What follows is written by `make docs`. -->\n"
+
+
+def limits_table() -> Iterator[str]:
+    """Yield the table of all limits."""
+    yield "| limit | value | raised by | error | why |"
+    yield "|---|---|---|---|---|"
+    for limit in limits.ALL:
+        code = f"[{limit.code}](../errors/{limit.code}.md)" if limit.code else ""
+        flag = f"`{limit.flag}`" if limit.flag else ""
+        yield f"| `{limit.name}` | {limit.value:,} {limit.unit} | {flag} | {code} | {limit.why} |"
+
+
+def errors_table() -> Iterator[str]:
+    """Yield the list of error pages with the first sentence of each."""
+    yield "| code | meaning |"
+    yield "|---|---|"
+    for page in sorted((DOCS / "errors").glob("*.md")):
+        if page.stem != "index":
+            meaning = page.read_text("utf-8").split("\n\n")[1].replace("\n", " ")
+            yield f"| [{page.stem}]({page.name}) | {meaning} |"
+
+
+def command_sections() -> Iterator[str]:
+    """Yield a section for each command: usage, help, arguments and options."""
+    for name, command in commands():
+        context = click.Context(command, info_name=name)
+        yield f"## `{name}`\n\n{command.help or ''}\n"
+        yield "```\n" + " ".join([name, *command.collect_usage_pieces(context)]) + "\n```\n"
+        yield "| option | meaning |"
+        yield "|---|---|"
+        for parameter in command.get_params(context):
+            if (record := parameter.get_help_record(context)) is not None:
+                words, meaning = (re.sub(r"\s+", " ", part).replace("|", "\\|") for part in record)
+                yield f"| `{words}` | {meaning} |"
+        yield ""
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    """Return every command of the command line after its full name."""
+    from penstock.cli import main
+
+    group = next(value for value in vars(main).values() if isinstance(value, click.Group))
+    context = click.Context(group, info_name="penstock")
+    found = ((name, group.get_command(context, name)) for name in group.list_commands(context))
+    return [(f"penstock {name}", command) for name, command in found if command is not None]
+
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "reference/limits.md": limits_table,
+    "reference/cli.md": command_sections,
+    "errors/index.md": errors_table,
+}
+
+
+def rendered(page: str) -> str:
+    """Return what the page should be: its own words down to the mark, then what the code says."""
+    words, mark, _ = (DOCS / page).read_text("utf-8").partition(MARK)
+    assert mark, f"docs/{page} has lost its mark"
+    return f"{words}{MARK}\n" + "\n".join(PAGES[page]()).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        (DOCS / name).write_text(rendered(name), "utf-8")
