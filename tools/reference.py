@@ -1,5 +1,6 @@
 """Writes the parts of the documentation that the code knows best: commands, limits and the list of errors."""
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,7 +37,9 @@ def command_sections() -> Iterator[str]:
     """Yield a section for each command: usage, help, arguments and options."""
     for name, command in commands():
         context = click.Context(command, info_name=name)
-        yield f"## `{name}`\n\n{command.help or ''}\n"
+        yield (
+            f"## `{name}`\n\n" + "\n\n".join(map(paragraph, inspect.cleandoc(command.help or "").split("\n\n"))) + "\n"
+        )
         yield "```\n" + " ".join([name, *command.collect_usage_pieces(context)]) + "\n```\n"
         yield "| option | meaning |"
         yield "|---|---|"
@@ -45,6 +48,14 @@ def command_sections() -> Iterator[str]:
                 words, meaning = (re.sub(r"\s+", " ", part).replace("|", "\\|") for part in record)
                 yield f"| `{words}` | {meaning} |"
         yield ""
+
+
+def paragraph(text: str) -> str:
+    """Return a paragraph of help; of one that click leaves as it is, the lines below the first are commands."""
+    if not text.startswith("\b\n"):
+        return text
+    title, _, code = text[2:].partition("\n")
+    return f"{title}\n\n```sh\n{inspect.cleandoc(code)}\n```"
 
 
 def commands() -> list[tuple[str, click.Command]]:
