@@ -1,0 +1,22 @@
+"""Fingerprints: one hash for the same content, whatever its order in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return the hexadecimal SHA-256 over plain values, mappings, sequences, bytes and dataclasses."""
+    return hashlib.sha256(json.dumps(parts, default=_plain, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        # Fields one by one: asdict would copy deeply, and lose which class it was.
+        return [type(value).__name__, {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}]
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    raise TypeError(f"{type(value).__name__} has no fingerprint")

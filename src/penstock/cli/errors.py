@@ -1,0 +1,39 @@
+"""Errors as the terminal shows them: `error:` and `hint:` on standard error, and an exit code."""
+
+from __future__ import annotations
+
+import traceback
+
+import click
+
+from penstock.base.text import harmless
+from penstock.core.errors import Bug, PenstockError, ScriptRejected
+
+
+def render(error: Exception) -> int:
+    """Print an error for the person at the terminal, and return the exit code."""
+    if not isinstance(error, PenstockError):
+        _render_bug(error)
+        return Bug.exit_code
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {harmless(error.message)} [{error.code}]", err=True)
+    if isinstance(error, ScriptRejected):
+        for problem in error.problems[1:]:
+            click.echo(f"       line {problem['script_line']}: {harmless(str(problem['message']))}", err=True)
+    click.echo(f"{click.style('hint:', fg='cyan', bold=True)} {harmless(error.hint)}", err=True)
+    return error.exit_code
+
+
+def as_json(error: PenstockError) -> dict[str, object]:
+    """Return an error for --json."""
+    return {"code": error.code, "message": error.message, "hint": error.hint, "retry": error.exit_code == 75}
+
+
+def _render_bug(error: Exception) -> None:
+    # Places only: the text of a foreign exception may hold a row's values.
+    places = [
+        f"{frame.filename.rpartition('penstock/')[2]}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {type(error).__name__} inside Penstock [bug]", err=True)
+    click.echo(f"       at {' < '.join(reversed(places[-6:]))}", err=True)
+    click.echo(f"{click.style('hint:', fg='cyan', bold=True)} Report this line; nothing was written.", err=True)

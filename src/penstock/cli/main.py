@@ -1,0 +1,66 @@
+"""The command `penstock`. Each subcommand's module is loaded when it is called, so that --help is instant."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from penstock import __version__
+
+_COMMANDS: Final = {
+    "process": "Run a script over files, safely.",
+    "check": "Say what would keep a script from running.",
+    "doctor": "Say whether scripts can run safely on this machine.",
+}
+
+
+class Commands(click.Group):
+    """Subcommands by name, imported on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of the table."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one subcommand."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"penstock.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list for --help without loading any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="penstock")
+def cli() -> None:
+    """Run code you do not fully trust on data you must answer for.
+
+    \b
+    Examples:
+      penstock process clean.py orders.ndjson -o clean.ndjson
+      penstock check clean.py
+      penstock doctor
+    """
+
+
+def main() -> None:
+    """Run the command line; every outcome has its exit code: 0 done, 2 user error, 70 bug, 75 try again, 130 Ctrl-C."""
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.exceptions.Abort:
+        click.echo("\nstopped; no output was written", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001  # the door: everything that goes wrong is told here
+        from penstock.cli.errors import render
+
+        sys.exit(render(error))

@@ -1,0 +1,87 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from penstock.core import limits
+from penstock.core.limits import Limit
+from penstock.core.processing import ErrorBudget
+from penstock.core.scripts import ScriptLimits
+from penstock.usecases.scripts import load_script
+
+script_argument = click.argument("script", type=click.Path())
+
+_MIB = 2**20
+
+
+def script_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a script is run, and pass it as one ScriptVersion."""
+
+    @functools.wraps(function)
+    def with_script(
+        *,
+        script: str,
+        profile: Any,
+        warm: bool,
+        wall: float,
+        cpu: int,
+        memory: int,
+        output_size: int,
+        recursion: int,
+        **rest: Any,
+    ) -> Any:
+        bounds = ScriptLimits(wall, cpu, memory * _MIB, output_size * _MIB, recursion)
+        tier = "warm" if warm else "isolated"
+        return function(script=load_script(script, profile=profile, tier=tier, limits_=bounds), **rest)
+
+    options = [
+        click.option(
+            "--profile",
+            type=click.Choice(["std", "arrow", "js"]),
+            help="What the script may import.  [std; js for .js]",
+        ),
+        click.option(
+            "--warm", is_flag=True, help="Use a process for many chunks: faster, but the script can keep state."
+        ),
+        _limit_option(limits.WALL, click.FloatRange(min=0.1)),
+        _limit_option(limits.CPU, click.IntRange(min=1)),
+        _limit_option(limits.MEMORY, click.IntRange(min=16)),
+        _limit_option(limits.OUTPUT, click.IntRange(min=1, max=4096)),
+        _limit_option(limits.RECURSION, click.IntRange(min=100)),
+    ]
+    for option in reversed(options):
+        with_script = option(with_script)
+    return with_script
+
+
+def _limit_option(limit: Limit, kind: click.ParamType) -> Callable[..., Any]:
+    text = f"{limit.name.capitalize()} of one chunk, in {limit.unit}."
+    return click.option(
+        str(limit.flag), type=kind, default=limit.value, show_default=True, metavar=limit.unit.upper(), help=text
+    )
+
+
+class ErrorBudgetType(click.ParamType):
+    """A number of records, or a share such as 10%."""
+
+    name = "N|P%"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ErrorBudget:
+        """Return the budget that a word stands for."""
+        if isinstance(value, ErrorBudget):
+            return value
+        try:
+            if str(value).endswith("%"):
+                share = float(str(value)[:-1]) / 100
+                if 0 <= share <= 1:
+                    return ErrorBudget(share=share)
+            elif int(value) >= 0:
+                return ErrorBudget(records=int(value))
+        except ValueError:
+            pass
+        self.fail(f"{value!r} is neither a number of records, such as 100, nor a share of 0% to 100%.", param, ctx)

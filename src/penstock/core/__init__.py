@@ -1,0 +1,1 @@
+"""The nouns of Penstock, its ports, errors and limits. No I/O."""

@@ -1,0 +1,131 @@
+"""Every error that Penstock raises on purpose, in one tree.
+
+    PenstockError
+    ├── UserError             what was asked for cannot be done; exit 2
+    │   ├── InputNotFound     a path or pattern matches no file
+    │   ├── InputUnreadable   an input is broken, or is not what its name says
+    │   ├── ScriptNotFound
+    │   ├── ScriptRejected    the script cannot run; every problem with line and column
+    │   ├── ScriptFailed      the script's own top level failed, or it hit a limit there
+    │   ├── TooManyErrors     more records failed than allowed; there is no output
+    │   ├── OutputFailed      the output could not be written; nothing appeared in its place
+    │   └── SandboxUnsafe     this machine cannot run scripts safely; they are refused
+    ├── TransientError        may work when tried again; exit 75
+    │   └── SandboxUnavailable
+    └── Bug                   Penstock's own fault; exit 70
+
+An error says what happened and with which value, where, what would be valid, and what to do. It never holds a row's values.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PenstockError(Exception):
+    """An error with words for the person who meets it.
+
+    Attributes:
+        code: stable name; its page is `docs/errors/<code>.md`.
+        message: what happened, with the value received and the place.
+        hint: what to do, in the imperative.
+    """
+
+    code: ClassVar[str]
+    exit_code: ClassVar[int]
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UserError(PenstockError):
+    """What was asked for cannot be done as it was asked."""
+
+    exit_code = 2
+
+
+class InputNotFound(UserError):
+    """A path or pattern matches no file."""
+
+    code = "input_not_found"
+
+
+class InputUnreadable(UserError):
+    """An input is broken, or is not what its name says."""
+
+    code = "input_unreadable"
+
+
+class ScriptNotFound(UserError):
+    """There is no script at the path."""
+
+    code = "script_not_found"
+
+
+class ScriptRejected(UserError):
+    """The script cannot run.
+
+    Attributes:
+        problems: one dict each with code, message, script_line, column, hint.
+    """
+
+    code = "script_rejected"
+
+    def __init__(self, message: str, *, hint: str, problems: list[dict[str, object]]) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class ScriptFailed(UserError):
+    """The script's own top level raised, or hit a limit, so that no record could be given to it."""
+
+    code = "script_failed"
+
+
+class TooManyErrors(UserError):
+    """More records failed than the run allows; there is no output, and the dead letters are kept."""
+
+    code = "too_many_errors"
+
+    def __init__(self, message: str, *, hint: str, report: object) -> None:
+        super().__init__(message, hint=hint)
+        self.report = report
+
+
+class OutputFailed(UserError):
+    """The output could not be written; what stood in its place before still stands."""
+
+    code = "output_failed"
+
+
+class SandboxUnsafe(UserError):
+    """The self-test found that a forbidden act works here, so scripts are refused."""
+
+    code = "sandbox_unsafe"
+
+
+class UsageError(UserError):
+    """An argument is not valid."""
+
+    code = "usage"
+
+
+class TransientError(PenstockError):
+    """The same request may work when tried again."""
+
+    exit_code = 75
+
+
+class SandboxUnavailable(TransientError):
+    """A zygote did not start or went away."""
+
+    code = "sandbox_unavailable"
+
+
+class Bug(PenstockError):
+    """Penstock's own fault."""
+
+    code = "bug"
+    exit_code = 70

@@ -1,0 +1,46 @@
+"""Every bound that Penstock keeps: its name, value, unit, why, the error it leads to, and the flag that raises it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One bound."""
+
+    name: str
+    value: int
+    unit: str
+    why: str
+    code: str | None = None
+    flag: str | None = None
+
+
+WALL: Final = Limit("wall", 60, "s", "a chunk that waits must not hold its place for ever", "limit_wall", "--wall")
+CPU: Final = Limit("cpu", 30, "s", "a loop without end costs its owner, not the machine", "limit_cpu", "--cpu")
+MEMORY: Final = Limit("memory", 512, "MiB", "one script must not take the others' memory", "limit_memory", "--memory")
+OUTPUT: Final = Limit(
+    "output", 256, "MiB", "a chunk's output lies in memory until it is written", "limit_output", "--output-size"
+)
+RECURSION: Final = Limit("recursion", 1_000, "frames", "as Python has it", "limit_recursion", "--recursion")
+CHUNK_RECORDS: Final = Limit(
+    "chunk_records", 10_000, "records", "large enough that a fork is nothing, small enough to hold", None, "--chunk"
+)
+CHUNK_BYTES: Final = Limit("chunk_bytes", 16, "MiB", "memory stays flat whatever a record's size", "record_too_large")
+CHUNK_RERUNS: Final = Limit(
+    "chunk_reruns", 3, "times", "each costs a fresh child; then the chunk fails", "chunk_failed"
+)
+SCRIPT_BYTES: Final = Limit("script_bytes", 1, "MiB", "a script is code, not data", "script_rejected")
+ERRORS_JUDGED_FROM: Final = Limit("errors_judged_from", 1_000, "records", "a share of fewer records says little")
+ZYGOTE_START: Final = Limit(
+    "zygote_start", 30, "s", "importing pyarrow on a busy machine takes seconds", "sandbox_unavailable"
+)
+COMPILE: Final = Limit("compile", 10, "s", "compiling a script of a million bytes takes less", "script_rejected")
+PRINTED_LINES: Final = Limit("printed_lines", 50, "lines", "print is for trying a script out, not for data")
+CARRIER_MEMORY: Final = Limit("carrier_memory", 2_048, "MiB", "a Parquet row group is read whole", "input_unreadable")
+WARM_RUNS: Final = Limit("warm_runs", 10_000, "runs", "what a script leaks in a reused child is bounded")
+WARM_AGE: Final = Limit("warm_age", 300, "s", "what a script leaks in a reused child is bounded")
+
+ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

@@ -1,0 +1,96 @@
+"""Running chunks: many at once, in order, and again without the record that killed a child."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+from penstock.core import limits
+from penstock.core.errors import ScriptFailed
+from penstock.core.ports import ScriptRunner
+from penstock.core.scripts import Chunk, ChunkDeath, ChunkResult
+
+_AHEAD: Final = 2  # chunks in flight for each worker: enough to keep it busy, few enough to stay flat
+
+
+def run_in_order(
+    runner: ScriptRunner, chunks: Iterable[Chunk], *, parallel: int, seed: str, emit: str
+) -> Iterator[tuple[Chunk, ChunkResult]]:
+    """Yield each chunk with what became of it, in the order of the chunks.
+
+    Args:
+        runner: safe to call from several threads.
+        chunks: taken as they are needed.
+        parallel: how many run at once.
+        seed: of the run; a chunk's own seed follows from it and the chunk's number.
+        emit: the format of the output, `ndjson` or `arrow`.
+
+    Raises:
+        ScriptFailed: when the script's own top level raises or is stopped.
+    """
+    with ThreadPoolExecutor(parallel, thread_name_prefix="chunk") as threads:
+        flying: deque[tuple[Chunk, Future[ChunkResult]]] = deque()
+        try:
+            for number, chunk in enumerate(chunks):
+                flying.append(
+                    (chunk, threads.submit(run_chunk, runner, chunk, seed=chunk_seed(seed, number), emit=emit))
+                )
+                if len(flying) >= _AHEAD * parallel:
+                    yield _landed(flying.popleft())
+            while flying:
+                yield _landed(flying.popleft())
+        finally:
+            for _, future in flying:
+                future.cancel()
+
+
+def run_chunk(runner: ScriptRunner, chunk: Chunk, *, seed: int, emit: str) -> ChunkResult:
+    """Return what became of a chunk.
+
+    A record that kills its child becomes a dead letter, and the rest of the chunk runs again in a fresh child; after
+    `chunk_reruns` such deaths, or one that no single record caused, every record left fails.
+    """
+    if chunk.records == 0:
+        return ChunkResult(b"", b"", records=0, produced=0, dropped=0, failed=0, rows=0)
+    skip: dict[int, Mapping[str, Any]] = {}
+    while True:
+        end = runner.run(chunk, seed=seed, emit=emit, skip=skip)
+        if isinstance(end, ChunkResult):
+            return end
+        if end.phase == "starting":
+            raise _top_level_failed(chunk, end)
+        error = _error(end)
+        if end.phase == "records" and end.record < chunk.records and end.record not in skip:
+            if len(skip) < limits.CHUNK_RERUNS.value:
+                skip[end.record] = error
+                continue
+            error = error | {
+                "code": "chunk_failed",
+                "message": f"{len(skip) + 1} records of this chunk killed their process; {error['message']}",
+            }
+        skip = {index: skip.get(index, error) for index in range(chunk.records)}
+
+
+def chunk_seed(seed: str, number: int) -> int:
+    """Return the seed of a chunk's random numbers: the same whenever the same run is made again."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:8], "big")
+
+
+def _landed(item: tuple[Chunk, Future[ChunkResult]]) -> tuple[Chunk, ChunkResult]:
+    chunk, future = item
+    return chunk, future.result()
+
+
+def _error(end: ChunkDeath) -> Mapping[str, Any]:
+    return {"code": end.code, "type": None, "message": end.detail, "script_line": end.script_line}
+
+
+def _top_level_failed(chunk: Chunk, end: ChunkDeath) -> ScriptFailed:
+    line = f" at line {end.script_line}" if end.script_line else ""
+    return ScriptFailed(
+        f"the script's own top level failed{line}, before any record: {end.detail}",
+        hint="Run the script's top level by itself; it may use only what it imports and computes.",
+    )

@@ -1,0 +1,57 @@
+"""Arenas: the shared memory through which bytes go into a child and come out of it."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+
+from penstock_guest import wire
+
+_F_ADD_SEALS, _SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW = 1033, 1, 2, 4  # source: include/uapi/linux/fcntl.h
+
+
+class Arena:
+    """A block of memory with a descriptor; its size is sealed, its pages come as they are used."""
+
+    def __init__(self, name: str, size_bytes: int) -> None:
+        self.fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.fd, size_bytes)
+        # Nobody can shrink it under the reader's feet, whatever a child does with its mapping.
+        fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW)
+        self._memory = mmap.mmap(self.fd, size_bytes)
+        self.size_bytes = size_bytes
+        self.used_bytes = 0
+
+    def fill(self, data: bytes) -> None:
+        """Put data at the start, and blank out what a longer one before has left behind it."""
+        size = len(data)
+        self._memory[:size] = data
+        if size < self.used_bytes:
+            self._memory[size : self.used_bytes] = bytes(self.used_bytes - size)
+        self.used_bytes = size
+
+    def take(self, start: int, end: int) -> bytes:
+        """Return a copy of a part; what is copied can no longer be changed by the child."""
+        self.used_bytes = max(self.used_bytes, end)
+        return self._memory[start:end]
+
+    def scrub(self) -> None:
+        """Make sure that the next child sees nothing of this one's output, wherever it was written."""
+        self._memory[: self.used_bytes] = bytes(self.used_bytes)
+        end = _page_end(self.used_bytes)
+        if os.fstat(self.fd).st_blocks * 512 > end:
+            self._memory.madvise(mmap.MADV_REMOVE, end, self.size_bytes - end)
+
+    def mark(self) -> wire.Mark:
+        """Return how far the child had come when it last said so."""
+        return wire.Mark(*(int.from_bytes(self._memory[at : at + 8], "little") for at in (0, 8)))
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._memory.close()
+        os.close(self.fd)
+
+
+def _page_end(size_bytes: int) -> int:
+    return -(-size_bytes // mmap.PAGESIZE) * mmap.PAGESIZE

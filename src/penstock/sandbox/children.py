@@ -1,0 +1,280 @@
+"""Parked children: kept ready ahead of need, used for one chunk (isolated) or for several of the same version (warm)."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from penstock.core import limits
+from penstock.core.errors import SandboxUnavailable
+from penstock.sandbox.arenas import Arena
+from penstock.sandbox.zygotes import VersionZygote, kill_if_alive
+from penstock_guest import wire
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A child that ended without a valid reply: which limit or signal, and how far it had come."""
+
+    code: str
+    detail: str
+    mark: wire.Mark
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a child answered; untrusted, but its parts lie where they say they lie."""
+
+    message: dict[str, Any]
+    output: bytes
+    dead_letters: bytes
+
+
+class Seat:
+    """Arenas and, while one sits there, a child."""
+
+    def __init__(self, number: int, *, input_bytes: int, output_bytes: int) -> None:
+        self.number = number
+        self.input = Arena("input", input_bytes) if input_bytes else None
+        self.output = Arena("output", output_bytes + wire.HEADER_BYTES)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the child that sat here."""
+        self.channel: socket.socket | None = None
+        self.pid: int | None = None
+        self.runs = 0
+        self.seated_s = time.monotonic()
+        self.end: dict[str, Any] | None = None
+        self.ended = threading.Event()
+        self.in_use = False
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self.channel is not None:
+            self.channel.close()
+        if self.input is not None:
+            self.input.close()
+        self.output.close()
+
+
+class Children:
+    """The children of one version zygote.
+
+    A seat is free again when two things have happened, in either order: its child has ended, and its output has been copied out.
+
+    Args:
+        zygote: prepared; closed with this.
+        seats: how many children may exist at once, parked or working.
+        spec: the same that the zygote was prepared with.
+        input_fd: a regular file that children see as their input, instead of memory that `run` fills.
+    """
+
+    def __init__(self, zygote: VersionZygote, spec: dict[str, Any], *, seats: int, input_fd: int | None = None) -> None:
+        self._zygote = zygote
+        self._spec = spec
+        self._input_fd = input_fd
+        input_bytes = 0 if input_fd is not None else spec["input_bytes"]
+        self._seats = [
+            Seat(number, input_bytes=input_bytes, output_bytes=spec["output_bytes"]) for number in range(seats)
+        ]
+        self._parked: deque[Seat] = deque()
+        self._change = threading.Condition()
+        self._closed = False
+        for seat in self._seats:
+            self._park(seat)
+        self._keeper = threading.Thread(target=self._keep, name=f"keeper-{zygote.pid}", daemon=True)
+        self._keeper.start()
+
+    def run(self, request: dict[str, Any], data: bytes = b"") -> Reply | Death:
+        """Give one request to a child and wait for its reply or its end."""
+        seat = self.take()
+        try:
+            return self.ask(seat, request, data)
+        finally:
+            self.give_back(seat)
+
+    def take(self) -> Seat:
+        """Wait for a parked child and make it this thread's own.
+
+        Raises:
+            SandboxUnavailable: when the zygote is gone or children die before they are parked.
+        """
+        deadline_s = time.monotonic() + limits.ZYGOTE_START.value
+        with self._change:
+            while not self._parked:
+                if self._closed or not self._change.wait(timeout=deadline_s - time.monotonic()):
+                    raise SandboxUnavailable(f"no child of {self._spec['name']} is left", hint="Run: penstock doctor")
+            seat = self._parked.popleft()
+            seat.in_use = True
+        if seat.pid is None:
+            self._await_parked(seat)
+        return seat
+
+    def ask(self, seat: Seat, request: dict[str, Any], data: bytes = b"") -> Reply | Death:
+        """Send one request to a child and wait for its reply or its end."""
+        self.tell(seat, request, data)
+        return self.hear(seat)
+
+    def tell(self, seat: Seat, request: dict[str, Any], data: bytes = b"") -> None:
+        """Send one request to a child."""
+        assert seat.channel is not None, "a seat taken has a channel"
+        if seat.input is not None:
+            seat.input.fill(data)
+        seat.runs += 1
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # hear() finds out how it ended
+            seat.channel.send(orjson.dumps(request))
+
+    def hear(self, seat: Seat) -> Reply | Death:
+        """Wait for a child's reply or its end, no longer than the wall time of its limits."""
+        assert seat.channel is not None, "a seat taken has a channel"
+        try:
+            answer = seat.channel.recv(wire.MESSAGE_BYTES_MAX)
+        except BlockingIOError:
+            return self._kill(seat, "limit_wall")
+        except ConnectionResetError:
+            answer = b""
+        return self._reply(seat, answer) if answer else self._death(seat)
+
+    def give_back(self, seat: Seat) -> None:
+        """Let a seat go: a warm child that lives is parked again, any other is on its way out."""
+        with self._change:
+            seat.in_use = False
+            if seat.ended.is_set():
+                self._recycle(seat)
+            elif self._may_stay(seat):
+                self._parked.append(seat)
+                self._change.notify()
+            elif self._spec["warm"] and seat.channel is not None:
+                seat.channel.close()  # it reads the end of its channel, and goes
+
+    def close(self) -> None:
+        """End all children and the zygote, and give the memory back."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+        self._zygote.channel.shutdown(socket.SHUT_RDWR)
+        self._keeper.join(timeout=2)
+        kill_if_alive(self._zygote.pid, self._zygote.channel)
+        self._zygote.close()
+        for seat in self._seats:
+            seat.close()
+
+    def _may_stay(self, seat: Seat) -> bool:
+        fresh = time.monotonic() - seat.seated_s < limits.WARM_AGE.value
+        return bool(self._spec["warm"]) and fresh and seat.runs < limits.WARM_RUNS.value
+
+    def _park(self, seat: Seat) -> None:
+        seat.reset()
+        seat.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        seat.channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(self._spec["wall_s"]))
+        with theirs:
+            input_fd = seat.input.fd if seat.input is not None else self._input_fd
+            assert input_fd is not None, "children have memory or a file as their input"
+            ahead = {
+                "input_bytes": seat.input.used_bytes if seat.input is not None else 0,
+                "output_bytes": seat.output.used_bytes,
+            }
+            self._zygote.park(seat.number, fds=[theirs.fileno(), input_fd, seat.output.fd], **ahead)
+        self._parked.append(seat)
+
+    def _await_parked(self, seat: Seat) -> None:
+        assert seat.channel is not None, "a parked seat has a channel"
+        word = b""
+        try:
+            word = seat.channel.recv(64)
+        except OSError:  # it died, or hangs, before tenant code was near it
+            pass
+        if not word:
+            self.give_back(seat)
+            raise SandboxUnavailable(
+                f"a child of {self._spec['name']} ended while it was parked", hint="Run: penstock doctor"
+            )
+        seat.pid = int(word)
+
+    def _keep(self) -> None:
+        """Take note of every child that ends, and put a new one in its place."""
+        while not self._closed:
+            try:
+                message = self._zygote.channel.recv(wire.MESSAGE_BYTES_MAX)
+            except OSError:
+                message = b""
+            if not message:
+                break
+            end = orjson.loads(message)
+            with self._change:
+                seat = self._seats[end["exit"]]
+                seat.end = end
+                seat.ended.set()
+                if not seat.in_use and seat not in self._parked:
+                    self._recycle(seat)
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def _recycle(self, seat: Seat) -> None:
+        if self._closed:
+            return
+        if seat.channel is not None:
+            seat.channel.close()
+        seat.output.scrub()
+        try:
+            self._park(seat)
+        except OSError:  # the zygote is gone; whoever waits is told
+            self._closed = True
+        self._change.notify()
+
+    def _reply(self, seat: Seat, answer: bytes) -> Reply | Death:
+        try:
+            message = orjson.loads(answer)
+            output_bytes, dead_bytes = message.get("output_bytes", 0), message.get("dead_bytes", 0)
+            ends = wire.HEADER_BYTES + output_bytes, wire.HEADER_BYTES + output_bytes + dead_bytes
+            valid = 0 <= output_bytes and 0 <= dead_bytes and ends[1] <= seat.output.size_bytes
+        except (orjson.JSONDecodeError, AttributeError, TypeError):
+            valid = False
+        if not valid:
+            return self._kill(seat, "reply_forged")
+        output = seat.output.take(wire.HEADER_BYTES, ends[0])
+        return Reply(message, output, seat.output.take(ends[0], ends[1]) if dead_bytes else b"")
+
+    def _kill(self, seat: Seat, code: str) -> Death:
+        assert seat.channel is not None, "only a seated child can be killed"
+        assert seat.pid is not None, "only a child that has said its number is asked"
+        kill_if_alive(seat.pid, seat.channel)
+        death = self._death(seat)
+        return Death(code, death.detail, death.mark, death.cpu_s)
+
+    def _death(self, seat: Seat) -> Death:
+        seat.ended.wait(timeout=limits.ZYGOTE_START.value)
+        mark = seat.output.mark()
+        end = seat.end or {"status": 0, "cpu_s": 0.0}
+        code, detail = _cause(end["status"], end["cpu_s"], self._spec["cpu_s"])
+        return Death(code, detail, mark, end["cpu_s"])
+
+
+def _cause(status: int, cpu_s: float, cpu_limit_s: int) -> tuple[str, str]:
+    number = status & 0x7F
+    if number == 0:
+        return "no_result", f"the process ended with status {status >> 8} and gave no result"
+    name = signal.Signals(number).name
+    if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= cpu_limit_s):
+        return "limit_cpu", name
+    if number == signal.SIGSYS:
+        return "forbidden_call", "the kernel stopped a system call that scripts may not make"
+    if number == signal.SIGKILL:
+        return "crashed", "the kernel killed the process, most likely for memory"
+    return "crashed", f"the process crashed with {name}"
+
+
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))

@@ -1,0 +1,278 @@
+"""The `strict` sandbox class: scripts, readers and writers, each in locked children of its own version zygote."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from penstock.core import limits
+from penstock.core.errors import InputUnreadable, OutputFailed, SandboxUnsafe, ScriptRejected
+from penstock.core.scripts import (
+    Cause,
+    Chunk,
+    ChunkDeath,
+    ChunkResult,
+    InputFile,
+    Phase,
+    Problem,
+    SandboxReport,
+    ScriptLimits,
+    ScriptVersion,
+)
+from penstock.sandbox import selftest
+from penstock.sandbox.children import Children, Death, Reply, Seat
+from penstock.sandbox.zygotes import BOOT, BaseZygote
+from penstock_guest import wire
+
+_MIB: Final = 2**20
+_FEED_BYTES: Final = _MIB
+_CHUNK_BYTES: Final = 2 * limits.CHUNK_BYTES.value * _MIB  # a chunk, and room for its CSV header or Arrow framing
+_CARRIER_OUTPUT_BYTES: Final = 256 * _MIB  # a chunk's dead letters, or a Parquet row group
+_NO_CPU_LIMIT_S: Final = 2**31 - 2  # a session lasts as long as its input; each block has its wall time
+
+
+class StrictSandbox:
+    """Children without files, network, threads or new executable memory.
+
+    Base zygotes start when a profile is first needed and end with `close`. The self-test runs once, before the first script.
+
+    Args:
+        boot: the program of base zygotes; the escape suite passes one that leaves locks out.
+    """
+
+    def __init__(self, *, boot: Path = BOOT) -> None:
+        self._boot = boot
+        self._bases: dict[str, BaseZygote] = {}
+        self._report: SandboxReport | None = None
+        self._starting = threading.Lock()
+
+    def start(self, profile: str) -> BaseZygote:
+        """Return the profile's base zygote, started but perhaps not ready yet."""
+        with self._starting:
+            if profile not in self._bases:
+                self._bases[profile] = BaseZygote(profile, boot=self._boot)
+            return self._bases[profile]
+
+    def close(self) -> None:
+        """End all zygotes and their children."""
+        for base in self._bases.values():
+            base.close()
+        self._bases.clear()
+
+    def report(self) -> SandboxReport:
+        """Return what the live self-test shows on this machine."""
+        if self._report is None:
+            self._report = selftest.run(self.start("std"))
+        return self._report
+
+    def require_safe(self) -> None:
+        """Raise SandboxUnsafe unless every forbidden act is stopped here."""
+        report = self.report()
+        if not report.safe:
+            worked = ", ".join(act.name for act in report.acts if not act.stopped) or "the self-test itself did not run"
+            raise SandboxUnsafe(
+                f"scripts cannot run safely on this machine; what a script could do: {worked}",
+                hint="Run: penstock doctor. There is no way to run scripts without the sandbox.",
+            )
+
+    def check(self, script: ScriptVersion) -> list[Problem]:
+        """Return what would keep the script from running."""
+        self.require_safe()
+        try:
+            zygote = self.start(script.profile).fork_version(_script_spec(script), script.source)
+        except ScriptRejected as rejected:
+            return rejected.problems
+        zygote.close()
+        return []
+
+    @contextlib.contextmanager
+    def open_script(self, script: ScriptVersion, *, parallel: int) -> Iterator[StrictScriptRunner]:
+        """Prepare a script version and keep children of it parked while the context lasts."""
+        self.require_safe()
+        spec = _script_spec(script)
+        zygote = self.start(script.profile).fork_version(spec, script.source)
+        with contextlib.closing(Children(zygote, spec, seats=2 * parallel)) as children:
+            yield StrictScriptRunner(script, children, zygote.entry_point)
+
+    @contextlib.contextmanager
+    def open_input(self, file: InputFile, *, chunk_records: int, as_arrow: bool) -> Iterator[StrictReader]:
+        """Open one input for reading in a locked child."""
+        self.require_safe()
+        streamed = not file.size_bytes  # an empty file cannot be mapped, but it can be read
+        reading = {"name": file.name, "format": file.format, "records_max": chunk_records, "as_arrow": as_arrow}
+        spec = _carrier_spec("read", file.name, file.size_bytes or _FEED_BYTES)
+        spec |= {"streamed": streamed, "size_bytes": file.size_bytes, "reading": reading}
+        zygote = self.start("arrow" if as_arrow or "parquet" in (file.format or file.name) else "std").fork_version(
+            spec, b""
+        )
+        with contextlib.closing(Children(zygote, spec, seats=1, input_fd=None if streamed else file.fd)) as children:
+            yield StrictReader(file, children)
+
+    def convert(self, spool_fd: int, *, spool_format: str, to: str) -> Iterator[bytes]:
+        """Yield the blocks of the spool's records in another format, made in a locked child."""
+        size_bytes = os.fstat(spool_fd).st_size
+        spec = _carrier_spec("write", f"the {to} writer", size_bytes)
+        spec |= {"size_bytes": size_bytes, "writing": {"spool_format": spool_format, "to": to}}
+        zygote = self.start("arrow" if to == "parquet" or spool_format == "arrow" else "std").fork_version(spec, b"")
+        with contextlib.closing(Children(zygote, spec, seats=1, input_fd=spool_fd)) as children:
+            seat = children.take()
+            while "end" not in (reply := _sound(children.ask(seat, {}), spec["name"], OutputFailed)).message:
+                yield reply.output
+
+
+class StrictScriptRunner:
+    """Runs chunks of one script version; safe to call from several threads."""
+
+    def __init__(self, script: ScriptVersion, children: Children, entry_point: str) -> None:
+        self._limit_words = _limit_words(script.limits)
+        self._children = children
+        self.entry_point = entry_point
+
+    def run(
+        self, chunk: Chunk, *, seed: int, emit: str, skip: Mapping[int, Mapping[str, Any]]
+    ) -> ChunkResult | ChunkDeath:
+        """Return what became of the chunk, or how its child died."""
+        request = {
+            "format": chunk.format,
+            "input": chunk.input,
+            "input_bytes": len(chunk.payload),
+            "segments": chunk.segments,
+            "seed": seed,
+            "emit": emit,
+            "skip": {str(index): error for index, error in skip.items()},
+        }
+        reply = self._children.run(request, chunk.payload)
+        if isinstance(reply, Death):
+            detail = self._limit_words.get(reply.code, reply.detail)
+            return ChunkDeath(reply.code, detail, phase=_PHASES[reply.mark.phase], record=reply.mark.record)
+        if "error" in reply.message:
+            error = reply.message["error"]
+            return ChunkDeath(error["code"], _sentence(error), error["phase"], 0, error["script_line"])
+        return _result(reply, chunk)
+
+
+class StrictReader:
+    """The chunks of one input; the next one is cut while the present one is in use.
+
+    Attributes:
+        position_bytes: how much of the raw input has been read.
+        skipped: members of an archive that hold no data, with the reason.
+    """
+
+    def __init__(self, file: InputFile, children: Children) -> None:
+        self._file = file
+        self._children = children
+        self.position_bytes = 0
+        self.skipped: list[tuple[str, str]] = []
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Yield the chunks in order."""
+        seat = self._children.take()
+        self._children.tell(seat, {})
+        while "end" not in (reply := self._hear(seat)).message:
+            self._children.tell(seat, {})
+            self.position_bytes = reply.message["position_bytes"]
+            self.skipped += [(member, reason) for member, reason in reply.message["skipped"]]
+            yield _chunk(self._file.name, reply)
+
+    def _hear(self, seat: Seat) -> Reply:
+        while True:
+            reply = _sound(self._children.hear(seat), self._file.name, InputUnreadable)
+            if "feed" not in reply.message:
+                return reply
+            data = os.read(self._file.fd, _FEED_BYTES)
+            self._children.tell(seat, {"input_bytes": len(data)}, data)
+
+
+_PHASES: Final[dict[int, Phase]] = {wire.STARTING: "starting", wire.RECORDS: "records", wire.WHOLE_CHUNK: "whole_chunk"}
+
+
+def _script_spec(script: ScriptVersion) -> dict[str, Any]:
+    return {
+        "program": script.language,
+        "name": script.name,
+        "profile": script.profile,
+        "warm": script.tier == "warm",
+        "limit_words": _limit_words(script.limits),
+        "input_bytes": _CHUNK_BYTES,
+        **asdict(script.limits),
+    }
+
+
+def _limit_words(bounds: ScriptLimits) -> dict[str, str]:
+    """Return, for each limit's code, a sentence with its name, its value, and the flag that raises it."""
+    values = {
+        limits.WALL: f"{bounds.wall_s:g}",
+        limits.CPU: bounds.cpu_s,
+        limits.MEMORY: bounds.memory_bytes // _MIB,
+        limits.OUTPUT: bounds.output_bytes // _MIB,
+        limits.RECURSION: bounds.recursion,
+    }
+    return {
+        str(limit.code): f"the {limit.name} limit of {value} {limit.unit} was reached; {limit.flag} raises it"
+        for limit, value in values.items()
+    }
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    return (
+        f"{error['type']}: {error['message']}"
+        if error["type"] and error["code"] == "script_error"
+        else str(error["message"])
+    )
+
+
+def _carrier_spec(program: str, name: str, input_bytes: int) -> dict[str, Any]:
+    return {
+        "program": program,
+        "name": name,
+        "warm": True,  # one child for the whole session
+        "input_bytes": input_bytes,
+        "output_bytes": _CARRIER_OUTPUT_BYTES,
+        "wall_s": limits.WALL.value,
+        "cpu_s": _NO_CPU_LIMIT_S,
+        "memory_bytes": limits.CARRIER_MEMORY.value * _MIB,
+    }
+
+
+def _sound(reply: Reply | Death, name: str, error: type[InputUnreadable | OutputFailed]) -> Reply:
+    """Return a reply that says that all is well, or raise what it says instead."""
+    if isinstance(reply, Death):
+        hint = f"It may need more than {limits.CARRIER_MEMORY.value} MiB; cut it into smaller files."
+        raise error(f"{name}: the process that handled it ended ({reply.detail})", hint=hint)
+    if broken := reply.message.get("broken"):
+        places = [broken.get("member"), broken.get("line") and f"line {broken['line']}", _offset(broken)]
+        where = ", ".join(str(place) for place in places if place)
+        raise error(f"{name}: {broken['message']}" + (f" ({where})" if where else ""), hint=broken["hint"])
+    return reply
+
+
+def _offset(broken: Mapping[str, Any]) -> str | None:
+    return f"byte {broken['offset_bytes']:,}" if broken.get("offset_bytes") is not None else None
+
+
+def _chunk(name: str, reply: Reply) -> Chunk:
+    message = reply.message
+    causes = tuple(Cause(*cause) for cause in message["causes"])
+    segments = tuple(tuple(segment) for segment in message["segments"])
+    return Chunk(name, message["format"], reply.output, message["records"], segments, causes, reply.dead_letters)
+
+
+def _result(reply: Reply, chunk: Chunk) -> ChunkResult | ChunkDeath:
+    message = reply.message
+    try:
+        counts = [int(message[name]) for name in ("records", "produced", "dropped", "failed", "rows")]
+        causes = tuple(Cause(str(code), kind, line, int(count)) for code, kind, line, count in message["causes"])
+        printed = str(message["printed"])
+    except (KeyError, TypeError, ValueError):
+        counts = [-1] * 5
+    records, produced, dropped, failed, _ = counts
+    # The child ran tenant code: its account is only believed where it adds up with what was given to it.
+    if min(counts) < 0 or records != chunk.records or produced + dropped + failed != records:
+        return ChunkDeath("reply_forged", "the account it gave of its records does not add up", "whole_chunk", 0)
+    return ChunkResult(reply.output, reply.dead_letters, *counts, causes=causes, printed=printed)

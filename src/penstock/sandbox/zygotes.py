@@ -1,0 +1,200 @@
+"""The service's side of zygotes: starting base zygotes, and asking them for version zygotes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+import penstock_guest
+from penstock.core import limits
+from penstock.core.errors import SandboxUnavailable, ScriptRejected
+from penstock.core.scripts import Problem
+from penstock_guest import wire
+
+BOOT: Final = Path(penstock_guest.__file__).with_name("boot.py")
+_LIBRARIES: Final = ("orjson", "zstandard", "numpy", "pyarrow", "quickjs")
+
+
+class BaseZygote:
+    """One base zygote: an interpreter that has imported a profile, locked itself, and forks version zygotes.
+
+    Args:
+        profile: what it imports.
+        boot: the program it runs; the escape suite passes one that leaves locks out.
+    """
+
+    def __init__(self, profile: str, *, boot: Path = BOOT) -> None:
+        self.profile = profile
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close(); where a start that fails has left its reason
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    os.path.realpath(getattr(sys, "_base_executable", sys.executable)),
+                    "-s",
+                    "-P",
+                    "-S",
+                    str(boot),
+                    str(theirs.fileno()),
+                ],
+                env=dict(wire.ENVIRONMENT),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._words,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C in a terminal is for the service alone
+            )
+        self._socket.settimeout(limits.ZYGOTE_START.value)
+        self._socket.send(orjson.dumps({"profile": profile, "paths": _library_paths()}))
+        self._ready: dict[str, Any] | None = None
+
+    def ready(self) -> dict[str, Any]:
+        """Wait until it is locked, and return what its lock reached.
+
+        Raises:
+            SandboxUnavailable: when it did not start.
+        """
+        if self._ready is None:
+            self._ready = self._receive().get("ready")
+        if self._ready is None:
+            raise self._not_started("it could not lock itself")
+        return self._ready
+
+    def fork_version(self, spec: dict[str, Any], source: bytes) -> VersionZygote:
+        """Return a version zygote that has prepared the program.
+
+        Raises:
+            ScriptRejected: when the program says that it cannot run.
+        """
+        self.ready()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            socket.send_fds(self._socket, [b"{}"], [theirs.fileno()])
+        pid = self._receive()["pid"]
+        return VersionZygote(ours, pid, spec, source)
+
+    def close(self) -> None:
+        """End it, and with it every process below it."""
+        self._socket.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._words.close()
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            message = self._socket.recv(wire.MESSAGE_BYTES_MAX)
+        except (TimeoutError, ConnectionResetError):
+            message = b""
+        if not message:
+            raise self._not_started("it ended without a word")
+        answer: dict[str, Any] = orjson.loads(message)
+        if "error" in answer:
+            raise self._not_started(answer["error"])
+        return answer
+
+    def _not_started(self, reason: str) -> SandboxUnavailable:
+        self._words.seek(0)
+        words = self._words.read(4096).decode("utf-8", "replace").strip().splitlines()
+        last = f" ({words[-1]})" if words else ""
+        return SandboxUnavailable(
+            f"the base zygote of profile {self.profile} did not start: {reason}{last}", hint="Run: penstock doctor"
+        )
+
+
+class VersionZygote:
+    """One program, prepared, whose children are parked on request."""
+
+    def __init__(self, channel: socket.socket, pid: int, spec: dict[str, Any], source: bytes) -> None:
+        self.pid = pid
+        self.channel = channel
+        channel.settimeout(limits.COMPILE.value)
+        with _memory_file(source) as fd:
+            socket.send_fds(channel, [orjson.dumps(spec)], [fd])
+        self.entry_point: str = self._await_ready(spec["name"])["entry_point"]
+        channel.settimeout(None)
+
+    def park(self, number: int, *, fds: Sequence[int], input_bytes: int, output_bytes: int) -> None:
+        """Ask for a child that sees the given channel, input and output; bytes say how much to map ahead."""
+        message = {"park": number, "input_bytes": input_bytes, "output_bytes": output_bytes}
+        socket.send_fds(self.channel, [orjson.dumps(message)], fds)
+
+    def close(self) -> None:
+        """End it and its children."""
+        self.channel.close()
+
+    def _await_ready(self, name: str) -> dict[str, Any]:
+        try:
+            message = self.channel.recv(wire.MESSAGE_BYTES_MAX)
+        except (TimeoutError, ConnectionResetError):
+            message = b""
+        answer = orjson.loads(message) if message else {}
+        if "ready" in answer:
+            return dict(answer["ready"])
+        kill_if_alive(self.pid, self.channel)
+        self.channel.close()
+        problems = answer.get("problems") or [_did_not_compile(name)]
+        first = problems[0]
+        where = f"{name}:{first['script_line']}" if first.get("script_line") else name
+        raise ScriptRejected(f"{where}: {first['message']}", hint=str(first["hint"]), problems=problems)
+
+
+def kill_if_alive(pid: int, channel: socket.socket) -> None:
+    """Kill the process that holds the other end of a channel.
+
+    The number alone could meanwhile belong to somebody else. But as long as the other end is open its holder lives, so a pidfd
+    taken before looking refers to the holder.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            poller = select.poll()
+            poller.register(channel, 0)
+            if not any(event & select.POLLHUP for _, event in poller.poll(0)):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
+
+
+def _did_not_compile(name: str) -> Problem:
+    return Problem(
+        {
+            "code": "script_syntax",
+            "message": f"{name} could not be compiled within {limits.COMPILE.value} {limits.COMPILE.unit}, or crashed the compiler",
+            "script_line": None,
+            "column": None,
+            "hint": "Make the script smaller and less deeply nested.",
+        }
+    )
+
+
+def _library_paths() -> list[str]:
+    """Return the folders that hold the libraries of the profiles; a zygote runs without site-packages of its own."""
+    origins = [spec.origin for name in _LIBRARIES if (spec := find_spec(name)) is not None and spec.origin]
+    return sorted({str(Path(origin).parents[1]) for origin in origins})
+
+
+@contextlib.contextmanager
+def _memory_file(source: bytes) -> Iterator[int]:
+    fd = os.memfd_create("source", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, source)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)

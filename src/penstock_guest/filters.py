@@ -1,0 +1,111 @@
+"""The two seccomp-bpf programs of the strict class: pure functions from tables to instructions.
+
+Both run for every system call of a child, and the stricter answer wins:
+
+- the *outer* filter allows what a zygote and its children need, refuses with EPERM what Python code may stumble into, and kills the
+  process for all else. It is put on once per base zygote, and inherited;
+- the *inner* filter takes away what only a zygote needs. It is put on in each child, so it is kept short: installing costs
+  time for each instruction, and this is paid on every run.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from penstock_guest.syscalls import CHILD, REFUSED, ZYGOTE, Architecture, numbers
+
+# Source: include/uapi/linux/seccomp.h and filter.h.
+KILL = 0x8000_0000
+EPERM = 0x0005_0000 | 1
+ENOSYS = 0x0005_0000 | 38
+ALLOW = 0x7FFF_0000
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
+_X32_BIT = 0x4000_0000
+
+PROT_EXEC = 4
+MAP_SHARED = 1
+MAP_HUGETLB = 0x4_0000
+# glibc's fork: SIGCHLD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID. Anything else is a thread or a namespace.
+FORK_FLAGS = 0x0120_0011
+PR_SET_PDEATHSIG = 1
+
+
+class Instruction(NamedTuple):
+    """One `struct sock_filter`."""
+
+    code: int
+    if_true: int
+    if_false: int
+    value: int
+
+
+def outer(architecture: Architecture) -> list[Instruction]:
+    """Return the filter of a base zygote and of everything it forks: an allow-list; what it does not name kills."""
+    special = {
+        "mmap": _refuse_bits(argument=2, bits=PROT_EXEC) + _refuse_bits(argument=3, bits=MAP_HUGETLB),
+        "mprotect": _refuse_bits(argument=2, bits=PROT_EXEC),
+        "clone": _only(argument=0, value=FORK_FLAGS, otherwise=EPERM),
+        "prctl": _only(argument=0, value=PR_SET_PDEATHSIG, otherwise=KILL),
+    }
+    rules = {number: special.get(name, []) + [_return(ALLOW)] for name, number in _allowed(architecture).items()}
+    # ENOSYS makes glibc fall back from clone3, whose flags lie in memory and cannot be filtered, to clone.
+    refused = {
+        number: [_return(ENOSYS if name == "clone3" else EPERM)]
+        for name, number in numbers(REFUSED, architecture).items()
+    }
+    return _program(architecture, rules | refused, otherwise=KILL)
+
+
+def inner(architecture: Architecture) -> list[Instruction]:
+    """Return the filter that a child adds to the outer one before it sees any tenant byte: no fork, no lock, no shared memory."""
+    refused = {"clone": EPERM, "wait4": EPERM, "recvmsg": EPERM, "sendmsg": EPERM}
+    rules = {number: [_return(refused.get(name, KILL))] for name, number in numbers(ZYGOTE, architecture).items()}
+    rules[numbers(CHILD, architecture)["mmap"]] = [*_refuse_bits(argument=3, bits=MAP_SHARED), _return(ALLOW)]
+    return _program(architecture, rules, otherwise=ALLOW)
+
+
+def assemble(program: list[Instruction]) -> bytes:
+    """Return the program as the kernel reads it: 8 bytes an instruction."""
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in program)
+
+
+def _allowed(architecture: Architecture) -> dict[str, int]:
+    return numbers(CHILD, architecture) | numbers(ZYGOTE, architecture)
+
+
+def _program(architecture: Architecture, rules: dict[int, list[Instruction]], *, otherwise: int) -> list[Instruction]:
+    program = [
+        Instruction(_LOAD, 0, 0, _ARCH),
+        Instruction(_EQUAL, 1, 0, architecture.audit),
+        _return(KILL),
+        Instruction(_LOAD, 0, 0, _NUMBER),
+    ]
+    if architecture.name == "x86_64":
+        program += [Instruction(_AT_LEAST, 0, 1, _X32_BIT), _return(KILL)]
+    for number, body in rules.items():
+        program += [Instruction(_EQUAL, 0, len(body), number), *body]
+    return [*program, _return(otherwise)]
+
+
+def _return(action: int) -> Instruction:
+    return Instruction(_RETURN, 0, 0, action)
+
+
+def _load_argument(argument: int, *, high: bool = False) -> Instruction:
+    return Instruction(_LOAD, 0, 0, _ARGUMENTS + 8 * argument + (4 if high else 0))
+
+
+def _refuse_bits(*, argument: int, bits: int) -> list[Instruction]:
+    return [_load_argument(argument), Instruction(_ANY_BIT, 0, 1, bits), _return(EPERM)]
+
+
+def _only(*, argument: int, value: int, otherwise: int) -> list[Instruction]:
+    return [
+        _load_argument(argument, high=True),
+        Instruction(_EQUAL, 0, 2, 0),
+        _load_argument(argument),
+        Instruction(_EQUAL, 1, 0, value),
+        _return(otherwise),
+    ]
