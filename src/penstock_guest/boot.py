@@ -1,7 +1,8 @@
 """Entry point of a base zygote: `python -s -P -S boot.py FD`, executed with a literal environment and one descriptor.
 
-It is executed and never forked from the service, because a forked process keeps the service's memory, its first environment included.
-The first message on the descriptor names the profile and where its libraries are: the command line stays free of paths.
+It is executed and never forked from the service, because a forked process keeps the service's memory, its first
+environment included. The first message on the descriptor names the profile and where its libraries are: the command
+line stays free of paths.
 """
 
 from __future__ import annotations

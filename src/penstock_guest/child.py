@@ -1,8 +1,8 @@
 """A parked child: puts on the inner lock, then serves one request (isolated) or several (warm).
 
-Nearly all of a run's overhead is page faults: each page that a fresh child touches is copied or mapped anew, 2 to 5 us apiece in a
-virtual machine. So the zygote does beforehand whatever it can (it maps the arenas, makes the views, warms this code), and
-what is left for the child is one straight line.
+Nearly all of a run's overhead is page faults: each page that a fresh child touches is copied or mapped anew, 2 to 5
+us apiece in a virtual machine. So the zygote does beforehand whatever it can (it maps the arenas, makes the views,
+warms this code), and what is left for the child is one straight line.
 """
 
 from __future__ import annotations

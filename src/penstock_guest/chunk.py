@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import decimal
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -26,7 +27,8 @@ class Account:
     """What became of each record of a chunk, its dead letters, and where the output ends."""
 
     def __init__(self, request: dict[str, Any], output: Output) -> None:
-        self._request = request
+        self._input = request["input"]
+        self.skip = {int(index): error for index, error in request["skip"].items()}
         self._segments = tuple(Segment(*segment) for segment in request["segments"])
         self.output = output
         self._parts: list[bytes] = []
@@ -46,28 +48,29 @@ class Account:
         self.output.write(b"".join(self._parts))
         self._parts.clear()
 
-    def fail(self, index: int, line: int, error: dict[str, Any], record: Any) -> None:
-        """Make a dead letter of one record.
-
-        Args:
-            index: the record's place in the chunk, from 0.
-            line: its first text line in the chunk, from 0.
-            error: as `failures` makes them.
-            record: the record, or the raw bytes where it could not be read.
-        """
+    def fail(self, index: int, records: Records, error: dict[str, Any]) -> None:
+        """Make a dead letter of the record last yielded, the index-th of the chunk from 0."""
         self._causes[error["code"], error["type"], error["script_line"]] += 1
-        letter = self._position(index, line) | {"error": error}
+        place = locate(self._segments, index, records.line())
+        letter = {
+            "input": self._input,
+            "member": place.member,
+            "record": place.record,
+            "line": place.line,
+            "error": error,
+        }
+        record = records.original()
         letter |= {"raw": record.decode("utf-8", "replace")} if isinstance(record, bytes) else {"data": record}
         self._dead.append(dumps_line(letter))
 
     def fail_all(self, records: Records, error: dict[str, Any]) -> None:
         """Make dead letters of all readable records of the chunk; the unreadable ones have theirs already."""
         for index, record in enumerate(records):
-            if type(record) is not Undecodable:
-                self.fail(index, records.line(), error, record)
+            if type(record) is not Undecodable and index not in self.skip:
+                self.fail(index, records, error)
 
     def settle(self, records: int, rows: int) -> None:
-        """Account for a function that took many records at once: as many as came out are output, the rest were dropped."""
+        """Account for a function that took many records at once: as many as came out produced, the rest dropped."""
         self.produced = min(records, rows)
         self.dropped = records - self.produced
 
@@ -87,66 +90,82 @@ class Account:
             "causes": [[*cause, count] for cause, count in self._causes.most_common(DEAD_LETTER_ERRORS_NAMED)],
         }
 
-    def _position(self, index: int, line: int) -> dict[str, Any]:
-        place = locate(self._segments, index, line)
-        return {"input": self._request["input"], "member": place.member, "record": place.record, "line": place.line}
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A script's function, in whatever language it is written.
+
+    Attributes:
+        function: takes a record (or the list of a chunk's records) and returns something, or None to drop it.
+        lines_of: turns what it returned into output lines and their number; raises TypeError where it cannot.
+        describer: describes what either raises.
+    """
+
+    function: Callable[[Any], Any]
+    lines_of: Callable[[Any], tuple[bytes, int]]
+    describer: Describer
 
 
-def run_each(
-    process: Callable[[Any], Any], records: Records, account: Account, request: dict[str, Any], describer: Describer
-) -> None:
-    """Call process with each record, and take what it returns: a record, a list of records, or None."""
-    skip = {int(index): error for index, error in request["skip"].items()}
-    mark = account.output.mark
+def run_each(call: Call, records: Records, account: Account) -> None:
+    """Call a function with each record in turn."""
+    function, lines_of, describe = call.function, call.lines_of, call.describer.describe
+    mark, skip, emit = account.output.mark, account.skip, account.emit
     mark[0] = RECORDS
-    emit, records_read = account.emit, -1
-    for records_read, record in enumerate(records):
-        mark[1] = records_read
-        if records_read in skip:
-            account.fail(records_read, records.line(), skip[records_read], records.original())
-            continue
-        if type(record) is Undecodable:
-            account.fail(records_read, records.line(), failure(record.code, record.message), records.original())
+    index = -1
+    for index, record in enumerate(records):
+        mark[1] = index
+        if index in skip or type(record) is Undecodable:
+            account.fail(index, records, _known(skip.get(index), record))
             continue
         try:
-            result = process(record)
+            result = function(record)
         except BaseException as error:  # noqa: BLE001  # tenant code may raise anything; only this record is harmed
-            account.fail(records_read, records.line(), describer.describe(error), records.original())
+            account.fail(index, records, describe(error))
             continue
         if result is None:
             account.dropped += 1
             continue
         try:
-            lines, rows = as_lines(result)
-        except Exception as error:  # noqa: BLE001  # objects of the tenant's own classes are serialised here
-            account.fail(
-                records_read, records.line(), describer.describe(error, code="output_invalid"), records.original()
-            )
+            lines, rows = lines_of(result)
+        except Exception as error:  # noqa: BLE001  # what is turned into lines may be objects of tenant classes
+            account.fail(index, records, describe(error, code="output_invalid"))
             continue
         account.produced += 1
         emit(lines, rows=rows)
-    account.records = records_read + 1
+    account.records = index + 1
     mark[0] = WHOLE_CHUNK
 
 
-def run_batch(process_batch: Callable[[Any], Any], records: Records, account: Account, describer: Describer) -> None:
-    """Call process_batch once with the chunk's readable records; when it fails, they fail together."""
+def run_batch(call: Call, records: Records, account: Account) -> None:
+    """Call a function once with the chunk's readable records; when it fails, they fail together."""
     account.output.mark[0] = WHOLE_CHUNK
-    readable = []
+    batch = readable(records, account)
+    if not batch:
+        return
+    try:
+        result = call.function(batch)
+        lines, rows = call.lines_of([] if result is None else result)
+    except BaseException as error:  # noqa: BLE001  # as above; the whole batch is one call
+        account.fail_all(records, call.describer.describe(error))
+        return
+    account.settle(len(batch), rows)
+    account.emit(lines, rows=rows)
+
+
+def readable(records: Records, account: Account) -> list[Any]:
+    """Return the records that a batch can be made of; the others fail."""
+    batch = []
     for index, record in enumerate(records):
         account.records += 1
-        if type(record) is Undecodable:
-            account.fail(index, records.line(), failure(record.code, record.message), records.original())
+        if index in account.skip or type(record) is Undecodable:
+            account.fail(index, records, _known(account.skip.get(index), record))
         else:
-            readable.append(record)
-    try:
-        result = process_batch(readable)
-        lines, rows = as_lines([] if result is None else result)
-    except BaseException as error:  # noqa: BLE001  # as above; the whole batch is one call
-        account.fail_all(records, describer.describe(error))
-        return
-    account.settle(len(readable), rows)
-    account.emit(lines, rows=rows)
+            batch.append(record)
+    return batch
+
+
+def _known(error: dict[str, Any] | None, record: Any) -> dict[str, Any]:
+    return failure(record.code, record.message) if type(record) is Undecodable or error is None else error
 
 
 def as_lines(result: Any) -> tuple[bytes, int]:
@@ -181,7 +200,7 @@ def _as_json(value: Any) -> Any:
         return str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
-    if isinstance(value, datetime.timedelta):
+    if isinstance(value, dt.timedelta):
         return value.total_seconds()
     if isinstance(value, set | frozenset):
         return sorted(value)

@@ -23,7 +23,7 @@ class Describer:
 
     def __init__(self, script: str, limit_words: Mapping[str, str]) -> None:
         self.script = script
-        self._limit_words = limit_words
+        self.limit_words = limit_words
 
     def describe(self, error: BaseException, *, code: str = "script_error") -> dict[str, Any]:
         """Return code, type, message and script line of an exception that the script let out."""
@@ -31,13 +31,13 @@ class Describer:
         return {
             "code": code,
             "type": type(error).__name__,
-            "message": self._limit_words.get(code) or _text(error),
+            "message": self.limit_words.get(code) or _text(error),
             "script_line": line_of(error.__traceback__, script=self.script),
         }
 
     def limit(self, code: str) -> dict[str, Any]:
         """Return the error of a limit that no exception of the script told of."""
-        return failure(code, self._limit_words[code])
+        return failure(code, self.limit_words[code])
 
 
 def failure(code: str, message: str, *, type_name: str | None = None, script_line: int | None = None) -> dict[str, Any]:
@@ -58,5 +58,5 @@ def line_of(traceback: TracebackType | None, *, script: str) -> int | None:
 def _text(error: BaseException) -> str:
     try:
         return str(error)[:MESSAGE_CHARACTERS_MAX]
-    except BaseException as second:  # noqa: BLE001  # tenant code: whatever it raises, the record fails and the rest goes on
+    except BaseException as second:  # noqa: BLE001  # tenant code may raise anything
         return f"(its message raised {type(second).__name__})"

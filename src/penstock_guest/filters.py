@@ -2,10 +2,10 @@
 
 Both run for every system call of a child, and the stricter answer wins:
 
-- the *outer* filter allows what a zygote and its children need, refuses with EPERM what Python code may stumble into, and kills the
-  process for all else. It is put on once per base zygote, and inherited;
-- the *inner* filter takes away what only a zygote needs. It is put on in each child, so it is kept short: installing costs
-  time for each instruction, and this is paid on every run.
+- the *outer* filter allows what a zygote and its children need, refuses with EPERM what Python code may stumble into,
+  and kills the process for all else. It is put on once per base zygote, and inherited;
+- the *inner* filter takes away what only a zygote needs. It is put on in each child, so it is kept short: installing
+  costs time for each instruction, and this is paid on every run.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def outer(architecture: Architecture) -> list[Instruction]:
         "clone": _only(argument=0, value=FORK_FLAGS, otherwise=EPERM),
         "prctl": _only(argument=0, value=PR_SET_PDEATHSIG, otherwise=KILL),
     }
-    rules = {number: special.get(name, []) + [_return(ALLOW)] for name, number in _allowed(architecture).items()}
+    rules = {number: [*special.get(name, []), _return(ALLOW)] for name, number in _allowed(architecture).items()}
     # ENOSYS makes glibc fall back from clone3, whose flags lie in memory and cannot be filtered, to clone.
     refused = {
         number: [_return(ENOSYS if name == "clone3" else EPERM)]
@@ -59,7 +59,7 @@ def outer(architecture: Architecture) -> list[Instruction]:
 
 
 def inner(architecture: Architecture) -> list[Instruction]:
-    """Return the filter that a child adds to the outer one before it sees any tenant byte: no fork, no lock, no shared memory."""
+    """Return what a child adds before it sees any tenant byte: no fork, no lock, no shared memory."""
     refused = {"clone": EPERM, "wait4": EPERM, "recvmsg": EPERM, "sendmsg": EPERM}
     rules = {number: [_return(refused.get(name, KILL))] for name, number in numbers(ZYGOTE, architecture).items()}
     rules[numbers(CHILD, architecture)["mmap"]] = [*_refuse_bits(argument=3, bits=MAP_SHARED), _return(ALLOW)]

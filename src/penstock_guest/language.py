@@ -1,4 +1,4 @@
-"""The language layer: friendly words about a script before and while it runs. It keeps nobody out; the kernel does that."""
+"""The language layer: friendly words about a script before and while it runs. The kernel keeps it in, not this."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import ast
 import builtins
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from types import ModuleType
 from typing import Any, Final
 
@@ -59,13 +60,13 @@ def is_allowed(module: str, allowed: Sequence[str]) -> bool:
 
 
 def _import_problem(module: str, node: ast.stmt, allowed: Sequence[str]) -> dict[str, Any]:
-    return failure("import_not_allowed", import_message(module, allowed), script_line=node.lineno) | {
+    return failure("import_not_allowed", import_message(module), script_line=node.lineno) | {
         "column": node.col_offset + 1,
         "hint": import_hint(module, allowed),
     }
 
 
-def import_message(module: str, allowed: Sequence[str]) -> str:
+def import_message(module: str) -> str:
     """Return the sentence for a forbidden import, which names what is allowed."""
     return (
         f"a script cannot import {module!r}; allowed: {', '.join(sorted(name for name in allowed if '.' not in name))}"
@@ -73,13 +74,13 @@ def import_message(module: str, allowed: Sequence[str]) -> str:
 
 
 def import_hint(module: str, allowed: Sequence[str]) -> str:
-    """Return what to do about a forbidden import."""
+    """Return what to do about a forbidden import; it names what is allowed."""
     if module.split(".")[0] in ("numpy", "pyarrow"):
         return "Run it with --profile arrow."
     near = difflib.get_close_matches(module, allowed, n=1)
     if near:
         return f"Did you mean {near[0]}?"
-    return "Scripts see only the data given to them: no files, network or processes. Do without this module."
+    return f"Scripts can import: {', '.join(sorted(name for name in allowed if not name.startswith('_')))}."
 
 
 def _entry_point_problems(tree: ast.Module, allowed: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -111,7 +112,7 @@ def declared_entry_point(source: bytes) -> str:
     return _declared({name for node in ast.parse(source).body for name in _names_bound(node)})[0]
 
 
-def _declared(bound: Set[str]) -> list[str]:
+def _declared(bound: AbstractSet[str]) -> list[str]:
     return [name for name in ENTRY_POINTS if name in bound]
 
 
@@ -187,7 +188,7 @@ def guarded_builtins(allowed: Sequence[str]) -> dict[str, Any]:
         name: str, globals_: Any = None, locals_: Any = None, fromlist: Sequence[str] = (), level: int = 0
     ) -> ModuleType:
         if level or not is_allowed(name, allowed):
-            raise ImportError(f"{import_message('.' * level + name, allowed)}. {import_hint(name, allowed)}")
+            raise ImportError(f"{import_message('.' * level + name)}. {import_hint(name, allowed)}")
         return real_import(name, globals_, locals_, fromlist, level)
 
     return vars(builtins) | {"__import__": import_allowed}

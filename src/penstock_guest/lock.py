@@ -1,7 +1,8 @@
 """Locking the calling process for good: privileges, Landlock, limits and seccomp, by ctypes and without any capability.
 
-Nothing here can be undone, and all of it is inherited by forked children. Every function raises LockError when the kernel refuses,
-except Landlock, whose absence is reported instead: seccomp alone must then stop everything, and the self-test decides.
+Nothing here can be undone, and all of it is inherited by forked children. Every function raises LockError when the
+kernel refuses, except Landlock, whose absence is reported instead: seccomp alone must then stop everything, and the
+self-test decides.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def drop_privileges() -> None:
 
 def landlock_abi() -> int:
     """Return the kernel's Landlock ABI, 0 where there is none (an old kernel, gVisor, or switched off at boot)."""
-    return max(0, _SYSCALL(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _LANDLOCK_VERSION))
+    return max(0, int(_SYSCALL(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _LANDLOCK_VERSION)))
 
 
 def restrict_with_landlock() -> int:

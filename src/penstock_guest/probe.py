@@ -43,7 +43,7 @@ def _open_file() -> None:
 
 
 def _write_file() -> None:
-    os.close(os.open(f"/tmp/penstock-probe-{os.getpid()}", os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))  # noqa: S108
+    os.close(os.open(f"/tmp/penstock-probe-{os.getpid()}", os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
 
 
 def _list_folder() -> None:
@@ -137,6 +137,6 @@ class Probe:
             ACTS[request["act"]][1]()
         except OSError as error:
             return {"worked": False, "how": os.strerror(error.errno) if error.errno else type(error).__name__}
-        except Exception as error:  # noqa: BLE001  # refusals reach Python as several classes (RuntimeError for threads)
+        except Exception as error:  # noqa: BLE001  # refusals come as several classes
             return {"worked": False, "how": f"{type(error).__name__}: {error}"}
         return {"worked": True, "how": "it worked"}

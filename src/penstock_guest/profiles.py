@@ -5,25 +5,21 @@ from __future__ import annotations
 import importlib
 from typing import Final
 
-STANDARD: Final = (
-    "abc array base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv dataclasses datetime decimal "
-    "difflib enum fractions functools hashlib heapq hmac html html.parser io itertools json keyword math numbers operator orjson "
-    "random re statistics string struct textwrap time types typing unicodedata urllib.parse uuid zlib zoneinfo __future__"
-).split()
+STANDARD: Final = """
+    __future__ abc array base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv dataclasses
+    datetime decimal difflib enum fractions functools hashlib heapq hmac html html.parser io itertools json keyword math
+    numbers operator orjson random re statistics string struct textwrap time types typing unicodedata urllib.parse uuid
+    zlib zoneinfo
+""".split()
 ARROW: Final = ["numpy", "pyarrow", "pyarrow.compute", "pyarrow.types"]
 
 # Loaded so that they work after the lock, though a script does not name them: Python imports them late.
-LATE: Final = "_strptime encodings.idna encodings.latin_1 encodings.utf_16 encodings.cp1252 encodings.ascii linecache stringprep".split()
-LATE_ARROW: Final = [
-    "numpy.random",
-    "numpy.linalg",
-    "numpy.ma",
-    "pyarrow.ipc",
-    "pyarrow.csv",
-    "pyarrow.json",
-    "pyarrow.parquet",
-    "pyarrow.acero",
-]
+LATE: Final = """
+    _strptime encodings.ascii encodings.cp1252 encodings.idna encodings.latin_1 encodings.utf_16 linecache stringprep
+""".split()
+LATE_ARROW: Final = (
+    "numpy.random numpy.linalg numpy.ma pyarrow.ipc pyarrow.csv pyarrow.json pyarrow.parquet pyarrow.acero"
+).split()
 
 ALLOWED: Final[dict[str, list[str]]] = {"std": STANDARD, "arrow": STANDARD + ARROW, "js": []}
 _PROGRAMS: Final = ["penstock_guest.python_script", "penstock_guest.transport"]

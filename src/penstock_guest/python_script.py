@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import sys
-from typing import Any, Final
+from typing import Any
 
 from penstock_guest import chunk, language, profiles
 from penstock_guest.child import Output, OutputFull
 from penstock_guest.failures import Describer
+from penstock_guest.printed import Printed
 from penstock_guest.reading import decode
-
-PRINTED_CHARACTERS_MAX: Final = 4096
 
 
 class PythonScript:
@@ -33,7 +31,7 @@ class PythonScript:
     def run(self, request: dict[str, Any], given: memoryview, output: Output) -> dict[str, Any]:
         """Run the script over one chunk and return the account of its records."""
         printed = Printed()
-        sys.stdout = sys.stderr = printed  # type: ignore[assignment]  # the part of a text file that print needs
+        sys.stdout = sys.stderr = printed
         random.seed(request["seed"])
         account = chunk.Account(request, output)
         try:
@@ -52,42 +50,20 @@ class PythonScript:
     def _entry_point(self) -> tuple[str, Any]:
         if self._function is None:
             namespace = {"__name__": "script", "__builtins__": self._builtins}
-            exec(self._code, namespace)  # noqa: S102  # running a stranger's code is what this process was locked for
+            exec(self._code, namespace)  # a stranger's code: what this process was locked for
             self._function = language.entry_point(namespace)
         return self._function
 
     def _call(
         self, kind: str, function: Any, request: dict[str, Any], given: memoryview, account: chunk.Account
     ) -> None:
+        payload = given[: request["input_bytes"]]
         if kind == "process_table":
-            sys.modules["penstock_guest.tables"].run_table(function, request, given, account, self._describer)
+            tables = sys.modules["penstock_guest.tables"]  # loaded where the profile has pyarrow
+            tables.run_table(
+                chunk.Call(function, tables.encoder(request["emit"]), self._describer), payload, request, account
+            )
             return
-        records = decode(request["format"], given[: request["input_bytes"]])
-        if kind == "process":
-            chunk.run_each(function, records, account, request, self._describer)
-        else:
-            chunk.run_batch(function, records, account, self._describer)
-
-
-class Printed:
-    """What a script prints: kept up to a bound, then counted; a script has no terminal."""
-
-    def __init__(self) -> None:
-        self._parts: list[str] = []
-        self._room = PRINTED_CHARACTERS_MAX
-
-    def write(self, text: str) -> int:
-        """Keep as much of the text as there is room for."""
-        if self._room > 0:
-            self._parts.append(text[: self._room])
-            self._room -= len(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Do nothing: print calls it."""
-
-    def text(self) -> str:
-        """Return what was printed."""
-        with contextlib.suppress(TypeError):  # a script may have written something that is no text
-            return "".join(self._parts)
-        return ""
+        records = decode(request["format"], payload)
+        call = chunk.Call(function, chunk.as_lines, self._describer)
+        (chunk.run_each if kind == "process" else chunk.run_batch)(call, records, account)

@@ -1,7 +1,8 @@
 """System calls of the strict class, with their numbers on x86_64 and aarch64.
 
-Source: the kernel's `arch/x86/entry/syscalls/syscall_64.tbl` and `include/uapi/asm-generic/unistd.h`, as libseccomp 2.5.4
-resolves them; `-` where the architecture has no such call. `tests/unit/guest/test_lock.py` compares both columns with libseccomp.
+Source: the kernel's `arch/x86/entry/syscalls/syscall_64.tbl` and `include/uapi/asm-generic/unistd.h`, as libseccomp
+2.5.4 resolves them; `-` where the architecture has no such call. `tests/unit/guest/test_lock.py` compares both
+columns with libseccomp.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ ZYGOTE = """
     close_range:436:436 dup3:292:24 set_robust_list:273:99 rseq:334:293
 """
 
-# What Python code may stumble into: refused with EPERM so that an exception names the act. All other calls kill the process.
+# What Python code may stumble into: refused with EPERM so that an exception names the act. All other calls kill the
+# process.
 REFUSED = """
     open:2:- openat:257:56 openat2:437:437 creat:85:- access:21:- faccessat:269:48 faccessat2:439:439 stat:4:-
     lstat:6:- fstat:5:80 newfstatat:262:79 statx:332:291 statfs:137:43 fstatfs:138:44 readlink:89:-
@@ -54,7 +56,7 @@ REFUSED = """
     bind:49:200 listen:50:201 accept:43:202 accept4:288:242 getsockname:51:204 getpeername:52:205 setsockopt:54:208
     getsockopt:55:209 shutdown:48:210 sendto:44:206 recvfrom:45:207 sendmmsg:307:269 recvmmsg:299:243 fork:57:-
     vfork:58:- clone3:435:435 execve:59:221 execveat:322:281 waitid:247:95 kill:62:129 tkill:200:130 tgkill:234:131
-    pidfd_open:434:434 pidfd_send_signal:424:424 pidfd_getfd:438:438 uname:63:160 sysinfo:99:179 getrusage:98:165 
+    pidfd_open:434:434 pidfd_send_signal:424:424 pidfd_getfd:438:438 uname:63:160 sysinfo:99:179 getrusage:98:165
     times:100:153 getrlimit:97:163 setrlimit:160:164 getpriority:140:141 setpriority:141:140
     sched_getaffinity:204:123 sched_setaffinity:203:122 sched_getparam:143:121 sched_getscheduler:145:120
     setsid:112:157 setpgid:109:154 getpgid:121:155 getpgrp:111:- getsid:124:156 setuid:105:146 setgid:106:144

@@ -1,7 +1,7 @@
 """The protocol between the service and its zygotes and children; with the profiles, all that both sides import.
 
-Messages are JSON datagrams on SOCK_SEQPACKET sockets. Bulk data never travels in them: it lies in arenas, shared memory that
-the service owns, that one child sees from the moment it is parked, and nobody else:
+Messages are JSON datagrams on SOCK_SEQPACKET sockets. Bulk data never travels in them: it lies in arenas, shared
+memory that the service owns, that one child sees from the moment it is parked, and nobody else:
 
     input arena    read-only for the child; memory of the service, or the user's input file itself
     output arena   one page of header, then what the child wrote
@@ -18,7 +18,7 @@ MESSAGE_BYTES_MAX: Final = 65_536
 
 
 class Mark(NamedTuple):
-    """The header of an output arena, two 64-bit words: the phase of the run, and the record in work while in RECORDS."""
+    """The header of an output arena, two 64-bit words: the phase, and the record in work while in RECORDS."""
 
     phase: int
     record: int
@@ -29,9 +29,9 @@ STARTING: Final = 0
 RECORDS: Final = 1
 WHOLE_CHUNK: Final = 2
 
-# The whole environment of a base zygote. malloc asks for huge pages (a first touch then costs 0.15 us instead of 2.3 us per
-# 4 KiB), keeps what it once had, and takes pyarrow's buffers too; libraries are told to start no threads. The hash seed is fixed so
-# that the same script on the same data gives the same bytes.
+# The whole environment of a base zygote. malloc asks for huge pages (a first touch then costs 0.15 us instead of 2.3
+# us per 4 KiB), keeps what it once had, and takes pyarrow's buffers too; libraries are told to start no threads. The
+# hash seed is fixed so that the same script on the same data gives the same bytes.
 ENVIRONMENT: Final = {
     "GLIBC_TUNABLES": (
         "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:"

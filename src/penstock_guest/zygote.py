@@ -1,12 +1,12 @@
-"""Zygotes: the base zygote of a profile, the version zygotes it forks, and the parked children those fork ahead of need.
+"""Zygotes: a profile's base zygote, the version zygotes it forks, and the parked children those fork ahead of need.
 
     service --exec--> base zygote --fork--> version zygote --fork--> parked child
                       imports, locks        compiles one            maps its arenas, adds the inner lock,
                       itself for good       script version          and waits: used once, then gone
 
-A fork is cheap and a fresh interpreter is not; a lock is cheap where it is inherited. So what is slow (imports, Landlock, the long filter,
-compiling) happens once, upstream, and a run pays for one fork and a short filter, ahead of need. The script's own top level is
-tenant code: it runs in the child and never in a zygote.
+A fork is cheap and a fresh interpreter is not; a lock is cheap where it is inherited. So what is slow (imports,
+Landlock, the long filter, compiling) happens once, upstream, and a run pays for one fork and a short filter, ahead of
+need. The script's own top level is tenant code: it runs in the child and never in a zygote.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Control:
 
     def __init__(self, fd: int) -> None:
         self.become(fd)
-        # One socket object for the process and its forks: making another asks for the socket's name, which the lock refuses.
+        # One socket object for the process and its forks: making another asks for the socket's name, which the lock
+        # refuses.
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=0)
 
     def become(self, fd: int) -> None:
@@ -60,7 +61,7 @@ class BaseZygote:
 
     def __init__(self, control_fd: int) -> None:
         self._control = Control(control_fd)
-        sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment]  # their descriptors are closed
+        sys.stdin = sys.stdout = sys.stderr = None
 
     def serve(self, profile: str) -> NoReturn:
         """Tell the service what the lock reached, then fork version zygotes until it goes."""
@@ -69,7 +70,7 @@ class BaseZygote:
             before = lock.footprint()
             inner = lock.inner_filter()
             level = lock.lock_process()
-        except Exception as error:  # the door of this process: the service reports it and refuses to run scripts
+        except Exception as error:  # noqa: BLE001  # a door: the service reports it, and runs no script
             self._control.send({"error": f"{type(error).__name__}: {error}"})
             os._exit(1)
         sys.path.clear()

@@ -34,9 +34,12 @@ def command(*, script: ScriptVersion, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"script": script.name, "ok": not problems, "problems": problems}, indent=2))
     else:
+        hint = None
         for problem in problems:
             place = ":".join(str(part) for part in (script.name, problem["script_line"], problem.get("column")) if part)
             click.echo(f"{place}: {harmless(str(problem['message']))} [{problem['code']}]")
-            click.echo(f"  {click.style('hint:', fg='cyan')} {problem['hint']}")
+            if problem["hint"] != hint:
+                hint = problem["hint"]
+                click.echo(f"  {click.style('hint:', fg='cyan')} {hint}")
         click.echo(f"{script.name}: " + (count(len(problems), "problem") if problems else "can run"))
     sys.exit(2 if problems else 0)

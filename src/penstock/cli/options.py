@@ -11,7 +11,7 @@ import click
 from penstock.core import limits
 from penstock.core.limits import Limit
 from penstock.core.processing import ErrorBudget
-from penstock.core.scripts import ScriptLimits
+from penstock.core.scripts import ScriptLimits, Tier
 from penstock.usecases.scripts import load_script
 
 script_argument = click.argument("script", type=click.Path())
@@ -36,7 +36,7 @@ def script_options(function: Callable[..., Any]) -> Callable[..., Any]:
         **rest: Any,
     ) -> Any:
         bounds = ScriptLimits(wall, cpu, memory * _MIB, output_size * _MIB, recursion)
-        tier = "warm" if warm else "isolated"
+        tier: Tier = "warm" if warm else "isolated"
         return function(script=load_script(script, profile=profile, tier=tier, limits_=bounds), **rest)
 
     options = [
@@ -59,14 +59,14 @@ def script_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_script
 
 
-def _limit_option(limit: Limit, kind: click.ParamType) -> Callable[..., Any]:
+def _limit_option(limit: Limit, kind: click.ParamType[Any]) -> Callable[..., Any]:
     text = f"{limit.name.capitalize()} of one chunk, in {limit.unit}."
     return click.option(
         str(limit.flag), type=kind, default=limit.value, show_default=True, metavar=limit.unit.upper(), help=text
     )
 
 
-class ErrorBudgetType(click.ParamType):
+class ErrorBudgetType(click.ParamType[ErrorBudget]):
     """A number of records, or a share such as 10%."""
 
     name = "N|P%"
@@ -84,4 +84,6 @@ class ErrorBudgetType(click.ParamType):
                 return ErrorBudget(records=int(value))
         except ValueError:
             pass
-        self.fail(f"{value!r} is neither a number of records, such as 100, nor a share of 0% to 100%.", param, ctx)
+        return self.fail(
+            f"{value!r} is neither a number of records, such as 100, nor a share of 0% to 100%.", param, ctx
+        )

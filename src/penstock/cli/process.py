@@ -67,8 +67,9 @@ def command(
 ) -> None:
     """Run SCRIPT over the records of INPUTS, each chunk in a locked process of its own.
 
-    INPUTS are files, patterns in quotes, or - for standard input: NDJSON, JSON arrays, CSV, Parquet, also as .gz or .zst,
-    and .tar.gz archives of such files. The script defines one of process(data), process_batch(records), process_table(table).
+    INPUTS are files, patterns in quotes, or - for standard input: NDJSON, JSON arrays, CSV, Parquet, also as .gz or
+    .zst, and .tar.gz archives of such files. The script defines one of process(data), process_batch(records),
+    process_table(table).
 
     \b
     Examples:
@@ -120,7 +121,8 @@ def _output_format(output: str | None) -> str:
 
 def _show(report: ScriptReport, elapsed_s: float) -> None:
     """Print the closing lines: what became of every record, and why records failed."""
-    account = f"{count(report.records, 'record')} in = {report.produced:,} gave output + {report.dropped:,} dropped + {report.failed:,} failed"
+    shares = f"{report.produced:,} gave output + {report.dropped:,} dropped + {report.failed:,} failed"
+    account = f"{count(report.records, 'record')} in = {shares}"
     rate = f"{duration(elapsed_s)}, {report.records / max(elapsed_s, 1e-9):,.0f} records/s"
     click.echo(f"{click.style(account, bold=True)} ({rate})", err=True)
     if report.output_bytes and report.output:

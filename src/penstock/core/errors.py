@@ -14,12 +14,17 @@
     │   └── SandboxUnavailable
     └── Bug                   Penstock's own fault; exit 70
 
-An error says what happened and with which value, where, what would be valid, and what to do. It never holds a row's values.
+An error says what happened and with which value, where, what would be valid, and what to do. It never holds a row's
+values.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from penstock.core.processing import ScriptReport
+    from penstock.core.scripts import Problem
 
 
 class PenstockError(Exception):
@@ -73,7 +78,7 @@ class ScriptRejected(UserError):
 
     code = "script_rejected"
 
-    def __init__(self, message: str, *, hint: str, problems: list[dict[str, object]]) -> None:
+    def __init__(self, message: str, *, hint: str, problems: list[Problem]) -> None:
         super().__init__(message, hint=hint)
         self.problems = problems
 
@@ -89,7 +94,7 @@ class TooManyErrors(UserError):
 
     code = "too_many_errors"
 
-    def __init__(self, message: str, *, hint: str, report: object) -> None:
+    def __init__(self, message: str, *, hint: str, report: ScriptReport) -> None:
         super().__init__(message, hint=hint)
         self.report = report
 

@@ -146,10 +146,21 @@ class Progress(Protocol):
 class TaskContext(Protocol):
     """All that a task kind can reach."""
 
-    sandbox: Sandbox
-    files: Files
-    progress: Progress
-    parallel: int
+    @property
+    def sandbox(self) -> Sandbox:
+        """Where scripts run and data is parsed."""
+
+    @property
+    def files(self) -> Files:
+        """Where inputs and outputs are."""
+
+    @property
+    def progress(self) -> Progress:
+        """Whom to tell."""
+
+    @property
+    def parallel(self) -> int:
+        """How many chunks run at once."""
 
     def run_in_order(
         self, runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str

@@ -15,7 +15,8 @@ class ErrorBudget:
 
     Attributes:
         records: at most so many, or None.
-        share: at most this part of the records in, 0 to 1, judged from `errors_judged_from` records on and at the end; or None.
+        share: at most this part of the records in, 0 to 1, judged from `errors_judged_from` records on and at the
+        end; or None.
     """
 
     records: int | None = None

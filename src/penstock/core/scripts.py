@@ -113,8 +113,8 @@ class ChunkDeath:
     """A chunk whose child gave no result.
 
     Attributes:
-        code: `limit_wall`, `limit_cpu`, `crashed`, `forbidden_call`, `no_result`, `reply_forged`, or what a top level raised.
-        phase: `starting` in the script's top level, `records` in a record, `whole_chunk` in none of its own.
+        code: `limit_wall`, `limit_cpu`, `crashed`, `forbidden_call`, `no_result`, `reply_forged`, or what a top level
+        raised. phase: `starting` in the script's top level, `records` in a record, `whole_chunk` in none of its own.
         record: index in the chunk of the record in work; meaningful in the phase `records`.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ _AHEAD: Final = 2  # chunks in flight for each worker: enough to keep it busy, f
 
 def run_in_order(
     runner: ScriptRunner, chunks: Iterable[Chunk], *, parallel: int, seed: str, emit: str
-) -> Iterator[tuple[Chunk, ChunkResult]]:
+) -> Generator[tuple[Chunk, ChunkResult]]:
     """Yield each chunk with what became of it, in the order of the chunks.
 
     Args:
@@ -55,22 +55,20 @@ def run_chunk(runner: ScriptRunner, chunk: Chunk, *, seed: int, emit: str) -> Ch
     """
     if chunk.records == 0:
         return ChunkResult(b"", b"", records=0, produced=0, dropped=0, failed=0, rows=0)
-    skip: dict[int, Mapping[str, Any]] = {}
+    skip: dict[int, dict[str, Any]] = {}
     while True:
         end = runner.run(chunk, seed=seed, emit=emit, skip=skip)
         if isinstance(end, ChunkResult):
             return end
         if end.phase == "starting":
-            raise _top_level_failed(chunk, end)
+            raise _top_level_failed(end)
         error = _error(end)
         if end.phase == "records" and end.record < chunk.records and end.record not in skip:
             if len(skip) < limits.CHUNK_RERUNS.value:
                 skip[end.record] = error
                 continue
-            error = error | {
-                "code": "chunk_failed",
-                "message": f"{len(skip) + 1} records of this chunk killed their process; {error['message']}",
-            }
+            words = f"{len(skip) + 1} records of this chunk ended their process; the last: {error['message']}"
+            error |= {"code": "chunk_failed", "message": words}
         skip = {index: skip.get(index, error) for index in range(chunk.records)}
 
 
@@ -84,11 +82,11 @@ def _landed(item: tuple[Chunk, Future[ChunkResult]]) -> tuple[Chunk, ChunkResult
     return chunk, future.result()
 
 
-def _error(end: ChunkDeath) -> Mapping[str, Any]:
+def _error(end: ChunkDeath) -> dict[str, Any]:
     return {"code": end.code, "type": None, "message": end.detail, "script_line": end.script_line}
 
 
-def _top_level_failed(chunk: Chunk, end: ChunkDeath) -> ScriptFailed:
+def _top_level_failed(end: ChunkDeath) -> ScriptFailed:
     line = f" at line {end.script_line}" if end.script_line else ""
     return ScriptFailed(
         f"the script's own top level failed{line}, before any record: {end.detail}",

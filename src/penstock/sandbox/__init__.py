@@ -1,1 +1,1 @@
-"""The sandbox: zygotes and single-use children, locked by Landlock and seccomp, that alone touch tenant code and data."""
+"""The sandbox: locked zygotes and single-use children, which alone touch tenant code and data."""

@@ -1,4 +1,4 @@
-"""Parked children: kept ready ahead of need, used for one chunk (isolated) or for several of the same version (warm)."""
+"""Parked children: kept ready ahead of need, used for one chunk (isolated) or for many of one version (warm)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class Seat:
 class Children:
     """The children of one version zygote.
 
-    A seat is free again when two things have happened, in either order: its child has ended, and its output has been copied out.
+    A seat is free again when two things have happened, in either order: its child has ended, and its output has been
+    copied out.
 
     Args:
         zygote: prepared; closed with this.
@@ -191,10 +192,8 @@ class Children:
     def _await_parked(self, seat: Seat) -> None:
         assert seat.channel is not None, "a parked seat has a channel"
         word = b""
-        try:
+        with contextlib.suppress(OSError):  # it died, or hangs, before tenant code was near it
             word = seat.channel.recv(64)
-        except OSError:  # it died, or hangs, before tenant code was near it
-            pass
         if not word:
             self.give_back(seat)
             raise SandboxUnavailable(
@@ -239,7 +238,7 @@ class Children:
             message = orjson.loads(answer)
             output_bytes, dead_bytes = message.get("output_bytes", 0), message.get("dead_bytes", 0)
             ends = wire.HEADER_BYTES + output_bytes, wire.HEADER_BYTES + output_bytes + dead_bytes
-            valid = 0 <= output_bytes and 0 <= dead_bytes and ends[1] <= seat.output.size_bytes
+            valid = min(output_bytes, dead_bytes) >= 0 and ends[1] <= seat.output.size_bytes
         except (orjson.JSONDecodeError, AttributeError, TypeError):
             valid = False
         if not valid:

@@ -1,4 +1,4 @@
-"""The live self-test: forbidden acts, each tried in a real locked child. It alone decides whether scripts may run here."""
+"""The live self-test: forbidden acts, each tried in a real locked child. It alone decides whether scripts may run."""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ _NO_CPU_LIMIT_S: Final = 2**31 - 2  # a session lasts as long as its input; each
 class StrictSandbox:
     """Children without files, network, threads or new executable memory.
 
-    Base zygotes start when a profile is first needed and end with `close`. The self-test runs once, before the first script.
+    Base zygotes start when a profile is first needed and end with `close`. The self-test runs once, before the first
+    script.
 
     Args:
         boot: the program of base zygotes; the escape suite passes one that leaves locks out.
@@ -271,8 +272,8 @@ def _result(reply: Reply, chunk: Chunk) -> ChunkResult | ChunkDeath:
         printed = str(message["printed"])
     except (KeyError, TypeError, ValueError):
         counts = [-1] * 5
-    records, produced, dropped, failed, _ = counts
+    records, produced, dropped, failed, rows = counts
     # The child ran tenant code: its account is only believed where it adds up with what was given to it.
     if min(counts) < 0 or records != chunk.records or produced + dropped + failed != records:
         return ChunkDeath("reply_forged", "the account it gave of its records does not add up", "whole_chunk", 0)
-    return ChunkResult(reply.output, reply.dead_letters, *counts, causes=causes, printed=printed)
+    return ChunkResult(reply.output, reply.dead_letters, records, produced, dropped, failed, rows, causes, printed)

@@ -17,13 +17,12 @@ from typing import Any, Final
 
 import orjson
 
-import penstock_guest
 from penstock.core import limits
 from penstock.core.errors import SandboxUnavailable, ScriptRejected
 from penstock.core.scripts import Problem
 from penstock_guest import wire
 
-BOOT: Final = Path(penstock_guest.__file__).with_name("boot.py")
+BOOT: Final = Path(wire.__file__).with_name("boot.py")
 _LIBRARIES: Final = ("orjson", "zstandard", "numpy", "pyarrow", "quickjs")
 
 
@@ -38,7 +37,7 @@ class BaseZygote:
     def __init__(self, profile: str, *, boot: Path = BOOT) -> None:
         self.profile = profile
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close(); where a start that fails has left its reason
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close(), not here
         with theirs:
             self._process = subprocess.Popen(
                 [
@@ -157,8 +156,8 @@ class VersionZygote:
 def kill_if_alive(pid: int, channel: socket.socket) -> None:
     """Kill the process that holds the other end of a channel.
 
-    The number alone could meanwhile belong to somebody else. But as long as the other end is open its holder lives, so a pidfd
-    taken before looking refers to the holder.
+    The number alone could meanwhile belong to somebody else. But as long as the other end is open its holder lives,
+    so a pidfd taken before looking refers to the holder.
     """
     with contextlib.suppress(ProcessLookupError):
         pidfd = os.pidfd_open(pid)
@@ -175,7 +174,7 @@ def _did_not_compile(name: str) -> Problem:
     return Problem(
         {
             "code": "script_syntax",
-            "message": f"{name} could not be compiled within {limits.COMPILE.value} {limits.COMPILE.unit}, or crashed the compiler",
+            "message": f"{name} crashed the compiler, or took it over {limits.COMPILE.value} {limits.COMPILE.unit}",
             "script_line": None,
             "column": None,
             "hint": "Make the script smaller and less deeply nested.",

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from penstock.core.errors import InputNotFound, OutputFailed
 from penstock.core.scripts import InputFile
@@ -130,7 +130,7 @@ class OutputFile:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._aside)
 
-    def __enter__(self) -> OutputFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

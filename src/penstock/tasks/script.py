@@ -1,13 +1,14 @@
 """The task kind `script`: a tenant's function over the records of some inputs.
 
-The function sees one record, one chunk, or one table at a time, in a locked child that is used once. Output records keep the order of
-the input. A record that fails becomes a dead letter and harms no other; when more fail than `errors_max` allows, there is no output.
+The function sees one record, one chunk, or one table at a time, in a locked child that is used once. Output records
+keep the order of the input. A record that fails becomes a dead letter and harms no other; when more fail than
+`errors_max` allows, there is no output.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from penstock.base.hashing import fingerprint
 from penstock.core.errors import TooManyErrors
@@ -83,7 +84,7 @@ def _discarding(output: Output) -> Iterator[Output]:
 
 def _results(
     spec: ScriptSpec, ctx: TaskContext, runner: ScriptRunner, report: ScriptReport, emit: str
-) -> Iterator[tuple[Chunk, ChunkResult]]:
+) -> Generator[tuple[Chunk, ChunkResult]]:
     chunks = _chunks(spec, ctx, report, as_arrow=runner.entry_point == "process_table")
     for chunk, result in ctx.run_in_order(runner, chunks, seed=fingerprint(spec.script, spec.inputs), emit=emit):
         _count(report, chunk, result)

@@ -1,0 +1,90 @@
+"""`process_table`: a chunk as one Arrow table in, one out."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from penstock_guest import chunk
+from penstock_guest.reading import decode
+from penstock_guest.wire import WHOLE_CHUNK
+
+
+class TableRecords:
+    """The rows of a table, as records for dead letters."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self._record: dict[str, Any] = {}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield each row."""
+        for batch in self._table.to_batches(max_chunksize=1024):
+            for self._record in batch.to_pylist():
+                yield self._record
+
+    def original(self) -> dict[str, Any]:
+        """Return the row last yielded."""
+        return self._record
+
+    def line(self) -> int:
+        """Rows have no lines."""
+        return 0
+
+
+def run_table(call: chunk.Call, payload: memoryview, request: dict[str, Any], account: chunk.Account) -> None:
+    """Call a function once with the chunk as a table; when it fails, all rows fail together."""
+    account.output.mark[0] = WHOLE_CHUNK
+    if request["format"] == "arrow":
+        table = pa.ipc.open_stream(pa.py_buffer(payload)).read_all()
+        records: Any = TableRecords(table)
+        if account.skip:
+            chunk.readable(records, account)
+            return
+        account.records = table.num_rows
+    else:
+        records = decode(request["format"], payload)
+        table = pa.Table.from_pylist(chunk.readable(records, account))
+    if table.num_rows == 0:
+        return
+    try:
+        result = call.function(table)
+        data, rows = call.lines_of(result) if result is not None else (b"", 0)
+    except BaseException as error:  # noqa: BLE001  # tenant code may raise anything; it was one call for all rows
+        account.fail_all(records, call.describer.describe(error))
+        return
+    account.settle(table.num_rows, rows)
+    account.emit(data, rows=rows)
+
+
+def encoder(emit: str) -> Callable[[Any], tuple[bytes, int]]:
+    """Return what turns a table into output: `ndjson` lines, or `arrow`, an IPC stream after its length in 8 bytes."""
+    return _as_stream if emit == "arrow" else _as_lines
+
+
+def _as_stream(result: Any) -> tuple[bytes, int]:
+    table = _table(result)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    data = sink.getvalue()
+    return struct.pack("<Q", data.size) + data.to_pybytes(), table.num_rows
+
+
+def _as_lines(result: Any) -> tuple[bytes, int]:
+    table = _table(result)
+    batches = table.to_batches(max_chunksize=1024)
+    return b"".join(chunk.dumps_line(record) for batch in batches for record in batch.to_pylist()), table.num_rows
+
+
+def _table(result: Any) -> pa.Table:
+    if isinstance(result, pa.RecordBatch):
+        return pa.Table.from_batches([result])
+    if isinstance(result, pa.Table):
+        return result
+    raise TypeError(
+        f"process_table returned a {type(result).__name__}; valid: a pyarrow.Table, or None to drop all rows"
+    )
