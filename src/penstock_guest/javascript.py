@@ -1,4 +1,4 @@
-"""A tenant's JavaScript, run by QuickJS inside the same locked child as Python: an engine of its own is not the boundary."""
+"""A tenant's JavaScript, run by QuickJS in a locked child like Python's: the engine is not the boundary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _STACK_BYTES: Final = 4 * 2**20
 _PRELUDE: Final = (
     "Math.random = (s => () => { s = s + 0x6D2B79F5 | 0; let t = Math.imul(s ^ s >>> 15, 1 | s);"
     " t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t; return ((t ^ t >>> 14) >>> 0) / 4294967296; })(%d);"
-    "globalThis.console = { log: (...a) => penstock_print(a.map(x => typeof x === 'string' ? x : JSON.stringify(x)).join(' ')) };"
+    "globalThis.console = { log: (...words) => penstock_print("
+    "words.map(word => typeof word === 'string' ? word : JSON.stringify(word)).join(' ')) };"
 )
 # Put after it: text of JSON in, lines of JSON out, so that no object crosses between the two languages.
 _CALL: Final = """
@@ -40,7 +41,7 @@ _LIMITS: Final = {"out of memory": "limit_memory", "stack overflow": "limit_recu
 
 
 class JavaScript:
-    """One version of a script in JavaScript; it is compiled in the child, because its engine cannot compile without running."""
+    """One version of a script in JavaScript, compiled in the child: its engine cannot compile without running."""
 
     entry_point = ""
 

@@ -6,8 +6,8 @@ import importlib
 from typing import Final
 
 STANDARD: Final = """
-    __future__ abc array base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv dataclasses
-    datetime decimal difflib enum fractions functools hashlib heapq hmac html html.parser io itertools json keyword math
+    __future__ abc array base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv
+    dataclasses datetime decimal difflib enum fractions functools hashlib heapq hmac html html.parser io itertools json keyword math
     numbers operator orjson random re statistics string struct textwrap time types typing unicodedata urllib.parse uuid
     zlib zoneinfo
 """.split()
