@@ -74,6 +74,10 @@ class Output:
         self._body = memory[wire.HEADER_BYTES :]
         self.size_bytes = 0
 
+    def reset(self) -> None:
+        """Forget what was written, and that anything had begun."""
+        self.size_bytes = self.mark[0] = self.mark[1] = 0
+
     def write(self, data: bytes) -> None:
         """Append data, or raise OutputFull when the arena, which is the output limit, cannot take it."""
         end = self.size_bytes + len(data)
@@ -107,10 +111,24 @@ class Nest:
             self.input.populate(request["input_bytes"])
             self.output.populate(request["output_bytes"])
             os.write(0, b"%d" % os.getpid())
+            self._program.park(self._output)
             while message := os.read(0, wire.MESSAGE_BYTES_MAX):
                 self._output.size_bytes = 0
                 os.write(0, orjson.dumps(self._program.run(orjson.loads(message), self._given, self._output)))
                 if not self._warm:
                     break
+        except BaseException as error:  # noqa: BLE001  # the door of this process; tenant errors were caught long before
+            os.write(0, orjson.dumps({"bug": bug_words(error)}))
         finally:
             os._exit(0)
+
+
+def bug_words(error: BaseException) -> str:
+    """Return the type of an unexpected exception and where it was raised; no values."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    place = (
+        f"{os.path.basename(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno}" if traceback else "unknown"
+    )
+    return f"{type(error).__name__} at {place}"

@@ -13,17 +13,25 @@ from penstock_guest.child import Output, OutputFull
 from penstock_guest.failures import Describer, failure
 from penstock_guest.printed import Printed
 from penstock_guest.reading import decode
+from penstock_guest.wire import HEADER_BYTES
 
 ENTRY_POINTS: Final = ("process", "process_batch")
 _STACK_BYTES: Final = 4 * 2**20
 
 # Put before the script: random numbers follow from the chunk's seed (mulberry32), and console.log prints.
-_PRELUDE: Final = (
-    "Math.random = (s => () => { s = s + 0x6D2B79F5 | 0; let t = Math.imul(s ^ s >>> 15, 1 | s);"
-    " t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t; return ((t ^ t >>> 14) >>> 0) / 4294967296; })(%d);"
-    "globalThis.console = { log: (...words) => penstock_print("
-    "words.map(word => typeof word === 'string' ? word : JSON.stringify(word)).join(' ')) };"
-)
+_PRELUDE: Final = """
+globalThis.console = {
+  log: (...words) => penstock_print(words.map(word => typeof word === "string" ? word : JSON.stringify(word)).join(" ")),
+};
+let penstock_state = 0;
+Math.random = () => {
+  penstock_state = penstock_state + 0x6D2B79F5 | 0;
+  let t = Math.imul(penstock_state ^ penstock_state >>> 15, 1 | penstock_state);
+  t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
+  return ((t ^ t >>> 14) >>> 0) / 4294967296;
+};
+(seed => { penstock_state = seed; })
+"""
 # Put after it: text of JSON in, lines of JSON out, so that no object crosses between the two languages.
 _CALL: Final = """
 (f => function penstock_call(text) {
@@ -50,43 +58,53 @@ class JavaScript:
         self._source = source.decode("utf-8", "replace")
         self._memory_bytes: int = spec["memory_bytes"]
         self._describer = JavaScriptDescriber(spec["name"], spec["limit_words"])
-        self._function: tuple[str, Any] | None = None
+        self._printed = Printed()
+        self._failure: dict[str, Any] | None = None
+
+    def rehearse(self) -> None:
+        """Run the loop over a record of no meaning until the interpreter has adapted to it; no tenant code runs."""
+        for _ in range(chunk.REHEARSALS):
+            chunk.rehearse(Output(memoryview(bytearray(2 * HEADER_BYTES))))
+
+    def park(self, output: Output) -> None:
+        """Make the engine and run the script's top level, ahead of the first request."""
+        try:
+            self._start()
+        except (quickjs.JSException, MissingEntryPoint) as error:
+            self._failure = self._describer.describe(error) | {"phase": "starting"}
+        chunk.rehearse(output)
 
     def run(self, request: dict[str, Any], given: memoryview, output: Output) -> dict[str, Any]:
         """Run the script over one chunk and return the account of its records."""
-        printed = Printed()
-        try:
-            kind, call = self._entry_point(request["seed"], printed)
-        except (quickjs.JSException, MissingEntryPoint) as error:
-            return {"error": self._describer.describe(error) | {"phase": "starting"}, "printed": printed.text()}
+        if self._failure:
+            return {"error": self._failure, "printed": self._printed.take()}
+        self._seed(request["seed"] & 0x7FFF_FFFF)
         account = chunk.Account(request, output)
         try:
-            self._call(kind, call, request, given, account)
-            return account.reply() | {"printed": printed.text()}
+            self._call(request, given, account)
+            return account.reply() | {"printed": self._printed.take()}
         except OutputFull:
-            return {
-                "error": self._describer.limit("limit_output") | {"phase": "whole_chunk"},
-                "printed": printed.text(),
-            }
+            error = self._describer.limit("limit_output") | {"phase": "whole_chunk"}
+            return {"error": error, "printed": self._printed.take()}
 
-    def _entry_point(self, seed: int, printed: Printed) -> tuple[str, Any]:
-        if self._function is None:
-            context = quickjs.Context()
-            context.set_memory_limit(self._memory_bytes)
-            context.set_max_stack_size(_STACK_BYTES)
-            context.add_callable("penstock_print", lambda text: printed.write(f"{text}\n") and None)
-            context.eval(_PRELUDE % (seed & 0x7FFFFFFF))
-            context.eval(self._source)
-            kind = _declared(context)
-            self._function = kind, context.eval(_CALL % kind)
-        return self._function
+    def _start(self) -> None:
+        context = quickjs.Context()
+        context.set_memory_limit(self._memory_bytes)
+        context.set_max_stack_size(_STACK_BYTES)
+        context.add_callable("penstock_print", self._print)
+        self._seed = context.eval(_PRELUDE)
+        context.eval(self._source)
+        self._kind = _declared(context)
+        self._function = context.eval(_CALL % self._kind)
+        self._context = context
 
-    def _call(self, kind: str, call: Any, request: dict[str, Any], given: memoryview, account: chunk.Account) -> None:
+    def _print(self, text: str) -> None:
+        self._printed.write(f"{text}\n")
+
+    def _call(self, request: dict[str, Any], given: memoryview, account: chunk.Account) -> None:
         records = decode(request["format"], given[: request["input_bytes"]])
-        if kind == "process":
-            chunk.run_each(chunk.Call(lambda record: call(_text(record)), _lines, self._describer), records, account)
-        else:
-            chunk.run_batch(chunk.Call(lambda batch: call(_text(batch)), _lines, self._describer), records, account)
+        call = chunk.Call(lambda value: self._function(orjson.dumps(value).decode()), _lines, self._describer)
+        (chunk.run_each if self._kind == "process" else chunk.run_batch)(call, records, account)
 
 
 class MissingEntryPoint(Exception):
@@ -118,10 +136,6 @@ def _declared(context: Any) -> str:
             f"exactly one of {', '.join(ENTRY_POINTS)} must be a function; found {', '.join(found) or 'none'}"
         )
     return found[0]
-
-
-def _text(value: Any) -> str:
-    return orjson.dumps(value).decode()
 
 
 def _lines(result: str) -> tuple[bytes, int]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import difflib
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from types import ModuleType
 from typing import Any, Final
@@ -157,25 +156,6 @@ def _takes_one_argument(arguments: ast.arguments) -> bool:
 
 def _at(node: ast.stmt, code: str, message: str, hint: str) -> dict[str, Any]:
     return failure(code, message, script_line=node.lineno) | {"column": node.col_offset + 1, "hint": hint}
-
-
-def entry_point(namespace: dict[str, Any]) -> tuple[str, Callable[..., Any]]:
-    """Return the name and the function that a script, now run, defines.
-
-    Raises:
-        TypeError: when there is none, more than one, or it cannot take one argument.
-    """
-    found = [name for name in ENTRY_POINTS if callable(namespace.get(name))]
-    if len(found) != 1:
-        raise TypeError(f"exactly one of {', '.join(ENTRY_POINTS)} must be defined; found {', '.join(found) or 'none'}")
-    function = namespace[found[0]]
-    try:
-        inspect.signature(function).bind(None)
-    except TypeError as error:
-        raise TypeError(f"{found[0]} must take exactly one argument: {error}") from None
-    except ValueError:
-        pass  # a builtin without a signature: the first call will tell
-    return found[0], function
 
 
 def guarded_builtins(allowed: Sequence[str]) -> dict[str, Any]:

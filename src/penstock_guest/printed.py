@@ -30,6 +30,8 @@ class Printed:
     def flush(self) -> None:
         """Do nothing: print calls it."""
 
-    def text(self) -> str:
-        """Return what was printed."""
-        return "".join(self._parts)
+    def take(self) -> str:
+        """Return what was printed since the last time."""
+        text = "".join(self._parts)
+        self._parts.clear()
+        return text

@@ -130,6 +130,12 @@ class Probe:
     def __init__(self, _spec: dict[str, Any], _source: bytes) -> None:
         self.problems: list[dict[str, Any]] = []
 
+    def rehearse(self) -> None:
+        """Do nothing: it is not run often."""
+
+    def park(self, output: Output) -> None:
+        """Do nothing yet."""
+
     def run(self, request: dict[str, Any], given: memoryview, output: Output) -> dict[str, Any]:
         """Try the act; success is what must not happen."""
         sys.path.clear()

@@ -14,6 +14,12 @@ class Program(Protocol):
 
     problems: list[dict[str, Any]]
 
+    def rehearse(self) -> None:
+        """Make this code warm in the zygote: what the interpreter adapts while it runs, a child would have to copy."""
+
+    def park(self, output: Output) -> None:
+        """Do in a parked child what can be done before there is a request."""
+
     def run(self, request: dict[str, Any], given: memoryview, output: Output) -> dict[str, Any]:
         """Do one request and return the reply."""
 

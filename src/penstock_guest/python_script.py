@@ -11,6 +11,7 @@ from penstock_guest.child import Output, OutputFull
 from penstock_guest.failures import Describer
 from penstock_guest.printed import Printed
 from penstock_guest.reading import decode
+from penstock_guest.wire import HEADER_BYTES
 
 
 class PythonScript:
@@ -22,48 +23,51 @@ class PythonScript:
         allowed = profiles.ALLOWED[spec["profile"]]
         self.problems = language.problems(source, name=self._name, allowed=allowed)
         self._builtins = language.guarded_builtins([*allowed, *profiles.LATE])
-        self._function: tuple[str, Any] | None = None
+        self._function: Any = None
+        self._failure: dict[str, Any] | None = None
+        self._printed = Printed()
         self.entry_point = "" if self.problems else language.declared_entry_point(source)
         if not self.problems:
             self._code = compile(source, self._name, "exec", dont_inherit=True)
         sys.setrecursionlimit(spec["recursion"])
 
+    def rehearse(self) -> None:
+        """Run the loop over a record of no meaning until the interpreter has adapted to it; no tenant code runs."""
+        for _ in range(chunk.REHEARSALS):
+            chunk.rehearse(Output(memoryview(bytearray(2 * HEADER_BYTES))))
+
+    def park(self, output: Output) -> None:
+        """Run the script's top level, and walk once through all that a request will need, ahead of it."""
+        sys.stdout = sys.stderr = self._printed
+        random.seed(0)
+        try:
+            namespace = {"__name__": "script", "__builtins__": self._builtins}
+            exec(self._code, namespace)  # a stranger's code: what this process was locked for
+            self._function = namespace[self.entry_point]
+        except BaseException as error:  # noqa: BLE001  # the script's top level is tenant code
+            self._failure = self._describer.describe(error) | {"phase": "starting"}
+        chunk.rehearse(output)
+
     def run(self, request: dict[str, Any], given: memoryview, output: Output) -> dict[str, Any]:
         """Run the script over one chunk and return the account of its records."""
-        printed = Printed()
-        sys.stdout = sys.stderr = printed
+        if self._failure:
+            return {"error": self._failure, "printed": self._printed.take()}
         random.seed(request["seed"])
         account = chunk.Account(request, output)
         try:
-            kind, function = self._entry_point()
-        except BaseException as error:  # noqa: BLE001  # the script's top level is tenant code
-            return {"error": self._describer.describe(error) | {"phase": "starting"}, "printed": printed.text()}
-        try:
-            self._call(kind, function, request, given, account)
-            return account.reply() | {"printed": printed.text()}
+            self._call(request, given, account)
+            return account.reply() | {"printed": self._printed.take()}
         except OutputFull:
-            return {
-                "error": self._describer.limit("limit_output") | {"phase": "whole_chunk"},
-                "printed": printed.text(),
-            }
+            error = self._describer.limit("limit_output") | {"phase": "whole_chunk"}
+            return {"error": error, "printed": self._printed.take()}
 
-    def _entry_point(self) -> tuple[str, Any]:
-        if self._function is None:
-            namespace = {"__name__": "script", "__builtins__": self._builtins}
-            exec(self._code, namespace)  # a stranger's code: what this process was locked for
-            self._function = language.entry_point(namespace)
-        return self._function
-
-    def _call(
-        self, kind: str, function: Any, request: dict[str, Any], given: memoryview, account: chunk.Account
-    ) -> None:
+    def _call(self, request: dict[str, Any], given: memoryview, account: chunk.Account) -> None:
         payload = given[: request["input_bytes"]]
-        if kind == "process_table":
+        if self.entry_point == "process_table":
             tables = sys.modules["penstock_guest.tables"]  # loaded where the profile has pyarrow
-            tables.run_table(
-                chunk.Call(function, tables.encoder(request["emit"]), self._describer), payload, request, account
-            )
+            call = chunk.Call(self._function, tables.encoder(request["emit"]), self._describer)
+            tables.run_table(call, payload, request, account)
             return
+        call = chunk.Call(self._function, chunk.as_lines, self._describer)
         records = decode(request["format"], payload)
-        call = chunk.Call(function, chunk.as_lines, self._describer)
-        (chunk.run_each if kind == "process" else chunk.run_batch)(call, records, account)
+        (chunk.run_each if self.entry_point == "process" else chunk.run_batch)(call, records, account)

@@ -64,6 +64,12 @@ class Reader:
         self._source: Mapped | Fed | None = None
         self._blocks: Iterator[Block] | None = None
 
+    def rehearse(self) -> None:
+        """Do nothing: it is not run often."""
+
+    def park(self, output: Output) -> None:
+        """Do nothing yet."""
+
     def run(self, request: dict[str, Any], given: memoryview, output: Output) -> dict[str, Any]:
         """Return the next block; its payload, then its dead letters, are the output."""
         if self._blocks is None:
@@ -101,6 +107,12 @@ class Writer:
         self.problems: list[dict[str, Any]] = []
         self._spec = spec
         self._blocks: Iterator[bytes] | None = None
+
+    def rehearse(self) -> None:
+        """Do nothing: it is not run often."""
+
+    def park(self, output: Output) -> None:
+        """Do nothing yet."""
 
     def run(self, request: dict[str, Any], given: memoryview, output: Output) -> dict[str, Any]:
         """Return the next block of the file."""

@@ -32,14 +32,24 @@ class Control:
         # refuses.
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=0)
 
-    def become(self, fd: int) -> None:
-        """Make fd the control channel, and close every other descriptor."""
-        os.dup2(fd, 0, inheritable=False)
-        os.closerange(1, child.DESCRIPTORS_MAX)
+    def become(self, fd: int, wake_fd: int | None = None) -> None:
+        """Make fd the control channel, and close every other descriptor.
 
-    def receive(self) -> tuple[dict[str, Any], list[int]]:
-        """Return the next message and its descriptors; the process ends when the service is gone."""
+        Args:
+            fd: this end of the channel.
+            wake_fd: the service's end of it. A byte that a signal handler writes there is the next thing that `receive`
+                sees, so that no child's end is missed between looking and waiting.
+        """
+        os.dup2(fd, 0, inheritable=False)  # first: what was just received may itself have the number of the wake end
+        if wake_fd is not None:
+            os.dup2(wake_fd, _WAKE_FD, inheritable=False)
+        os.closerange(_WAKE_FD if wake_fd is None else _WAKE_FD + 1, child.DESCRIPTORS_MAX)
+
+    def receive(self) -> tuple[dict[str, Any] | None, list[int]]:
+        """Return the next message and its descriptors, or None for a signal; the process ends when the service is gone."""
         data, ancillary, _, _ = self._socket.recvmsg(wire.MESSAGE_BYTES_MAX, _ANCILLARY_BYTES)
+        if len(data) == 1:
+            return None, []
         if not data:
             os._exit(0)
         fds = memoryview(ancillary[0][2]).cast("i").tolist() if ancillary else []
@@ -53,6 +63,7 @@ class Control:
             os._exit(0)
 
 
+_WAKE_FD: Final = 1
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(4 * 4)
 
 
@@ -66,6 +77,7 @@ class BaseZygote:
     def serve(self, profile: str) -> NoReturn:
         """Tell the service what the lock reached, then fork version zygotes until it goes."""
         try:
+            _write_signals_to(_WAKE_FD)
             profiles.load(profile)
             before = lock.footprint()
             inner = lock.inner_filter()
@@ -82,39 +94,53 @@ class BaseZygote:
             _, fds = self._control.receive()
             pid = os.fork()
             if pid == 0:
-                VersionZygote(self._control, fds[0], before, inner).serve()
-            os.close(fds[0])
+                self._become_version(fds, before, inner)
+            for fd in fds:
+                os.close(fd)
             self._control.send({"pid": pid})
+
+    def _become_version(self, fds: list[int], before: lock.Footprint, inner: lock.Filter) -> NoReturn:
+        try:
+            VersionZygote(self._control, fds, before, inner).serve()
+        except BaseException as error:  # noqa: BLE001  # the door of this process
+            self._control.send({"bug": child.bug_words(error)})
+        finally:
+            os._exit(1)
 
 
 class VersionZygote:
     """Compiles one script version and keeps children of it parked, as many as the service asks for."""
 
-    def __init__(self, control: Control, fd: int, before: lock.Footprint, inner: lock.Filter) -> None:
+    def __init__(self, control: Control, fds: list[int], before: lock.Footprint, inner: lock.Filter) -> None:
         lock.die_with_parent()
-        control.become(fd)
+        control.become(*fds)
         self._control = control
         self._before = before
         self._inner = inner
         self._children: dict[int, int] = {}  # process id -> the service's number for the child
-        self._ended: dict[int, dict[str, Any]] = {}  # ended before its number was noted
 
     def serve(self) -> NoReturn:
         """Prepare the program, answer whether it can run, then park a child for each request."""
         spec, fds = self._control.receive()
+        assert spec is not None, "a zygote without children gets no signals"
         arenas_bytes = spec["input_bytes"] + spec["output_bytes"] + wire.HEADER_BYTES
         lock.limit_memory(self._before, memory_bytes=spec["memory_bytes"], mapped_bytes=arenas_bytes)
         program = programs.prepare(spec, _read_all(fds[0]))
         if program.problems:
             self._control.send({"problems": program.problems})
             os._exit(0)
+        program.rehearse()
         nest = child.Nest(program, spec, self._inner)
         gc.freeze()
         gc.set_threshold(*child.GC_THRESHOLD)
-        signal.signal(signal.SIGCHLD, self._reap)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # what matters is the byte that is written before it is called
         self._control.send({"ready": {"entry_point": getattr(program, "entry_point", "")}})
         while True:
-            self._park(nest, *self._control.receive())
+            request, fds = self._control.receive()
+            if request is None:
+                self._reap()
+            else:
+                self._park(nest, request, fds)
 
     def _park(self, nest: child.Nest, request: dict[str, Any], fds: list[int]) -> None:
         channel, input_fd, output_fd = fds
@@ -126,25 +152,24 @@ class VersionZygote:
         for fd in fds:
             os.close(fd)
         self._children[pid] = request["park"]
-        if pid in self._ended:
-            self._report(pid, self._ended.pop(pid))
 
-    def _reap(self, _signal: int, _frame: object) -> None:
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
+    def _reap(self) -> None:
+        while self._children:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
-            end = {"status": status, "cpu_s": usage.ru_utime + usage.ru_stime, "memory_kib": usage.ru_maxrss}
-            if pid in self._children:
-                self._report(pid, end)
-            else:
-                self._ended[pid] = end
+            cpu_s = usage.ru_utime + usage.ru_stime
+            self._control.send({"exit": self._children.pop(pid), "status": status, "cpu_s": cpu_s})
 
-    def _report(self, pid: int, end: dict[str, Any]) -> None:
-        self._control.send(end | {"exit": self._children.pop(pid)})
+
+def _write_signals_to(fd: int) -> None:
+    """Let every signal write a byte to the descriptor that will have this number; to be called before the lock."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)  # Python insists, though the channel that comes here later blocks, and never fills
+    os.dup2(writing, fd, inheritable=False)
+    signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    os.close(reading)
+    os.close(writing)
 
 
 def _read_all(fd: int) -> bytes:

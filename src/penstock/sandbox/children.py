@@ -164,9 +164,8 @@ class Children:
         with self._change:
             self._closed = True
             self._change.notify_all()
-        self._zygote.channel.shutdown(socket.SHUT_RDWR)
-        self._keeper.join(timeout=2)
         kill_if_alive(self._zygote.pid, self._zygote.channel)
+        self._keeper.join()
         self._zygote.close()
         for seat in self._seats:
             seat.close()
@@ -243,6 +242,8 @@ class Children:
             valid = False
         if not valid:
             return self._kill(seat, "reply_forged")
+        if "bug" in message:
+            return Death("no_result", f"the process failed: {message['bug']}", seat.output.mark(), 0.0)
         output = seat.output.take(wire.HEADER_BYTES, ends[0])
         return Reply(message, output, seat.output.take(ends[0], ends[1]) if dead_bytes else b"")
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 
 from penstock.core import limits
-from penstock.core.errors import SandboxUnavailable, ScriptRejected
+from penstock.core.errors import Bug, SandboxUnavailable, ScriptRejected
 from penstock.core.scripts import Problem
 from penstock_guest import wire
 
@@ -81,7 +81,8 @@ class BaseZygote:
         self.ready()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            socket.send_fds(self._socket, [b"{}"], [theirs.fileno()])
+            # It gets both ends: a signal in it writes to ours what it then reads from its own.
+            socket.send_fds(self._socket, [b"{}"], [theirs.fileno(), ours.fileno()])
         pid = self._receive()["pid"]
         return VersionZygote(ours, pid, spec, source)
 
@@ -134,7 +135,8 @@ class VersionZygote:
         socket.send_fds(self.channel, [orjson.dumps(message)], fds)
 
     def close(self) -> None:
-        """End it and its children."""
+        """End it and its children. It holds an end of its own channel, so closing ours would not tell it."""
+        kill_if_alive(self.pid, self.channel)
         self.channel.close()
 
     def _await_ready(self, name: str) -> dict[str, Any]:
@@ -147,6 +149,8 @@ class VersionZygote:
             return dict(answer["ready"])
         kill_if_alive(self.pid, self.channel)
         self.channel.close()
+        if "bug" in answer:
+            raise Bug(f"{name}: the version zygote failed: {answer['bug']}", hint="Report this line.")
         problems = answer.get("problems") or [_did_not_compile(name)]
         first = problems[0]
         where = f"{name}:{first['script_line']}" if first.get("script_line") else name
