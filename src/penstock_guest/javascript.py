@@ -20,8 +20,9 @@ _STACK_BYTES: Final = 4 * 2**20
 
 # Put before the script: random numbers follow from the chunk's seed (mulberry32), and console.log prints.
 _PRELUDE: Final = """
+const penstock_word = word => typeof word === "string" ? word : JSON.stringify(word);
 globalThis.console = {
-  log: (...words) => penstock_print(words.map(word => typeof word === "string" ? word : JSON.stringify(word)).join(" ")),
+  log: (...words) => penstock_print(words.map(penstock_word).join(" ")),
 };
 let penstock_state = 0;
 Math.random = () => {

@@ -7,9 +7,9 @@ from typing import Final
 
 STANDARD: Final = """
     __future__ abc array base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv
-    dataclasses datetime decimal difflib enum fractions functools hashlib heapq hmac html html.parser io itertools json keyword math
-    numbers operator orjson random re statistics string struct textwrap time types typing unicodedata urllib.parse uuid
-    zlib zoneinfo
+    dataclasses datetime decimal difflib enum fractions functools hashlib heapq hmac html html.parser io itertools
+    json keyword math numbers operator orjson random re statistics string struct textwrap time types typing
+    unicodedata urllib.parse uuid zlib zoneinfo
 """.split()
 ARROW: Final = ["numpy", "pyarrow", "pyarrow.compute", "pyarrow.types"]
 
@@ -23,9 +23,12 @@ LATE_ARROW: Final = (
 
 ALLOWED: Final[dict[str, list[str]]] = {"std": STANDARD, "arrow": STANDARD + ARROW, "js": []}
 _PROGRAMS: Final = ["penstock_guest.python_script", "penstock_guest.transport"]
+_ARROW_PROGRAMS: Final = """
+    penstock_guest.tables penstock_guest.reading.parquet penstock_guest.writing.parquet penstock_guest.writing.streams
+""".split()
 _LOADED: Final[dict[str, list[str]]] = {
     "std": [*STANDARD, *LATE, *_PROGRAMS, "penstock_guest.probe"],
-    "arrow": [*STANDARD, *LATE, *ARROW, *LATE_ARROW, *_PROGRAMS, "penstock_guest.tables"],
+    "arrow": [*STANDARD, *LATE, *ARROW, *LATE_ARROW, *_PROGRAMS, *_ARROW_PROGRAMS],
     "js": ["quickjs", "penstock_guest.javascript"],
 }
 

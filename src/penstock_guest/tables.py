@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from penstock_guest import chunk
 from penstock_guest.reading import decode
+from penstock_guest.reading.columns import table_of
+from penstock_guest.reading.plain import lines_of
 from penstock_guest.wire import WHOLE_CHUNK
+
+_ROWS_AT_ONCE: Final = 1024
 
 
 class TableRecords:
@@ -22,7 +26,7 @@ class TableRecords:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield each row."""
-        for batch in self._table.to_batches(max_chunksize=1024):
+        for batch in self._table.to_batches(max_chunksize=_ROWS_AT_ONCE):
             for self._record in batch.to_pylist():
                 yield self._record
 
@@ -47,7 +51,7 @@ def run_table(call: chunk.Call, payload: memoryview, request: dict[str, Any], ac
         account.records = table.num_rows
     else:
         records = decode(request["format"], payload)
-        table = pa.Table.from_pylist(chunk.readable(records, account))
+        table = table_of(chunk.readable(records, account), as_text=request["format"] == "csv")
     if table.num_rows == 0:
         return
     try:
@@ -76,8 +80,7 @@ def _as_stream(result: Any) -> tuple[bytes, int]:
 
 def _as_lines(result: Any) -> tuple[bytes, int]:
     table = _table(result)
-    batches = table.to_batches(max_chunksize=1024)
-    return b"".join(chunk.dumps_line(record) for batch in batches for record in batch.to_pylist()), table.num_rows
+    return b"".join(map(lines_of, table.to_batches(max_chunksize=_ROWS_AT_ONCE))), table.num_rows
 
 
 def _table(result: Any) -> pa.Table:

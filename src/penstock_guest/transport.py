@@ -14,6 +14,7 @@ from penstock_guest.child import Output
 from penstock_guest.chunk import dumps_line
 from penstock_guest.failures import failure
 from penstock_guest.reading import Block, Failure, InputError, read_blocks
+from penstock_guest.writing import SpoolError, write_blocks
 
 
 class Mapped:

@@ -46,7 +46,7 @@ class Control:
         os.closerange(_WAKE_FD if wake_fd is None else _WAKE_FD + 1, child.DESCRIPTORS_MAX)
 
     def receive(self) -> tuple[dict[str, Any] | None, list[int]]:
-        """Return the next message and its descriptors, or None for a signal; the process ends when the service is gone."""
+        """Return the next message and its descriptors, None for a signal; the process ends when the service does."""
         data, ancillary, _, _ = self._socket.recvmsg(wire.MESSAGE_BYTES_MAX, _ANCILLARY_BYTES)
         if len(data) == 1:
             return None, []
