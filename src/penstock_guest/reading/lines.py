@@ -79,12 +79,12 @@ class LineCutter:
         *,
         format: BlockFormat = "ndjson",  # noqa: A002  # the word of the glossary
         header: bytes = b"",
-        first_line: int = 1,
+        first_line: int | None = 1,
         record_bytes_max: int,
     ) -> None:
         self.format: BlockFormat = format
         self.header = header
-        self.first_line: int | None = first_line
+        self.first_line = first_line
         self._record_bytes_max = record_bytes_max
         self._window = window
         self._scan = scan

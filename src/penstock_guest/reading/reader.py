@@ -150,7 +150,7 @@ def _cutter(
         if module is None:
             raise InputError("input_needs_arrow", "Parquet is read under the profile arrow only")
         buffer = b"".join(pieces) if whole is None else whole
-        cutter: Cutter = module.ParquetCutter(buffer, records_max=records_max, bytes_max=bytes_max, as_arrow=as_arrow)
+        cutter: Cutter = module.cut_parquet(buffer, records_max=records_max, bytes_max=bytes_max, as_arrow=as_arrow)
         return cutter
     window = Window(pieces)
     if layer == "csv":
