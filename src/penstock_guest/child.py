@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import orjson
 
 from penstock_guest import lock, wire
+from penstock_guest.failures import OutputFull
 
 if TYPE_CHECKING:
     from penstock_guest.programs import Program
@@ -34,10 +35,6 @@ _MAP_SHARED, _MAP_PRIVATE, _MAP_FIXED, _MAP_ANONYMOUS, _MAP_NORESERVE = 1, 2, 0x
 _MAP_FAILED = 2**64 - 1
 _MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23  # since Linux 5.14; refused before, which costs only time
 _POPULATE_FROM_BYTES = 65_536
-
-
-class OutputFull(Exception):
-    """A chunk's output is larger than its limit; the argument is the limit in bytes."""
 
 
 class Arena:
@@ -69,7 +66,8 @@ class Arena:
 class Output:
     """The output arena as a program sees it: how far the run has come, then what is written, in order."""
 
-    def __init__(self, memory: memoryview) -> None:
+    def __init__(self, memory: memoryview, *, records_bytes_max: int) -> None:
+        self.records_bytes_max = records_bytes_max  # of output records; there is room for their dead letters besides
         self.mark = memory[:16].cast("Q")  # see wire.Mark
         self._body = memory[wire.HEADER_BYTES :]
         self.size_bytes = 0
@@ -79,7 +77,7 @@ class Output:
         self.size_bytes = self.mark[0] = self.mark[1] = 0
 
     def write(self, data: bytes) -> None:
-        """Append data, or raise OutputFull when the arena, which is the output limit, cannot take it."""
+        """Append data, or raise OutputFull when the arena cannot take it."""
         end = self.size_bytes + len(data)
         if end > len(self._body):
             raise OutputFull(len(self._body))
@@ -98,7 +96,7 @@ class Nest:
         self.input = Arena(spec["input_bytes"], writable=False)
         self.output = Arena(spec["output_bytes"] + wire.HEADER_BYTES, writable=True)
         self._given = self.input.memory
-        self._output = Output(self.output.memory)
+        self._output = Output(self.output.memory, records_bytes_max=spec["records_bytes"])
 
     def serve(self, request: dict[str, Any], channel: int) -> NoReturn:
         """Lock this forked process, say that it is parked, and answer requests until it is used up. Never returns."""

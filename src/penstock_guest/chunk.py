@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from penstock_guest.child import Output
-from penstock_guest.failures import Describer, failure
+from penstock_guest.failures import Describer, OutputFull, failure
 from penstock_guest.reading import Records, Segment, Undecodable, decode, locate
 from penstock_guest.wire import RECORDS, WHOLE_CHUNK
 
@@ -35,10 +35,15 @@ class Account:
         self._parts: list[bytes] = []
         self._dead: list[bytes] = []
         self._causes: dict[tuple[str, str | None, int | None], int] = {}
+        self._emitted_bytes = 0
         self.records = self.produced = self.dropped = self.rows = 0
 
     def emit(self, lines: bytes, *, rows: int) -> None:
-        """Take finished output lines."""
+        """Take finished output lines, or raise OutputFull when they are more than the chunk may have."""
+        self._emitted_bytes += len(lines)
+        if self._emitted_bytes > self.output.records_bytes_max:
+            self._emitted_bytes -= len(lines)
+            raise OutputFull(self.output.records_bytes_max)
         self._parts.append(lines)
         self.rows += rows
         if len(self._parts) >= _FLUSH_RECORDS:
@@ -142,11 +147,11 @@ def run_each(call: Call, records: Records, account: Account) -> None:
             continue
         try:
             lines, rows = lines_of(result)
+            emit(lines, rows=rows)
         except Exception as error:  # noqa: BLE001  # what is turned into lines may be objects of tenant classes
             account.fail(index, records, describe(error, code="output_invalid"))
             continue
         account.produced += 1
-        emit(lines, rows=rows)
     account.records = index + 1
     mark[0] = WHOLE_CHUNK
 
@@ -160,11 +165,11 @@ def run_batch(call: Call, records: Records, account: Account) -> None:
     try:
         result = call.function(batch)
         lines, rows = call.lines_of([] if result is None else result)
+        account.emit(lines, rows=rows)
     except BaseException as error:  # noqa: BLE001  # as above; the whole batch is one call
         account.fail_all(records, call.describer.describe(error))
         return
     account.settle(len(batch), rows)
-    account.emit(lines, rows=rows)
 
 
 def readable(records: Records, account: Account) -> list[Any]:
@@ -194,10 +199,12 @@ def as_lines(result: Any) -> tuple[bytes, int]:
     if isinstance(result, list):
         for record in result:
             if not isinstance(record, dict):
-                raise TypeError(f"the list returned holds a {type(record).__name__}; every record is a dict")
+                raise TypeError(
+                    f"the script returned a list that holds {type(record).__name__}; every record is a dict"
+                )
         return b"".join(map(dumps_line, result)), len(result)
     raise TypeError(
-        f"a {type(result).__name__} was returned; valid: a record (dict), a list of records, None to drop it"
+        f"the script returned {type(result).__name__}; valid: a record (dict), a list of them, None to drop it"
     )
 
 
@@ -207,7 +214,10 @@ def dumps_line(value: Any) -> bytes:
     Raises:
         TypeError: when the value holds what JSON has no form for; the message names the type.
     """
-    return orjson.dumps(value, _as_json, _LINE)
+    try:
+        return orjson.dumps(value, _as_json, _LINE)
+    except orjson.JSONEncodeError as error:
+        raise error.__cause__ or error from None
 
 
 def _as_json(value: Any) -> Any:
@@ -220,5 +230,5 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(value)
     raise TypeError(
-        f"a record cannot hold a {type(value).__name__}; valid: text, numbers, booleans, None, dates, lists, dicts"
+        f"a record cannot hold {type(value).__name__}; valid: text, numbers, true, false, None, dates, lists, dicts"
     )

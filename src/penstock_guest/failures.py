@@ -10,7 +10,17 @@ from types import TracebackType
 from typing import Any, Final
 
 MESSAGE_CHARACTERS_MAX: Final = 500
-_LIMITS: Final[dict[type[BaseException], str]] = {MemoryError: "limit_memory", RecursionError: "limit_recursion"}
+
+
+class OutputFull(Exception):
+    """A chunk's output is larger than it may be; the argument is the limit in bytes."""
+
+
+_LIMITS: Final[dict[type[BaseException], str]] = {
+    MemoryError: "limit_memory",
+    RecursionError: "limit_recursion",
+    OutputFull: "limit_output",
+}
 
 
 class Describer:
@@ -30,14 +40,10 @@ class Describer:
         code = _LIMITS.get(type(error), code)
         return {
             "code": code,
-            "type": type(error).__name__,
+            "type": None if type(error) is OutputFull else type(error).__name__,
             "message": self.limit_words.get(code) or _text(error),
             "script_line": line_of(error.__traceback__, script=self.script),
         }
-
-    def limit(self, code: str) -> dict[str, Any]:
-        """Return the error of a limit that no exception of the script told of."""
-        return failure(code, self.limit_words[code])
 
 
 def failure(code: str, message: str, *, type_name: str | None = None, script_line: int | None = None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import orjson
 import quickjs
 
 from penstock_guest import chunk
-from penstock_guest.child import Output, OutputFull
+from penstock_guest.child import Output
 from penstock_guest.failures import Describer, failure
 from penstock_guest.printed import Printed
 from penstock_guest.reading import decode
@@ -65,7 +65,7 @@ class JavaScript:
     def rehearse(self) -> None:
         """Run the loop over a record of no meaning until the interpreter has adapted to it; no tenant code runs."""
         for _ in range(chunk.REHEARSALS):
-            chunk.rehearse(Output(memoryview(bytearray(2 * HEADER_BYTES))))
+            chunk.rehearse(Output(memoryview(bytearray(2 * HEADER_BYTES)), records_bytes_max=HEADER_BYTES))
 
     def park(self, output: Output) -> None:
         """Make the engine and run the script's top level, ahead of the first request."""
@@ -81,12 +81,8 @@ class JavaScript:
             return {"error": self._failure, "printed": self._printed.take()}
         self._seed(request["seed"] & 0x7FFF_FFFF)
         account = chunk.Account(request, output)
-        try:
-            self._call(request, given, account)
-            return account.reply() | {"printed": self._printed.take()}
-        except OutputFull:
-            error = self._describer.limit("limit_output") | {"phase": "whole_chunk"}
-            return {"error": error, "printed": self._printed.take()}
+        self._call(request, given, account)
+        return account.reply() | {"printed": self._printed.take()}
 
     def _start(self) -> None:
         context = quickjs.Context()

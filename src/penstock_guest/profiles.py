@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Final
 
+from penstock_guest import zones
+
 STANDARD: Final = """
     __future__ abc array base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv
     dataclasses datetime decimal difflib enum fractions functools hashlib heapq hmac html html.parser io itertools
@@ -41,3 +43,4 @@ def load(profile: str) -> None:
     """
     for module in _LOADED[profile]:
         importlib.import_module(module)
+    zones.load()

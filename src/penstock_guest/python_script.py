@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from penstock_guest import chunk, language, profiles
-from penstock_guest.child import Output, OutputFull
+from penstock_guest.child import Output
 from penstock_guest.failures import Describer
 from penstock_guest.printed import Printed
 from penstock_guest.reading import decode
@@ -34,7 +34,7 @@ class PythonScript:
     def rehearse(self) -> None:
         """Run the loop over a record of no meaning until the interpreter has adapted to it; no tenant code runs."""
         for _ in range(chunk.REHEARSALS):
-            chunk.rehearse(Output(memoryview(bytearray(2 * HEADER_BYTES))))
+            chunk.rehearse(Output(memoryview(bytearray(2 * HEADER_BYTES)), records_bytes_max=HEADER_BYTES))
 
     def park(self, output: Output) -> None:
         """Run the script's top level, and walk once through all that a request will need, ahead of it."""
@@ -54,12 +54,8 @@ class PythonScript:
             return {"error": self._failure, "printed": self._printed.take()}
         random.seed(request["seed"])
         account = chunk.Account(request, output)
-        try:
-            self._call(request, given, account)
-            return account.reply() | {"printed": self._printed.take()}
-        except OutputFull:
-            error = self._describer.limit("limit_output") | {"phase": "whole_chunk"}
-            return {"error": error, "printed": self._printed.take()}
+        self._call(request, given, account)
+        return account.reply() | {"printed": self._printed.take()}
 
     def _call(self, request: dict[str, Any], given: memoryview, account: chunk.Account) -> None:
         payload = given[: request["input_bytes"]]

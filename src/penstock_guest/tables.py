@@ -57,11 +57,11 @@ def run_table(call: chunk.Call, payload: memoryview, request: dict[str, Any], ac
     try:
         result = call.function(table)
         data, rows = call.lines_of(result) if result is not None else (b"", 0)
+        account.emit(data, rows=rows)
     except BaseException as error:  # noqa: BLE001  # tenant code may raise anything; it was one call for all rows
         account.fail_all(records, call.describer.describe(error))
         return
     account.settle(table.num_rows, rows)
-    account.emit(data, rows=rows)
 
 
 def encoder(emit: str) -> Callable[[Any], tuple[bytes, int]]:
@@ -88,6 +88,4 @@ def _table(result: Any) -> pa.Table:
         return pa.Table.from_batches([result])
     if isinstance(result, pa.Table):
         return result
-    raise TypeError(
-        f"process_table returned a {type(result).__name__}; valid: a pyarrow.Table, or None to drop all rows"
-    )
+    raise TypeError(f"process_table returned {type(result).__name__}; valid: a pyarrow.Table, or None to drop all rows")

@@ -17,6 +17,7 @@ from penstock.cli.progress import choose_progress
 from penstock.core import limits
 from penstock.core.errors import PenstockError, TooManyErrors, UsageError
 from penstock.core.processing import ErrorBudget, ScriptReport, ScriptSpec
+from penstock.core.record_errors import SENTENCES
 from penstock.core.scripts import ScriptVersion
 
 _OUTPUT_FORMATS: Final = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet"}
@@ -128,7 +129,7 @@ def _show(report: ScriptReport, elapsed_s: float) -> None:
     if report.output_bytes and report.output:
         click.echo(f"{count(report.rows, 'record')} written to {report.output} ({size(report.output_bytes)})", err=True)
     for (code, kind, line), number in report.causes.most_common(_CAUSES_SHOWN):
-        what = f"{kind} at line {line} of the script" if kind and line else kind or code
+        what = f"{kind} at line {line} of the script" if kind and line else SENTENCES.get(code, code)
         click.echo(f"  {number:,} failed: {harmless(what)} [{code}]", err=True)
     if report.dead_letters:
         click.echo(f"failed records and their errors: {report.dead_letters}", err=True)

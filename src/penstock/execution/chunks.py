@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 from penstock.core import limits
-from penstock.core.errors import ScriptFailed
+from penstock.core.errors import Bug, ScriptFailed
 from penstock.core.ports import ScriptRunner
 from penstock.core.scripts import Chunk, ChunkDeath, ChunkResult
 
@@ -62,6 +62,8 @@ def run_chunk(runner: ScriptRunner, chunk: Chunk, *, seed: int, emit: str) -> Ch
             return end
         if end.phase == "starting":
             raise _top_level_failed(end)
+        if len(skip) == chunk.records:  # nothing of it was run, so this is no fault of the script
+            raise Bug(f"the dead letters of a chunk could not be written: {end.detail}", hint="Try a smaller --chunk.")
         error = _error(end)
         if end.phase == "records" and end.record < chunk.records and end.record not in skip:
             if len(skip) < limits.CHUNK_RERUNS.value:

@@ -17,6 +17,7 @@ _SPEC: Final[dict[str, Any]] = {
     "name": "the self-test",
     "warm": False,
     "input_bytes": 4096,
+    "records_bytes": 4096,
     "output_bytes": 4096,
     "wall_s": limits.CPU.value,
     "cpu_s": limits.CPU.value,

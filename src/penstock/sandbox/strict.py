@@ -32,6 +32,7 @@ from penstock_guest import wire
 _MIB: Final = 2**20
 _FEED_BYTES: Final = _MIB
 _CHUNK_BYTES: Final = 2 * limits.CHUNK_BYTES.value * _MIB  # a chunk, and room for its CSV header or Arrow framing
+_DEAD_LETTERS_BYTES: Final = 256 * _MIB  # a whole chunk of them, with the column names in each
 _CARRIER_OUTPUT_BYTES: Final = 256 * _MIB  # a chunk's dead letters, or a Parquet row group
 _NO_CPU_LIMIT_S: Final = 2**31 - 2  # a session lasts as long as its input; each block has its wall time
 
@@ -202,6 +203,8 @@ def _script_spec(script: ScriptVersion) -> dict[str, Any]:
         "limit_words": _limit_words(script.limits),
         "input_bytes": _CHUNK_BYTES,
         **asdict(script.limits),
+        "records_bytes": script.limits.output_bytes,
+        "output_bytes": script.limits.output_bytes + _DEAD_LETTERS_BYTES,
     }
 
 
@@ -234,6 +237,7 @@ def _carrier_spec(program: str, name: str, input_bytes: int) -> dict[str, Any]:
         "name": name,
         "warm": True,  # one child for the whole session
         "input_bytes": input_bytes,
+        "records_bytes": _CARRIER_OUTPUT_BYTES,
         "output_bytes": _CARRIER_OUTPUT_BYTES,
         "wall_s": limits.WALL.value,
         "cpu_s": _NO_CPU_LIMIT_S,
