@@ -7,11 +7,13 @@ import traceback
 import click
 
 from penstock.base.text import harmless
-from penstock.core.errors import Bug, PenstockError, ScriptRejected
+from penstock.core.errors import Bug, PenstockError, ScriptRejected, UsageError
 
 
 def render(error: Exception) -> int:
     """Print an error for the person at the terminal, and return the exit code."""
+    if isinstance(error, click.ClickException):
+        error = _usage_error(error)
     if not isinstance(error, PenstockError):
         _render_bug(error)
         return Bug.exit_code
@@ -26,6 +28,13 @@ def render(error: Exception) -> int:
 def as_json(error: PenstockError) -> dict[str, object]:
     """Return an error for --json."""
     return {"code": error.code, "message": error.message, "hint": error.hint, "retry": error.exit_code == 75}
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    """Return a wrong command line as an error of our own, so that all errors look the same."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "penstock"
+    return UsageError(error.format_message(), hint=f"Run: {path} --help")
 
 
 def _render_bug(error: Exception) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from typing import Final
 
@@ -52,15 +53,21 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; every outcome has its exit code: 0 done, 2 user error, 70 bug, 75 try again, 130 Ctrl-C."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         sys.exit(cli.main(standalone_mode=False))
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, Stopped) as stop:
         click.echo("\nstopped; no output was written", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        sys.exit(128 + (signal.SIGTERM if isinstance(stop, Stopped) else signal.SIGINT))
     except Exception as error:  # noqa: BLE001  # the door: everything that goes wrong is told here
         from penstock.cli.errors import render
 
         sys.exit(render(error))
+
+
+class Stopped(BaseException):
+    """Somebody asked this process to end; what it had begun is taken back."""
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    raise Stopped

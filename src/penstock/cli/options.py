@@ -48,22 +48,20 @@ def script_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--warm", is_flag=True, help="Use a process for many chunks: faster, but the script can keep state."
         ),
-        _limit_option(limits.WALL, click.FloatRange(min=0.1)),
-        _limit_option(limits.CPU, click.IntRange(min=1)),
-        _limit_option(limits.MEMORY, click.IntRange(min=16)),
-        _limit_option(limits.OUTPUT, click.IntRange(min=1, max=4096)),
-        _limit_option(limits.RECURSION, click.IntRange(min=100)),
+        _limit_option(limits.WALL, click.FloatRange(min=0.1), "Time that a chunk may take, waiting included."),
+        _limit_option(limits.CPU, click.IntRange(min=1), "CPU time that a chunk may take."),
+        _limit_option(limits.MEMORY, click.IntRange(min=16), "Memory that a chunk may take."),
+        _limit_option(limits.OUTPUT, click.IntRange(min=1, max=4096), "Output that a chunk may give."),
+        _limit_option(limits.RECURSION, click.IntRange(min=100), "Depth of calls."),
     ]
     for option in reversed(options):
         with_script = option(with_script)
     return with_script
 
 
-def _limit_option(limit: Limit, kind: click.ParamType[Any]) -> Callable[..., Any]:
-    text = f"{limit.name.capitalize()} of one chunk, in {limit.unit}."
-    return click.option(
-        str(limit.flag), type=kind, default=limit.value, show_default=True, metavar=limit.unit.upper(), help=text
-    )
+def _limit_option(limit: Limit, kind: click.ParamType[Any], text: str) -> Callable[..., Any]:
+    unit = {"s": "SECONDS"}.get(limit.unit, limit.unit)
+    return click.option(str(limit.flag), type=kind, default=limit.value, show_default=True, metavar=unit, help=text)
 
 
 class ErrorBudgetType(click.ParamType[ErrorBudget]):
