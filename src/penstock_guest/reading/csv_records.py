@@ -85,7 +85,7 @@ class _Scanner:
 
     def scan(self, text: bytes, complete: bool, /) -> tuple[list[Span | Broken], int]:  # noqa: FBT001  # the shape of a Scan
         """Find the records of a text."""
-        if b'"' not in text and not _STRAY_RETURN.search(text):
+        if b'"' not in text and not _has_stray_return(text):
             return spans(text, blanks=BLANKS)
         mask = self._mask(text)
         if mask is None:
@@ -101,7 +101,7 @@ class _Scanner:
         outside = b'"'.join(parts[::2])
         if len(parts) % 2 == 0:
             outside += b'"'
-        if self._grammar.stray.search(outside) or _STRAY_RETURN.search(outside):
+        if self._grammar.stray.search(outside) or _has_stray_return(outside):
             return None
         inside = b'"'.join(parts[1::2])
         if b"\n" not in inside:
@@ -162,3 +162,9 @@ class _Scanner:
         return Broken(
             "csv_record_invalid", message, raw[:RAW_BYTES_MAX], count_lines(raw), count_lines(text[at:start])
         ), end
+
+
+def _has_stray_return(text: bytes) -> bool:
+    return (
+        b"\r" in text and _STRAY_RETURN.search(text) is not None
+    )  # the first is ten times as fast where there is none

@@ -28,7 +28,7 @@ class Span:
         self._lines = BytesIO(mask)
         self._blanks = blanks
         self._lines_left = count_lines(mask)
-        self._has_blank = any(mask.startswith(bytes((byte,))) or b"\n%c" % byte in mask for byte in b"\n" + blanks)
+        self._has_blank = _has_blank(mask, blanks)
 
     @property
     def empty(self) -> bool:
@@ -145,6 +145,12 @@ def spans(text: bytes, *, blanks: bytes) -> tuple[list[Span | Broken], int]:
     end = text.rfind(b"\n") + 1
     whole = text[:end]
     return [Span(whole, whole, blanks=blanks)] if whole else [], end
+
+
+def _has_blank(text: bytes, blanks: bytes) -> bool:
+    """Return whether a line is blank, or may be: one that begins like a blank one."""
+    starts = [bytes((byte,)) for byte in b"\n" + blanks]
+    return any(start in text and (text.startswith(start) or b"\n" + start in text) for start in starts)
 
 
 def count_lines(text: bytes) -> int:

@@ -32,6 +32,14 @@ class Column:
             self.high = max(self.high, *integers)
 
 
+def names_in(spool: memoryview) -> list[str]:
+    """Return the names of the columns of all records, in order of first appearance."""
+    names: dict[str, None] = {}
+    for records in _slices(spool):
+        names |= dict.fromkeys(chain.from_iterable(records))
+    return list(names)
+
+
 def survey(spool: memoryview) -> dict[str, Column]:
     """Return the columns of all records, in order of first appearance."""
     columns: dict[str, Column] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from penstock_guest.writing.csv_rows import csv_blocks
-from penstock_guest.writing.spool import columns_of, survey
+from penstock_guest.writing.spool import columns_of, names_in, survey
 
 # Modules that need Arrow are not imported here: one profile loads them, and nothing can be imported behind the lock.
 _STREAMS = "penstock_guest.writing.streams"
@@ -35,11 +35,10 @@ def write_blocks(
         else:
             yield from sys.modules[_PARQUET].parquet_blocks(schema, streams.tables_of(spool, schema))
         return
-    columns = survey(spool)
-    batches = columns_of(spool, list(columns))
     if to == "csv":
-        yield from csv_blocks(list(columns), batches)
+        names = names_in(spool)
+        yield from csv_blocks(names, columns_of(spool, names))
     else:
         parquet = sys.modules[_PARQUET]
-        schema = parquet.schema_of(columns)
-        yield from parquet.parquet_blocks(schema, parquet.tables_of(batches, schema))
+        schema = parquet.schema_of(survey(spool))
+        yield from parquet.parquet_blocks(schema, parquet.tables_of(columns_of(spool, schema.names), schema))
