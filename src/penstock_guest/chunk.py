@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import decimal
-import uuid
+import fractions
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -35,15 +35,14 @@ class Account:
         self._parts: list[bytes] = []
         self._dead: list[bytes] = []
         self._causes: dict[tuple[str, str | None, int | None], int] = {}
-        self._emitted_bytes = 0
+        self._room_bytes = output.records_bytes_max
         self.records = self.produced = self.dropped = self.rows = 0
 
-    def emit(self, lines: bytes, *, rows: int) -> None:
+    def emit(self, lines: bytes, rows: int) -> None:
         """Take finished output lines, or raise OutputFull when they are more than the chunk may have."""
-        self._emitted_bytes += len(lines)
-        if self._emitted_bytes > self.output.records_bytes_max:
-            self._emitted_bytes -= len(lines)
+        if len(lines) > self._room_bytes:
             raise OutputFull(self.output.records_bytes_max)
+        self._room_bytes -= len(lines)
         self._parts.append(lines)
         self.rows += rows
         if len(self._parts) >= _FLUSH_RECORDS:
@@ -147,7 +146,7 @@ def run_each(call: Call, records: Records, account: Account) -> None:
             continue
         try:
             lines, rows = lines_of(result)
-            emit(lines, rows=rows)
+            emit(lines, rows)
         except Exception as error:  # noqa: BLE001  # what is turned into lines may be objects of tenant classes
             account.fail(index, records, describe(error, code="output_invalid"))
             continue
@@ -165,7 +164,7 @@ def run_batch(call: Call, records: Records, account: Account) -> None:
     try:
         result = call.function(batch)
         lines, rows = call.lines_of([] if result is None else result)
-        account.emit(lines, rows=rows)
+        account.emit(lines, rows)
     except BaseException as error:  # noqa: BLE001  # as above; the whole batch is one call
         account.fail_all(records, call.describer.describe(error))
         return
@@ -221,14 +220,25 @@ def dumps_line(value: Any) -> bytes:
 
 
 def _as_json(value: Any) -> Any:
-    if isinstance(value, decimal.Decimal | uuid.UUID):
-        return str(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return base64.b64encode(value).decode()
-    if isinstance(value, dt.timedelta):
-        return value.total_seconds()
-    if isinstance(value, set | frozenset):
-        return sorted(value)
+    for kind in type(value).__mro__:
+        if kind in _PLAIN:
+            return _PLAIN[kind](value)
     raise TypeError(
         f"a record cannot hold {type(value).__name__}; valid: text, numbers, true, false, None, dates, lists, dicts"
     )
+
+
+def _base64(value: bytes | bytearray | memoryview) -> str:
+    return base64.b64encode(value).decode()
+
+
+_PLAIN: Final[dict[type, Callable[[Any], Any]]] = {
+    decimal.Decimal: str,
+    fractions.Fraction: str,
+    dt.timedelta: dt.timedelta.total_seconds,
+    bytes: _base64,
+    bytearray: _base64,
+    memoryview: _base64,
+    set: sorted,
+    frozenset: sorted,
+}

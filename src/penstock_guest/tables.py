@@ -57,7 +57,7 @@ def run_table(call: chunk.Call, payload: memoryview, request: dict[str, Any], ac
     try:
         result = call.function(table)
         data, rows = call.lines_of(result) if result is not None else (b"", 0)
-        account.emit(data, rows=rows)
+        account.emit(data, rows)
     except BaseException as error:  # noqa: BLE001  # tenant code may raise anything; it was one call for all rows
         account.fail_all(records, call.describer.describe(error))
         return

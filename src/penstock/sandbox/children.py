@@ -201,24 +201,26 @@ class Children:
         seat.pid = int(word)
 
     def _keep(self) -> None:
-        """Take note of every child that ends, and put a new one in its place."""
-        while not self._closed:
-            try:
-                message = self._zygote.channel.recv(wire.MESSAGE_BYTES_MAX)
-            except OSError:
-                message = b""
-            if not message:
-                break
-            end = orjson.loads(message)
+        """Take note of every child that ends, and put a new one in its place, until the zygote is gone."""
+        while (ended := self._next_end()) is not None:
+            seat, seat_end = ended
             with self._change:
-                seat = self._seats[end["exit"]]
-                seat.end = end
+                seat.end = seat_end
                 seat.ended.set()
+                # One that died unasked stays where it is: whoever takes it is told. To park another would go on for ever.
                 if not seat.in_use and seat not in self._parked:
                     self._recycle(seat)
         with self._change:
             self._closed = True
             self._change.notify_all()
+
+    def _next_end(self) -> tuple[Seat, dict[str, Any]] | None:
+        """Wait for the zygote to say which child has ended; None when it is gone, or says what makes no sense."""
+        try:
+            end = orjson.loads(self._zygote.channel.recv(wire.MESSAGE_BYTES_MAX))
+            return self._seats[end["exit"]], {"status": int(end["status"]), "cpu_s": float(end["cpu_s"])}
+        except (OSError, ValueError, TypeError, LookupError):
+            return None
 
     def _recycle(self, seat: Seat) -> None:
         if self._closed:
