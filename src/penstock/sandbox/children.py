@@ -207,7 +207,7 @@ class Children:
             with self._change:
                 seat.end = seat_end
                 seat.ended.set()
-                # One that died unasked stays where it is: whoever takes it is told. To park another would go on for ever.
+                # One that died unasked stays: whoever takes it is told. To park another would go on for ever.
                 if not seat.in_use and seat not in self._parked:
                     self._recycle(seat)
         with self._change:
@@ -268,11 +268,13 @@ def _cause(status: int, cpu_s: float, cpu_limit_s: int) -> tuple[str, str]:
     number = status & 0x7F
     if number == 0:
         return "no_result", f"the process ended with status {status >> 8} and gave no result"
-    name = signal.Signals(number).name
+    name = next((each.name for each in signal.Signals if each == number), f"signal {number}")
     if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= cpu_limit_s):
         return "limit_cpu", name
     if number == signal.SIGSYS:
         return "forbidden_call", "the kernel stopped a system call that scripts may not make"
+    if number == signal.SIGBUS:
+        return "crashed", "the process crashed with SIGBUS; a file that is cut short while it is read does that"
     if number == signal.SIGKILL:
         return "crashed", "the kernel killed the process, most likely for memory"
     return "crashed", f"the process crashed with {name}"
