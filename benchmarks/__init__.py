@@ -1,0 +1,1 @@
+"""The speed that Penstock promises, measured beside its peers on this machine: `python -m benchmarks`."""
