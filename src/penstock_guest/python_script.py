@@ -30,6 +30,7 @@ class PythonScript:
         if not self.problems:
             self._code = compile(source, self._name, "exec", dont_inherit=True)
         sys.setrecursionlimit(spec["recursion"])
+        random.seed(0)  # a top level that draws numbers draws the same ones in every child
 
     def rehearse(self) -> None:
         """Run the loop over a record of no meaning until the interpreter has adapted to it; no tenant code runs."""
@@ -39,7 +40,6 @@ class PythonScript:
     def park(self, output: Output) -> None:
         """Run the script's top level, and walk once through all that a request will need, ahead of it."""
         sys.stdout = sys.stderr = self._printed
-        random.seed(0)
         try:
             namespace = {"__name__": "script", "__builtins__": self._builtins}
             exec(self._code, namespace)  # a stranger's code: what this process was locked for
