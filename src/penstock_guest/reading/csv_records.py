@@ -23,6 +23,8 @@ _QUOTED: Final = re.compile(QUOTED)
 _BLANK_LINES: Final = re.compile(rb"(?:\r*+\n)*+")
 _RETURNS_TO_END: Final = re.compile(rb"\r*+\Z")
 _STRAY_RETURN: Final = re.compile(rb"\r(?:[^\r\n]|\Z)")  # one that ends no line
+# Past this, a window holds one long record, which is walked in flat memory; a mask needs up to 90 bytes for each quote.
+_MASKED_BYTES_MAX: Final = 512 * 1024
 _PLACEHOLDER: Final = b"\0"  # for a masked line end; a window refuses text that has it
 
 
@@ -87,7 +89,7 @@ class _Scanner:
         """Find the records of a text."""
         if b'"' not in text and not _has_stray_return(text):
             return spans(text, blanks=BLANKS)
-        mask = self._mask(text)
+        mask = self._mask(text) if len(text) <= _MASKED_BYTES_MAX else None
         if mask is None:
             return self._walk(text, complete=complete)
         end = mask.rfind(b"\n") + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +14,8 @@ from penstock_guest.reading.errors import InputError
 from penstock_guest.reading.lines import LineCutter, scan_ndjson, too_large
 from penstock_guest.reading.plain import lines_of
 from penstock_guest.reading.window import Window
+
+Item = TypeVar("Item")
 
 _MAGIC: Final = b"PAR1"
 _REASON_CHARACTERS_MAX: Final = 200
@@ -25,12 +27,12 @@ def cut_parquet(whole: bytes | memoryview, *, records_max: int, bytes_max: int, 
     Raises:
         InputError: when the file is cut short or damaged, or two of its columns share a name.
     """
-    file = _open(whole)
-    batches = _batches(file, _batch_rows(file.metadata, records_max, bytes_max))
+    batches = _batches(whole, records_max=records_max, bytes_max=bytes_max)
     if as_arrow:
         return _StreamCutter(batches, bytes_max)
     # Rows are not in lines, but once they are NDJSON they can be cut like it.
-    return LineCutter(Window(_lines(batches)), scan_ndjson, first_line=None, record_bytes_max=bytes_max)
+    lines = _with_damage_named(map(lines_of, batches))
+    return LineCutter(Window(lines), scan_ndjson, first_line=None, record_bytes_max=bytes_max)
 
 
 class _StreamCutter:
@@ -67,21 +69,21 @@ def stream_of(rows: pa.RecordBatch | pa.Table) -> bytes:
     return data
 
 
-def _open(whole: bytes | memoryview) -> pq.ParquetFile:
+def _batches(whole: bytes | memoryview, *, records_max: int, bytes_max: int) -> Iterator[pa.RecordBatch]:
     if whole[-len(_MAGIC) :] != _MAGIC:
         message = f"the Parquet file ends after {len(whole):,} bytes, before its own end mark"
         hint = "the file was cut short: fetch it again"
         raise InputError("input_truncated", message, offset_bytes=len(whole), hint=hint)
-    try:
-        file = pq.ParquetFile(pa.BufferReader(whole), pre_buffer=False)
-        names = Counter(file.schema_arrow.names)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(error) from error
-    twice = sorted(name for name, count in names.items() if count > 1)
+    return _with_damage_named(_read(whole, records_max, bytes_max))
+
+
+def _read(whole: bytes | memoryview, records_max: int, bytes_max: int) -> Iterator[pa.RecordBatch]:
+    file = pq.ParquetFile(pa.BufferReader(whole), pre_buffer=False)
+    twice = [name for name, count in Counter(file.schema_arrow.names).items() if count > 1]
     if twice:
         message = f"two columns of the Parquet file are called {twice[0]!r}; every column needs its own name"
         raise InputError("input_damaged", message, hint="rename one of them")
-    return file
+    yield from file.iter_batches(batch_size=_batch_rows(file.metadata, records_max, bytes_max), use_threads=False)
 
 
 def _batch_rows(metadata: pq.FileMetaData, records_max: int, bytes_max: int) -> int:
@@ -91,22 +93,12 @@ def _batch_rows(metadata: pq.FileMetaData, records_max: int, bytes_max: int) -> 
     return min(records_max, max(bytes_max // max(row_bytes, 1), 1))
 
 
-def _batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+def _with_damage_named(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield what an iterator yields; whatever Arrow raises about the file becomes an InputError."""
     try:
-        yield from file.iter_batches(batch_size=rows, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(error) from error
-
-
-def _lines(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
-    for batch in batches:
-        try:
-            yield lines_of(batch)
-        except UnicodeDecodeError as error:
-            raise InputError("input_damaged", "a text column of the Parquet file is not UTF-8") from error
-
-
-def _damaged(error: Exception) -> InputError:
-    reason = str(error).split("\n", 1)[0][:_REASON_CHARACTERS_MAX]
-    hint = "check the file, or fetch it again"
-    return InputError("input_damaged", f"the Parquet file cannot be read: {reason}", hint=hint)
+        yield from items
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        # One line, because what follows may be a trace. Text that is not UTF-8 is named, because Python would quote it.
+        reason = "text in it is not UTF-8" if isinstance(error, UnicodeError) else str(error).partition("\n")[0]
+        message = f"the Parquet file cannot be read: {reason[:_REASON_CHARACTERS_MAX]}"
+        raise InputError("input_damaged", message, hint="check the file, or fetch it again") from error
