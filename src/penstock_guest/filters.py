@@ -48,6 +48,7 @@ def outer(architecture: Architecture) -> list[Instruction]:
         "mprotect": _refuse_bits(argument=2, bits=PROT_EXEC),
         "clone": _only(argument=0, value=FORK_FLAGS, otherwise=EPERM),
         "prctl": _only(argument=0, value=PR_SET_PDEATHSIG, otherwise=KILL),
+        "prlimit64": _only(argument=0, value=0, otherwise=EPERM),  # itself; other processes of the user have limits too
     }
     rules = {number: [*special.get(name, []), _return(ALLOW)] for name, number in _allowed(architecture).items()}
     # ENOSYS makes glibc fall back from clone3, whose flags lie in memory and cannot be filtered, to clone.
