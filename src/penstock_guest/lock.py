@@ -50,6 +50,9 @@ def lock_process() -> Level:
         raise LockError(
             f"no system-call table for machine {os.uname().machine}; valid: {', '.join(syscalls.ARCHITECTURES)}"
         )
+    threads = len(os.listdir("/proc/self/task"))
+    if threads != 1:  # a lock binds the thread that puts it on; another would stay free
+        raise LockError(f"a library has started {threads - 1} threads; the process to be locked must have one")
     _become_first_victim()
     drop_privileges()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
