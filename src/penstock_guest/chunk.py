@@ -29,8 +29,11 @@ class Account:
 
     def __init__(self, request: dict[str, Any], output: Output) -> None:
         self._input = request["input"]
-        self.skip = {int(index): error for index, error in request["skip"].items()}
         self._segments = tuple(Segment(*segment) for segment in request["segments"])
+        self.skip = {int(index): error for index, error in request["skip"].items()}
+        if rest := request.get("rest"):
+            everything = range(sum(segment.records for segment in self._segments))
+            self.skip = dict.fromkeys(everything, rest) | self.skip
         self.output = output
         self._parts: list[bytes] = []
         self._dead: list[bytes] = []

@@ -16,7 +16,13 @@ class ScriptRunner(Protocol):
     entry_point: str
 
     def run(
-        self, chunk: Chunk, *, seed: int, emit: str, skip: Mapping[int, Mapping[str, Any]]
+        self,
+        chunk: Chunk,
+        *,
+        seed: int,
+        emit: str,
+        skip: Mapping[int, Mapping[str, Any]],
+        rest: Mapping[str, Any] | None = None,
     ) -> ChunkResult | ChunkDeath:
         """Return what became of the chunk, however the script behaved. Safe to call from several threads.
 
@@ -25,7 +31,11 @@ class ScriptRunner(Protocol):
             seed: of the script's random numbers.
             emit: format of the output, `ndjson` or `arrow`.
             skip: records that are not to be tried, by index, with the error that they fail with.
+            rest: the error that all others fail with, untried; None to try them.
         """
+
+    def stop(self) -> None:
+        """End what runs now, so that nobody waits for it; what it gave is not used any more."""
 
 
 class ChunkReader(Protocol):

@@ -42,9 +42,11 @@ def run_in_order(
                     yield _landed(flying.popleft())
             while flying:
                 yield _landed(flying.popleft())
-        finally:
+        except BaseException:  # something failed, or the caller has had enough: chunks take long, and nobody waits
             for _, future in flying:
                 future.cancel()
+            runner.stop()
+            raise
 
 
 def run_chunk(runner: ScriptRunner, chunk: Chunk, *, seed: int, emit: str) -> ChunkResult:
@@ -56,13 +58,14 @@ def run_chunk(runner: ScriptRunner, chunk: Chunk, *, seed: int, emit: str) -> Ch
     if chunk.records == 0:
         return ChunkResult(b"", b"", records=0, produced=0, dropped=0, failed=0, rows=0)
     skip: dict[int, dict[str, Any]] = {}
+    rest: dict[str, Any] | None = None
     while True:
-        end = runner.run(chunk, seed=seed, emit=emit, skip=skip)
+        end = runner.run(chunk, seed=seed, emit=emit, skip=skip, rest=rest)
         if isinstance(end, ChunkResult):
             return end
         if end.phase == "starting":
             raise _top_level_failed(end)
-        if len(skip) == chunk.records:  # nothing of it was run, so this is no fault of the script
+        if rest or len(skip) == chunk.records:  # nothing of it was run, so this is no fault of the script
             raise Bug(f"the dead letters of a chunk could not be written: {end.detail}", hint="Try a smaller --chunk.")
         error = _error(end)
         if end.phase == "records" and end.record < chunk.records and end.record not in skip:
@@ -71,7 +74,7 @@ def run_chunk(runner: ScriptRunner, chunk: Chunk, *, seed: int, emit: str) -> Ch
                 continue
             words = f"{len(skip) + 1} records of this chunk ended their process; the last: {error['message']}"
             error |= {"code": "chunk_failed", "message": words}
-        skip = {index: skip.get(index, error) for index in range(chunk.records)}
+        rest = error
 
 
 def chunk_seed(seed: str, number: int) -> int:

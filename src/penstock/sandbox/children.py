@@ -159,13 +159,17 @@ class Children:
             elif self._spec["warm"] and seat.channel is not None:
                 seat.channel.close()  # it reads the end of its channel, and goes
 
-    def close(self) -> None:
-        """End all children and the zygote, and give the memory back."""
+    def stop(self) -> None:
+        """End all children and the zygote; whoever waits for one of them is told."""
         with self._change:
             self._closed = True
             self._change.notify_all()
         kill_if_alive(self._zygote.pid, self._zygote.channel)
         self._keeper.join()
+
+    def close(self) -> None:
+        """Stop, and give the memory back."""
+        self.stop()
         self._zygote.close()
         for seat in self._seats:
             seat.close()
@@ -212,6 +216,8 @@ class Children:
                     self._recycle(seat)
         with self._change:
             self._closed = True
+            for seat in self._seats:  # nobody is left to tell how they end; with their zygote they do
+                seat.ended.set()
             self._change.notify_all()
 
     def _next_end(self) -> tuple[Seat, dict[str, Any]] | None:

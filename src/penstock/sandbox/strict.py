@@ -136,7 +136,13 @@ class StrictScriptRunner:
         self.entry_point = entry_point
 
     def run(
-        self, chunk: Chunk, *, seed: int, emit: str, skip: Mapping[int, Mapping[str, Any]]
+        self,
+        chunk: Chunk,
+        *,
+        seed: int,
+        emit: str,
+        skip: Mapping[int, Mapping[str, Any]],
+        rest: Mapping[str, Any] | None = None,
     ) -> ChunkResult | ChunkDeath:
         """Return what became of the chunk, or how its child died."""
         request = {
@@ -147,6 +153,7 @@ class StrictScriptRunner:
             "seed": seed,
             "emit": emit,
             "skip": {str(index): error for index, error in skip.items()},
+            "rest": rest,
         }
         reply = self._children.run(request, chunk.payload)
         if isinstance(reply, Death):
@@ -156,6 +163,10 @@ class StrictScriptRunner:
             error = reply.message["error"]
             return ChunkDeath(error["code"], _sentence(error), error["phase"], 0, error["script_line"])
         return _result(reply, chunk)
+
+    def stop(self) -> None:
+        """End the children, those at work too."""
+        self._children.stop()
 
 
 class StrictReader:
