@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -22,7 +23,8 @@ UID: Final = 12345
 _ENVIRONMENT: Final = {"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", "PENSTOCK_FUZZ_SECONDS": "2"}
 # What the service makes of a reply depends on no user.
 _OPTIONS: Final = ("-q", "-p", "no:cacheprovider", "--ignore=tests/escapes/test_replies.py")
-_NEEDED: Final = "import hypothesis, numpy, orjson, pyarrow, pytest, penstock.sandbox.strict, penstock_guest"
+# ssl tells whether an interpreter that was moved has found its own parts, or those of another.
+_NEEDED: Final = "import hypothesis, numpy, orjson, pyarrow, pytest, ssl, penstock.sandbox.strict, penstock_guest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def copied(place: Place, folder: Path) -> Place:
         shutil.copytree(place.project / name, folder / "project" / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(place.project / "pyproject.toml", folder / "project")
     shutil.copytree(place.libraries, folder / "libraries", copy_function=link_or_copy, symlinks=True)
-    if subprocess.run([python, "-c", ""], user=UID, group=UID, extra_groups=[], check=False).returncode:
+    if not all(parent.stat().st_mode & stat.S_IXOTH for parent in python.parents):
         shutil.copytree(base, folder / "base", copy_function=link_or_copy, symlinks=True)
         python = folder / "base" / python.relative_to(base)
     return Place(python, folder / "project", folder / "libraries")
