@@ -89,6 +89,10 @@ def _shared_memory() -> None:
     mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
 
 
+def _much_memory() -> None:
+    mmap.mmap(-1, MEMORY_BYTES_MAX + mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
 def _memory_file() -> None:
     os.memfd_create("probe")
 
@@ -105,6 +109,8 @@ def _trace() -> None:
     _call("ptrace", 0, 0, 0, 0)
 
 
+MEMORY_BYTES_MAX: Final = 64 * 2**20  # what the self-test allows its children
+
 ACTS: Final[dict[str, tuple[str, Callable[[], None]]]] = {
     "open_file": ("read a file", _open_file),
     "write_file": ("write a file", _write_file),
@@ -117,6 +123,7 @@ ACTS: Final[dict[str, tuple[str, Callable[[], None]]]] = {
     "thread": ("start a thread", _thread),
     "executable_memory": ("map memory that can execute", _executable_memory),
     "shared_memory": ("map shared memory", _shared_memory),
+    "much_memory": ("exceed its memory limit", _much_memory),
     "memory_file": ("make a memory file", _memory_file),
     "kernel_ring": ("set up io_uring", _kernel_ring),
     "namespace": ("make a user namespace", _namespace),

@@ -38,8 +38,8 @@ class Arena:
 
     def scrub(self) -> None:
         """Make sure that the next child sees nothing of this one's output, wherever it was written."""
-        self._memory[: self.used_bytes] = bytes(self.used_bytes)
-        end = _page_end(self.used_bytes)
+        end = _page_end(self.used_bytes)  # what lies behind the reported end in its last page goes too
+        self._memory[:end] = bytes(end)
         if os.fstat(self.fd).st_blocks * 512 > end:
             self._memory.madvise(mmap.MADV_REMOVE, end, self.size_bytes - end)
 

@@ -10,7 +10,7 @@ from penstock.core import limits
 from penstock.core.scripts import Act, SandboxReport
 from penstock.sandbox.children import Children, Death
 from penstock.sandbox.zygotes import BaseZygote
-from penstock_guest.probe import ACTS
+from penstock_guest.probe import ACTS, MEMORY_BYTES_MAX
 
 _SPEC: Final[dict[str, Any]] = {
     "program": "probe",
@@ -21,7 +21,7 @@ _SPEC: Final[dict[str, Any]] = {
     "output_bytes": 4096,
     "wall_s": limits.CPU.value,
     "cpu_s": limits.CPU.value,
-    "memory_bytes": 64 * 2**20,
+    "memory_bytes": MEMORY_BYTES_MAX,
 }
 _SEATS: Final = 4
 
