@@ -27,6 +27,7 @@ _X32_BIT = 0x4000_0000
 PROT_EXEC = 4
 MAP_SHARED = 1
 MAP_HUGETLB = 0x4_0000
+MADV_MERGEABLE = 12  # pages that the kernel merges with other processes' tell, by their timing, what those hold
 # glibc's fork: SIGCHLD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID. Anything else is a thread or a namespace.
 FORK_FLAGS = 0x0120_0011
 PR_SET_PDEATHSIG = 1
@@ -46,6 +47,7 @@ def outer(architecture: Architecture) -> list[Instruction]:
     special = {
         "mmap": _refuse_bits(argument=2, bits=PROT_EXEC) + _refuse_bits(argument=3, bits=MAP_HUGETLB),
         "mprotect": _refuse_bits(argument=2, bits=PROT_EXEC),
+        "madvise": _refuse_value(argument=2, value=MADV_MERGEABLE),
         "clone": _only(argument=0, value=FORK_FLAGS, otherwise=EPERM),
         "prctl": _only(argument=0, value=PR_SET_PDEATHSIG, otherwise=KILL),
         "prlimit64": _only(argument=0, value=0, otherwise=EPERM),  # itself; other processes of the user have limits too
@@ -61,7 +63,7 @@ def outer(architecture: Architecture) -> list[Instruction]:
 
 def inner(architecture: Architecture) -> list[Instruction]:
     """Return what a child adds before it sees any tenant byte: no fork, no lock, no shared memory."""
-    refused = {"clone": EPERM, "wait4": EPERM, "recvmsg": EPERM, "sendmsg": EPERM}
+    refused = {"clone": EPERM, "wait4": EPERM, "recvmsg": EPERM}
     rules = {number: [_return(refused.get(name, KILL))] for name, number in numbers(ZYGOTE, architecture).items()}
     rules[numbers(CHILD, architecture)["mmap"]] = [*_refuse_bits(argument=3, bits=MAP_SHARED), _return(ALLOW)]
     return _program(architecture, rules, otherwise=ALLOW)
@@ -100,6 +102,10 @@ def _load_argument(argument: int, *, high: bool = False) -> Instruction:
 
 def _refuse_bits(*, argument: int, bits: int) -> list[Instruction]:
     return [_load_argument(argument), Instruction(_ANY_BIT, 0, 1, bits), _return(EPERM)]
+
+
+def _refuse_value(*, argument: int, value: int) -> list[Instruction]:
+    return [_load_argument(argument), Instruction(_EQUAL, 0, 1, value), _return(EPERM)]
 
 
 def _only(*, argument: int, value: int, otherwise: int) -> list[Instruction]:

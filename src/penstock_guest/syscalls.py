@@ -36,7 +36,7 @@ CHILD = """
 
 # What a zygote needs besides: to fork, to lock and to reap its children, and to receive their arenas.
 ZYGOTE = """
-    clone:56:220 wait4:61:260 recvmsg:47:212 sendmsg:46:211 prctl:157:167 prlimit64:302:261 seccomp:317:277
+    clone:56:220 wait4:61:260 recvmsg:47:212 prctl:157:167 prlimit64:302:261 seccomp:317:277
     close_range:436:436 dup3:292:24 set_robust_list:273:99 rseq:334:293
 """
 
@@ -54,8 +54,9 @@ REFUSED = """
     pselect6:270:72 eventfd2:290:19 epoll_create1:291:20 epoll_ctl:233:21 epoll_pwait:281:22 inotify_init1:294:26
     memfd_create:319:279 timerfd_create:283:85 signalfd4:289:74 socket:41:198 socketpair:53:199 connect:42:203
     bind:49:200 listen:50:201 accept:43:202 accept4:288:242 getsockname:51:204 getpeername:52:205 setsockopt:54:208
-    getsockopt:55:209 shutdown:48:210 sendto:44:206 recvfrom:45:207 sendmmsg:307:269 recvmmsg:299:243 fork:57:-
-    vfork:58:- clone3:435:435 execve:59:221 execveat:322:281 waitid:247:95 kill:62:129 tkill:200:130 tgkill:234:131
+    getsockopt:55:209 shutdown:48:210 sendto:44:206 sendmsg:46:211 recvfrom:45:207 sendmmsg:307:269
+    recvmmsg:299:243 fork:57:- vfork:58:- clone3:435:435 execve:59:221 execveat:322:281 waitid:247:95 kill:62:129
+    tkill:200:130 tgkill:234:131
     pidfd_open:434:434 pidfd_send_signal:424:424 pidfd_getfd:438:438 uname:63:160 sysinfo:99:179 getrusage:98:165
     times:100:153 getrlimit:97:163 setrlimit:160:164 getpriority:140:141 setpriority:141:140
     sched_getaffinity:204:123 sched_setaffinity:203:122 sched_getparam:143:121 sched_getscheduler:145:120

@@ -156,3 +156,8 @@ memory.write(bytes.fromhex(sys.argv[1]))
 code = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(memory)))
 os._exit(code() != os.getpid())
 """
+
+
+def lacks_merging() -> str:
+    """Kernels may be built without the merging of equal pages."""
+    return "" if Path("/sys/kernel/mm/ksm").exists() else "this kernel merges no pages"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -12,6 +13,7 @@ import pytest
 
 from penstock.sandbox.arenas import Arena
 from penstock.sandbox.children import Reply
+from tests.escapes import machine
 from tests.escapes.attack import Attack
 from tests.escapes.laboratory import Laboratory, request, script
 from tests.escapes.trial import Trial, secret_told, tells
@@ -20,6 +22,16 @@ from tests.escapes.trial import Trial, secret_told, tells
 def told_the_port(trial: Trial) -> bool:
     """The port of a listener came out, that nobody told."""
     return isinstance(trial.loot, str) and f":{trial.scene.ports[0]:04X} " in trial.loot
+
+
+def offers_pages(trial: Trial) -> bool:
+    """The kernel may merge the lingering child's pages with equal ones of others, who can tell by the time it takes."""
+    try:
+        return " mg" in Path(f"/proc/{trial.pid}/smaps").read_text()
+    except PermissionError:
+        return bool(trial.loot == 0)
+    except FileNotFoundError:
+        return False
 
 
 ATTACKS = [
@@ -105,6 +117,16 @@ return open(f"/proc/{data['victim']['pid']}/environ").read()
         held_by=("landlock", "outer", "rlimits"),
         code="""
 return open(f"/proc/{data['victim']['pid']}/cmdline").read()
+""",
+    ),
+    Attack(
+        "offer memory for merging with others",
+        sign=offers_pages,
+        lingers=True,
+        missing=machine.lacks_merging,
+        held_by=("outer",),
+        code="""
+return libc.madvise(ctypes.c_long(memory(65536)), ctypes.c_long(65536), 12)
 """,
     ),
     Attack(
