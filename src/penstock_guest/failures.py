@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final
 
 MESSAGE_CHARACTERS_MAX: Final = 500
+_NAME_CHARACTERS_MAX: Final = 100
 
 
 class OutputFull(Exception):
@@ -40,7 +41,7 @@ class Describer:
         code = _LIMITS.get(type(error), code)
         return {
             "code": code,
-            "type": None if type(error) is OutputFull else type(error).__name__,
+            "type": None if type(error) is OutputFull else bounded(type(error).__name__)[:_NAME_CHARACTERS_MAX],
             "message": self.limit_words.get(code) or _text(error),
             "script_line": line_of(error.__traceback__, script=self.script),
         }
@@ -48,7 +49,12 @@ class Describer:
 
 def failure(code: str, message: str, *, type_name: str | None = None, script_line: int | None = None) -> dict[str, Any]:
     """Return an error that no exception caused, in the same form."""
-    return {"code": code, "type": type_name, "message": message[:MESSAGE_CHARACTERS_MAX], "script_line": script_line}
+    return {"code": code, "type": type_name, "message": bounded(message), "script_line": script_line}
+
+
+def bounded(text: str) -> str:
+    """Return the beginning of a tenant's text, as text that JSON has a form for: half a character has none."""
+    return text[:MESSAGE_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode()
 
 
 def line_of(traceback: TracebackType | None, *, script: str) -> int | None:
@@ -63,6 +69,6 @@ def line_of(traceback: TracebackType | None, *, script: str) -> int | None:
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)[:MESSAGE_CHARACTERS_MAX]
+        return bounded(str(error))
     except BaseException as second:  # noqa: BLE001  # tenant code may raise anything
         return f"(its message raised {type(second).__name__})"

@@ -23,7 +23,7 @@ class Printed:
         if not isinstance(text, str):
             raise TypeError(f"write() takes text, not {type(text).__name__}")
         if self._room > 0:
-            self._parts.append(text[: self._room])
+            self._parts.append(text[: self._room].encode("utf-8", "backslashreplace").decode())
             self._room -= len(text)
         return len(text)
 

@@ -130,7 +130,7 @@ def _show(report: ScriptReport, elapsed_s: float) -> None:
         click.echo(f"{count(report.rows, 'record')} written to {report.output} ({size(report.output_bytes)})", err=True)
     for (code, kind, line), number in report.causes.most_common(_CAUSES_SHOWN):
         what = f"{kind} at line {line} of the script" if kind and line else SENTENCES.get(code, code)
-        click.echo(f"  {number:,} failed: {harmless(what)} [{code}]", err=True)
+        click.echo(f"  {number:,} failed: {harmless(what)} [{harmless(code)}]", err=True)
     if report.dead_letters:
         click.echo(f"failed records and their errors: {report.dead_letters}", err=True)
     for path, member, reason in report.skipped:

@@ -37,6 +37,7 @@ ERRORS_JUDGED_FROM: Final = Limit("errors_judged_from", 1_000, "records", "a sha
 ZYGOTE_START: Final = Limit(
     "zygote_start", 30, "s", "importing pyarrow on a busy machine takes seconds", "sandbox_unavailable"
 )
+CHILD_EXIT: Final = Limit("child_exit", 1, "s", "a child that stays after its reply holds a seat")
 COMPILE: Final = Limit("compile", 10, "s", "compiling a script of a million bytes takes less", "script_rejected")
 PRINTED_LINES: Final = Limit("printed_lines", 50, "lines", "print is for trying a script out, not for data")
 CARRIER_MEMORY: Final = Limit("carrier_memory", 2_048, "MiB", "a Parquet row group is read whole", "input_unreadable")

@@ -17,7 +17,7 @@ import orjson
 from penstock.core import limits
 from penstock.core.errors import SandboxUnavailable
 from penstock.sandbox.arenas import Arena
-from penstock.sandbox.zygotes import VersionZygote, kill_if_alive
+from penstock.sandbox.zygotes import VersionZygote, kill_child, kill_if_alive
 from penstock_guest import wire
 
 
@@ -114,8 +114,10 @@ class Children:
         deadline_s = time.monotonic() + limits.ZYGOTE_START.value
         with self._change:
             while not self._parked:
-                if self._closed or not self._change.wait(timeout=deadline_s - time.monotonic()):
+                if self._closed or time.monotonic() > deadline_s:
                     raise SandboxUnavailable(f"no child of {self._spec['name']} is left", hint="Run: penstock doctor")
+                if not self._change.wait(timeout=limits.CHILD_EXIT.value):
+                    self._end_lingering()
             seat = self._parked.popleft()
             seat.in_use = True
         if seat.pid is None:
@@ -142,7 +144,7 @@ class Children:
         try:
             answer = seat.channel.recv(wire.MESSAGE_BYTES_MAX)
         except BlockingIOError:
-            return self._kill(seat, "limit_wall")
+            return self._kill(seat, "limit_wall", f"it took longer than {self._spec['wall_s']:g} s")
         except ConnectionResetError:
             answer = b""
         return self._reply(seat, answer) if answer else self._death(seat)
@@ -173,6 +175,12 @@ class Children:
         self._zygote.close()
         for seat in self._seats:
             seat.close()
+
+    def _end_lingering(self) -> None:
+        """Kill what has given its reply and does not go."""
+        for seat in self._seats:
+            if seat.pid is not None and not seat.in_use and seat not in self._parked:
+                kill_child(seat.pid, parent=self._zygote.pid)
 
     def _may_stay(self, seat: Seat) -> bool:
         fresh = time.monotonic() - seat.seated_s < limits.WARM_AGE.value
@@ -233,7 +241,8 @@ class Children:
             return
         if seat.channel is not None:
             seat.channel.close()
-        seat.output.scrub()
+        for arena in filter(None, (seat.input, seat.output)):
+            arena.scrub()
         try:
             self._park(seat)
         except OSError:  # the zygote is gone; whoever waits is told
@@ -243,31 +252,33 @@ class Children:
     def _reply(self, seat: Seat, answer: bytes) -> Reply | Death:
         try:
             message = orjson.loads(answer)
-            output_bytes, dead_bytes = message.get("output_bytes", 0), message.get("dead_bytes", 0)
-            ends = wire.HEADER_BYTES + output_bytes, wire.HEADER_BYTES + output_bytes + dead_bytes
-            valid = min(output_bytes, dead_bytes) >= 0 and ends[1] <= seat.output.size_bytes
+            sizes = message.get("output_bytes", 0), message.get("dead_bytes", 0)
+            ends = wire.HEADER_BYTES + sizes[0], wire.HEADER_BYTES + sum(sizes)
+            valid = all(type(size) is int and size >= 0 for size in sizes) and ends[1] <= seat.output.size_bytes
         except (orjson.JSONDecodeError, AttributeError, TypeError):
             valid = False
         if not valid:
-            return self._kill(seat, "reply_forged")
+            return self._kill(seat, "reply_forged", "its reply made no sense")
         if "bug" in message:
-            return Death("no_result", f"the process failed: {message['bug']}", seat.output.mark(), 0.0)
+            return self._kill(seat, "no_result", f"the process failed: {message['bug']!s:.100}")
         output = seat.output.take(wire.HEADER_BYTES, ends[0])
-        return Reply(message, output, seat.output.take(ends[0], ends[1]) if dead_bytes else b"")
-
-    def _kill(self, seat: Seat, code: str) -> Death:
-        assert seat.channel is not None, "only a seated child can be killed"
-        assert seat.pid is not None, "only a child that has said its number is asked"
-        kill_if_alive(seat.pid, seat.channel)
-        death = self._death(seat)
-        return Death(code, death.detail, death.mark, death.cpu_s)
+        return Reply(message, output, seat.output.take(ends[0], ends[1]) if sizes[1] else b"")
 
     def _death(self, seat: Seat) -> Death:
-        seat.ended.wait(timeout=limits.ZYGOTE_START.value)
-        mark = seat.output.mark()
+        """Return how a child ended that has closed its channel."""
+        if not seat.ended.wait(timeout=limits.CHILD_EXIT.value):
+            killed = self._kill(seat, "no_result", "the process closed its channel and gave no result")
+            if seat.end is None or seat.end["status"] == signal.SIGKILL:
+                return killed
         end = seat.end or {"status": 0, "cpu_s": 0.0}
         code, detail = _cause(end["status"], end["cpu_s"], self._spec["cpu_s"])
-        return Death(code, detail, mark, end["cpu_s"])
+        return Death(code, detail, seat.output.mark(), end["cpu_s"])
+
+    def _kill(self, seat: Seat, code: str, detail: str) -> Death:
+        assert seat.pid is not None, "only a child that has said its number is asked"
+        kill_child(seat.pid, parent=self._zygote.pid)
+        seat.ended.wait(timeout=limits.ZYGOTE_START.value)
+        return Death(code, detail, seat.output.mark(), (seat.end or {"cpu_s": 0.0})["cpu_s"])
 
 
 def _cause(status: int, cpu_s: float, cpu_limit_s: int) -> tuple[str, str]:

@@ -159,10 +159,7 @@ class StrictScriptRunner:
         if isinstance(reply, Death):
             detail = self._limit_words.get(reply.code, reply.detail)
             return ChunkDeath(reply.code, detail, phase=_PHASES[reply.mark.phase], record=reply.mark.record)
-        if "error" in reply.message:
-            error = reply.message["error"]
-            return ChunkDeath(error["code"], _sentence(error), error["phase"], 0, error["script_line"])
-        return _result(reply, chunk)
+        return _top_level_failed(reply) if "error" in reply.message else _result(reply, chunk)
 
     def stop(self) -> None:
         """End the children, those at work too."""
@@ -202,6 +199,8 @@ class StrictReader:
             self._children.tell(seat, {"input_bytes": len(data)}, data)
 
 
+_DETAIL_CHARACTERS_MAX: Final = 1000
+_FORGED: Final = ChunkDeath("reply_forged", "the account it gave of its records does not add up", "whole_chunk", 0)
 _PHASES: Final[dict[int, Phase]] = {wire.STARTING: "starting", wire.RECORDS: "records", wire.WHOLE_CHUNK: "whole_chunk"}
 
 
@@ -232,14 +231,6 @@ def _limit_words(bounds: ScriptLimits) -> dict[str, str]:
         str(limit.code): f"the {limit.name} limit of {value} {limit.unit} was reached; {limit.flag} raises it"
         for limit, value in values.items()
     }
-
-
-def _sentence(error: Mapping[str, Any]) -> str:
-    return (
-        f"{error['type']}: {error['message']}"
-        if error["type"] and error["code"] == "script_error"
-        else str(error["message"])
-    )
 
 
 def _carrier_spec(program: str, name: str, input_bytes: int) -> dict[str, Any]:
@@ -279,16 +270,28 @@ def _chunk(name: str, reply: Reply) -> Chunk:
     return Chunk(name, message["format"], reply.output, message["records"], segments, causes, reply.dead_letters)
 
 
+def _top_level_failed(reply: Reply) -> ChunkDeath:
+    try:
+        code, kind, message, line = (reply.message["error"][name] for name in ("code", "type", "message", "script_line"))
+        detail = f"{kind}: {message}" if kind and code == "script_error" else str(message)
+        return ChunkDeath(str(code), detail[:_DETAIL_CHARACTERS_MAX], "starting", 0, line and int(line))
+    except (LookupError, TypeError, ValueError):
+        return _FORGED
+
+
 def _result(reply: Reply, chunk: Chunk) -> ChunkResult | ChunkDeath:
     message = reply.message
     try:
         counts = [int(message[name]) for name in ("records", "produced", "dropped", "failed", "rows")]
-        causes = tuple(Cause(str(code), kind, line, int(count)) for code, kind, line, count in message["causes"])
+        causes = tuple(
+            Cause(str(code), kind and str(kind), line and int(line), int(count))
+            for code, kind, line, count in message["causes"]
+        )
         printed = str(message["printed"])
     except (KeyError, TypeError, ValueError):
-        counts = [-1] * 5
+        return _FORGED
     records, produced, dropped, failed, rows = counts
     # The child ran tenant code: its account is only believed where it adds up with what was given to it.
     if min(counts) < 0 or records != chunk.records or produced + dropped + failed != records:
-        return ChunkDeath("reply_forged", "the account it gave of its records does not add up", "whole_chunk", 0)
+        return _FORGED
     return ChunkResult(reply.output, reply.dead_letters, records, produced, dropped, failed, rows, causes, printed)

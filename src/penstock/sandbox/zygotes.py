@@ -174,6 +174,20 @@ def kill_if_alive(pid: int, channel: socket.socket) -> None:
             os.close(pidfd)
 
 
+def kill_child(pid: int, *, parent: int) -> None:
+    """Kill a zygote's child, whatever it has done to its channel.
+
+    As long as it has this parent nobody has reaped it, so a pidfd taken before looking refers to it.
+    """
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(parent):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
+
+
 def _did_not_compile(name: str) -> Problem:
     return Problem(
         {
