@@ -24,7 +24,7 @@ from penstock.sandbox.children import Children, Death
 from penstock_guest import syscalls
 from penstock_guest.lock import NOBODY
 from tests.escapes.attack import SMALL, Attack
-from tests.escapes.laboratory import Laboratory, processes_of, request, script
+from tests.escapes.laboratory import Laboratory, processes_of, request, script, settles
 from tests.escapes.scene import Scene
 
 _THREADS: Final = 6
@@ -113,7 +113,7 @@ def run(laboratory: Laboratory, *, seconds: float, seed: int) -> Tally:
             tally.harm.append("a file, a listener or the victim")
         if scene.keys_of_the_user() > scene.keys_before or segments_of(laboratory.uid) != before[1]:
             tally.harm.append("the kernel keeps something")
-        if not _settles(lambda: processes_of(base) == before[0]):
+        if not settles(lambda: processes_of(base) == before[0]):
             tally.harm.append("a process is left")
         with laboratory.children(script(Attack("honest", "return 1", sign=bool).source())) as (children, _):
             if getattr(children.run(*request({"numbers": {}, "paths": []})), "output", b"") != b'{"loot":1}\n':
@@ -189,15 +189,6 @@ def _make_calls(children: Children, tally: Tally, data: dict[str, Any], until_s:
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def _settles(test: Any) -> bool:
-    deadline_s = time.monotonic() + 2
-    while not test():
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def main() -> int:

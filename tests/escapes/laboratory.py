@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -63,9 +63,7 @@ class Laboratory:
     def expect_success(self, attack: Attack) -> None:
         """Show that the attack is one: without the lock it gets through."""
         with self.attempt(attack, lifted=True) as trial:
-            deadline_s = time.monotonic() + _SHOWING_S
-            while not (through := attack.sign(trial)) and time.monotonic() < deadline_s:
-                time.sleep(_SETTLING_S)
+            through = settles(lambda: attack.sign(trial), within_s=_SHOWING_S)
             assert through, f"{attack.name} does nothing with the lock off: {trial.end}"
 
     def expect_stop(self, attack: Attack) -> None:
@@ -190,8 +188,23 @@ class _Listener:
 
 
 def processes_of(base: BaseZygote) -> set[int]:
-    """Return the processes of a base zygote's session that have not ended: it, and whatever came from it."""
-    return {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_of(pid, base._process.pid)}
+    """Return the processes of a base zygote's session: it, and whatever came from it."""
+    return processes_in(base._process.pid)
+
+
+def processes_in(session: int) -> set[int]:
+    """Return the processes of a session that have not ended."""
+    return {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_of(pid, session)}
+
+
+def settles(test: Callable[[], bool], *, within_s: float = 5) -> bool:
+    """Return whether the test comes true soon."""
+    deadline_s = time.monotonic() + within_s
+    while not test():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(_SETTLING_S)
+    return True
 
 
 def _is_of(pid: int, session: int) -> bool:

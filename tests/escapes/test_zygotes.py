@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ from penstock.sandbox.strict import _script_spec
 from penstock.sandbox.zygotes import VersionZygote
 from penstock_guest.lock import NOBODY
 from tests.escapes.attack import SMALL
-from tests.escapes.laboratory import request, script
+from tests.escapes.laboratory import processes_in, request, script, settles
 from tests.escapes.scene import INTERPRETER, Scene
 
 # `python -c LIAR FD WORD MESSAGE`: says that it is ready, sends the word as its first child, the message as itself.
@@ -94,3 +95,26 @@ def children_of_a_liar(*, word: str, message: str) -> Iterator[Children]:
         finally:
             children.close()
             liar.kill()
+
+
+SERVICE: Final = """
+import sys, time
+from penstock.core.scripts import ScriptVersion
+from penstock.sandbox.strict import StrictSandbox
+sandbox = StrictSandbox()
+source = b"while True: pass\\ndef process(data): return data"
+with sandbox.open_script(ScriptVersion("busy", source, "python", "std"), parallel=2):
+    print(sandbox.start("std").ready()["pid"], flush=True)
+    time.sleep(20)
+"""
+
+
+def test_nothing_outlives_a_service_that_is_killed():
+    """Busy children neither: nobody would be left to end them."""
+    with subprocess.Popen([sys.executable, "-c", SERVICE], stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout is not None, "asked for above"
+        session = int(service.stdout.readline())
+        all_there = settles(lambda: len(processes_in(session)) == 2 + 4)
+        service.kill()
+    assert all_there, "a base zygote, a version zygote, and four busy children"
+    assert settles(lambda: processes_in(session) == set())
