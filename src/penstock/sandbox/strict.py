@@ -118,7 +118,7 @@ class StrictSandbox:
     def convert(self, spool_fd: int, *, spool_format: str, to: str) -> Iterator[bytes]:
         """Yield the blocks of the spool's records in another format, made in a locked child."""
         size_bytes = os.fstat(spool_fd).st_size
-        spec = _carrier_spec("write", f"the {to} writer", size_bytes)
+        spec = _carrier_spec("write", f"the {to} writer", max(size_bytes, 1))  # nothing at all cannot be mapped
         spec |= {"size_bytes": size_bytes, "writing": {"spool_format": spool_format, "to": to}}
         zygote = self.start("arrow" if to == "parquet" or spool_format == "arrow" else "std").fork_version(spec, b"")
         with contextlib.closing(Children(zygote, spec, seats=1, input_fd=spool_fd)) as children:
@@ -272,7 +272,8 @@ def _chunk(name: str, reply: Reply) -> Chunk:
 
 def _top_level_failed(reply: Reply) -> ChunkDeath:
     try:
-        code, kind, message, line = (reply.message["error"][name] for name in ("code", "type", "message", "script_line"))
+        error = reply.message["error"]
+        code, kind, message, line = (error[name] for name in ("code", "type", "message", "script_line"))
         detail = f"{kind}: {message}" if kind and code == "script_error" else str(message)
         return ChunkDeath(str(code), detail[:_DETAIL_CHARACTERS_MAX], "starting", 0, line and int(line))
     except (LookupError, TypeError, ValueError):
