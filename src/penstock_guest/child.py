@@ -112,13 +112,29 @@ class Nest:
             self._program.park(self._output)
             while message := os.read(0, wire.MESSAGE_BYTES_MAX):
                 self._output.size_bytes = 0
-                os.write(0, orjson.dumps(self._program.run(orjson.loads(message), self._given, self._output)))
+                self._answer(self._program.run(self._request(message), self._given, self._output))
                 if not self._warm:
                     break
         except BaseException as error:  # noqa: BLE001  # the door of this process; tenant errors were caught long before
             os.write(0, orjson.dumps({"bug": bug_words(error)}))
         finally:
             os._exit(0)
+
+
+    def _request(self, message: bytes) -> dict[str, Any]:
+        request: dict[str, Any] = orjson.loads(message)
+        if wire.BEHIND in request:
+            start, size_bytes = request[wire.BEHIND]
+            request = orjson.loads(self._given[start : start + size_bytes])
+        return request
+
+    def _answer(self, reply: dict[str, Any]) -> None:
+        message = orjson.dumps(reply)
+        if len(message) > wire.MESSAGE_BYTES_MAX:
+            start = self._output.size_bytes
+            self._output.write(message)
+            message = orjson.dumps({wire.BEHIND: [start, len(message)]})
+        os.write(0, message)
 
 
 def bug_words(error: BaseException) -> str:

@@ -6,6 +6,8 @@ memory that the service owns, that one child sees from the moment it is parked, 
     input arena    read-only for the child; memory of the service, or the user's input file itself
     output arena   one page of header, then what the child wrote
 
+A message that is too long for the channel lies in the arena too, behind the data; what is sent then is where.
+
 The header says how far the child has come, so that one that dies without a word still names the record that killed it.
 """
 
@@ -15,6 +17,8 @@ from typing import Final, NamedTuple
 
 HEADER_BYTES: Final = 4096
 MESSAGE_BYTES_MAX: Final = 65_536
+BEHIND: Final = "behind"  # the only key of a message that says [start, size] of the real one
+BEHIND_BYTES_MAX: Final = 16 * 2**20
 
 
 class Mark(NamedTuple):

@@ -22,6 +22,7 @@ from penstock.core.scripts import ScriptVersion
 
 _OUTPUT_FORMATS: Final = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet"}
 _CAUSES_SHOWN: Final = 5
+_LEFT_OUT_SHOWN: Final = 10
 
 
 @click.command(name="process")
@@ -133,8 +134,10 @@ def _show(report: ScriptReport, elapsed_s: float) -> None:
         click.echo(f"  {number:,} failed: {harmless(what)} [{harmless(code)}]", err=True)
     if report.dead_letters:
         click.echo(f"failed records and their errors: {report.dead_letters}", err=True)
-    for path, member, reason in report.skipped:
+    for path, member, reason in report.skipped[:_LEFT_OUT_SHOWN]:
         click.echo(f"  left out: {harmless(member)} in {path}: {reason}", err=True)
+    if len(report.skipped) > _LEFT_OUT_SHOWN:
+        click.echo(f"  left out: {len(report.skipped) - _LEFT_OUT_SHOWN:,} more; --json names them all", err=True)
 
 
 def _show_json(report: ScriptReport | None, started_s: float, output: str | None, error: PenstockError | None) -> None:

@@ -36,6 +36,17 @@ class Arena:
         self.used_bytes = max(self.used_bytes, end)
         return self._memory[start:end]
 
+    def take_behind(self, start: int, size_bytes: int) -> bytes:
+        """Return a copy of a message that was too long for the channel.
+
+        Raises:
+            ValueError: when it does not lie where it is said to lie, or is longer than any message is.
+        """
+        first = wire.HEADER_BYTES + start
+        if start < 0 or not 0 <= size_bytes <= wire.BEHIND_BYTES_MAX or first + size_bytes > self.size_bytes:
+            raise ValueError("no message lies there")
+        return self.take(first, first + size_bytes)
+
     def scrub(self) -> None:
         """Make sure that the next child sees nothing of this one's output, wherever it was written."""
         end = _page_end(self.used_bytes)  # what lies behind the reported end in its last page goes too

@@ -132,11 +132,14 @@ class Children:
     def tell(self, seat: Seat, request: dict[str, Any], data: bytes = b"") -> None:
         """Send one request to a child."""
         assert seat.channel is not None, "a seat taken has a channel"
+        message = orjson.dumps(request)
+        if len(message) > wire.MESSAGE_BYTES_MAX:
+            message, data = orjson.dumps({wire.BEHIND: [len(data), len(message)]}), data + message
         if seat.input is not None:
             seat.input.fill(data)
         seat.runs += 1
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # hear() finds out how it ended
-            seat.channel.send(orjson.dumps(request))
+            seat.channel.send(message)
 
     def hear(self, seat: Seat) -> Reply | Death:
         """Wait for a child's reply or its end, no longer than the wall time of its limits."""
@@ -252,10 +255,13 @@ class Children:
     def _reply(self, seat: Seat, answer: bytes) -> Reply | Death:
         try:
             message = orjson.loads(answer)
+            if wire.BEHIND in message:
+                start, size_bytes = (int(number) for number in message[wire.BEHIND])
+                message = orjson.loads(seat.output.take_behind(start, size_bytes))
             sizes = message.get("output_bytes", 0), message.get("dead_bytes", 0)
             ends = wire.HEADER_BYTES + sizes[0], wire.HEADER_BYTES + sum(sizes)
             valid = all(type(size) is int and size >= 0 for size in sizes) and ends[1] <= seat.output.size_bytes
-        except (orjson.JSONDecodeError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError):
             valid = False
         if not valid:
             return self._kill(seat, "reply_forged", "its reply made no sense")

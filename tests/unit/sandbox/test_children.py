@@ -7,7 +7,7 @@ import pytest
 
 from penstock.core import limits
 from penstock.core.scripts import ChunkDeath, ChunkResult
-from tests.trying import REACH, chunk_of, death_of, end_of, records_of, result_of, script_of
+from tests.trying import REACH, chunk_of, death_of, end_of, letters_of, records_of, result_of, script_of
 
 # From a record's call, the frame of the loop around it holds the output arena, and the one above the input.
 OUTPUT = "sys._getframe(1).f_locals['account'].output._body"
@@ -215,3 +215,20 @@ def test_a_chunk_of_one_version_is_not_run_by_another(sandbox):
     ):
         ends = [runner.run(chunk_of(1), seed=1, emit="ndjson", skip={}) for runner in (first, second, first)]
     assert [records_of(end)[0]["version"] for end in ends] == [1, 2, 1]
+
+
+def test_a_chunk_may_come_from_many_members(sandbox):
+    """Where they are does not fit into a message; it lies behind the data."""
+    members = [(f"folder/{number:05d}.ndjson", 1, 1, 1, 1) for number in range(3000)]
+    chunk = dataclasses.replace(chunk_of(3000), segments=tuple(members))
+    source = "def process(data):\n    if data['n'] % 1000 == 999: raise ValueError"
+    with sandbox.open_script(script_of(source), parallel=1) as runner:
+        result = runner.run(chunk, seed=1, emit="ndjson", skip={})
+    assert [letter["member"] for letter in letters_of(result)] == [members[n][0] for n in (999, 1999, 2999)]
+
+
+@pytest.mark.parametrize(
+    "place", ["[0,99999999999]", "[-5000,10]", "[600000000,10]", "[0]", "5", '["a","b"]', "[0,20]"]
+)
+def test_a_reply_that_lies_behind_the_data_must_lie_there(sandbox, place):
+    assert death_of(sandbox, forging(b'{"behind":%s}' % place.encode())).code == "reply_forged"
