@@ -188,9 +188,12 @@ class Victim:
 
     def look(self) -> Look | None:
         """Return how it is now, None when it is gone."""
-        pid = self._process.pid
-        if self._process.poll() is not None:
+        try:
+            return None if self._process.poll() is not None else self._look(self._process.pid)
+        except (ProcessLookupError, FileNotFoundError):  # it is just going
             return None
+
+    def _look(self, pid: int) -> Look:
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
             memory.seek(self.place["address"])
             held = memory.read(self.place["size"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.escapes import machine
+from tests.escapes import machine, without
 from tests.escapes.attack import Attack
-from tests.escapes.laboratory import Laboratory
+from tests.escapes.conftest import Laboratories
+from tests.escapes.laboratory import LAYERS, Laboratory
 from tests.escapes.trial import secret_told, tells, touched
 
 # io_uring does in the kernel what the process itself may not ask for: a ring of requests instead of system calls.
@@ -275,3 +276,17 @@ def test_it_works_with_the_lock_off(attack: Attack, unlocked: Laboratory):
 
 def test_the_lock_stops_it(attack: Attack, locked: Laboratory):
     locked.expect_stop(attack)
+
+
+LEFT_OPEN = Attack(
+    "read what an import has left open", f"return os.read({without.LEFT_OPEN_FD}, 65536)", sign=secret_told
+)
+
+
+def test_a_descriptor_that_is_left_open_leads_out(laboratories: Laboratories):
+    laboratories(*LAYERS, "closing", "leaving_open").expect_success(LEFT_OPEN)
+
+
+def test_descriptors_that_are_left_open_are_closed_though_nothing_else_is_locked(laboratories: Laboratories):
+    """No filter asks where a descriptor came from: every zygote and child closes all but its channel."""
+    laboratories(*LAYERS, "leaving_open").expect_stop(LEFT_OPEN)

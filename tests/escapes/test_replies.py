@@ -85,7 +85,7 @@ class Saying:
     def run(self, _request: dict[str, Any], _data: bytes) -> Reply | Death:
         """Take the reply apart as real children's is."""
         children = object.__new__(Children)
-        with mock.patch.object(children, "_kill", lambda _seat, code: Death(code, "", SEAT.output.mark(), 0.0)):
+        with mock.patch.object(children, "_kill", lambda _seat, code, *_: Death(code, "", SEAT.output.mark(), 0.0)):
             return children._reply(SEAT, self._answer)
 
 

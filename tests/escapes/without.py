@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
 from penstock_guest import filters, lock
 
+LEFT_OPEN_FD: Final = 200
 _SET_DUMPABLE, _SET_NO_NEW_PRIVILEGES, _SET_MDWE = 4, 38, 65
 _prctl: Final = lock._prctl
 
@@ -58,6 +60,16 @@ def no_new_privileges() -> None:
 def death_signal() -> None:
     """Free to outlive the parent."""
     _put(die_with_parent=lambda: None)
+
+
+def closing() -> None:
+    """With whatever descriptors its imports have left open."""
+    vars(os).update(closerange=lambda *_: None)
+
+
+def leaving_open() -> None:
+    """Not a layer: what a careless import might do. The descriptor leads to the environment."""
+    os.dup2(os.open("/proc/self/environ", os.O_RDONLY), LEFT_OPEN_FD)
 
 
 def privileges() -> None:
