@@ -120,7 +120,6 @@ class Nest:
         finally:
             os._exit(0)
 
-
     def _request(self, message: bytes) -> dict[str, Any]:
         request: dict[str, Any] = orjson.loads(message)
         if wire.BEHIND in request:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import builtins
 import difflib
+import sys
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import accumulate
 from types import ModuleType
 from typing import Any, Final
 
@@ -53,9 +55,9 @@ def _forbidden_imports(tree: ast.AST, allowed: Sequence[str]) -> Iterator[dict[s
 
 
 def is_allowed(module: str, allowed: Sequence[str]) -> bool:
-    """Return whether a script may import the module: it, or a package that holds it, is on the list."""
-    parts = module.split(".")
-    return any(".".join(parts[:length]) in allowed for length in range(1, len(parts) + 1))
+    """Return whether a script may import the module: it is on the list, or is loaded and part of a package on it."""
+    packages = accumulate(module.split("."), "{}.{}".format)
+    return module in allowed or (module in sys.modules and any(package in allowed for package in packages))
 
 
 def _import_problem(module: str, node: ast.stmt, allowed: Sequence[str]) -> dict[str, Any]:
@@ -119,6 +121,8 @@ def _names_bound(node: ast.stmt) -> Iterator[str]:
             yield name
         case ast.Assign(targets=targets):
             yield from (target.id for target in targets if isinstance(target, ast.Name))
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
+            yield name
         case ast.Import(names=names) | ast.ImportFrom(names=names):
             yield from (alias.asname or alias.name for alias in names)
         case ast.If() | ast.Try() | ast.With():

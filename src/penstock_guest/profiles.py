@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Final
 
 from penstock_guest import zones
@@ -17,16 +18,22 @@ ARROW: Final = ["numpy", "pyarrow", "pyarrow.compute", "pyarrow.types"]
 
 # Loaded so that they work after the lock, though a script does not name them: Python imports them late.
 LATE: Final = """
-    _strptime encodings.ascii encodings.cp1252 encodings.idna encodings.latin_1 encodings.utf_16 linecache stringprep
+    _strptime encodings.ascii encodings.big5 encodings.cp1250 encodings.cp1251 encodings.cp1252 encodings.cp437
+    encodings.cp850 encodings.euc_jp encodings.euc_kr encodings.gb18030 encodings.gbk encodings.idna
+    encodings.iso8859_1 encodings.iso8859_15 encodings.iso8859_2 encodings.latin_1 encodings.mac_roman
+    encodings.punycode encodings.raw_unicode_escape encodings.shift_jis encodings.unicode_escape encodings.utf_16
+    encodings.utf_16_be encodings.utf_16_le encodings.utf_32 encodings.utf_7 encodings.utf_8_sig linecache stringprep
 """.split()
-LATE_ARROW: Final = (
-    "numpy.random numpy.linalg numpy.ma pyarrow.ipc pyarrow.csv pyarrow.json pyarrow.parquet pyarrow.acero"
-).split()
+LATE_ARROW: Final = """
+    numpy.char numpy.fft numpy.linalg numpy.ma numpy.polynomial numpy.random numpy.rec numpy.strings
+    pyarrow.acero pyarrow.csv pyarrow.ipc pyarrow.json pyarrow.parquet
+""".split()
 
 ALLOWED: Final[dict[str, list[str]]] = {"std": STANDARD, "arrow": STANDARD + ARROW, "js": []}
 _PROGRAMS: Final = ["penstock_guest.python_script", "penstock_guest.transport"]
 _ARROW_PROGRAMS: Final = """
     penstock_guest.tables penstock_guest.reading.parquet penstock_guest.writing.parquet penstock_guest.writing.streams
+    penstock_guest.one_thread
 """.split()
 _LOADED: Final[dict[str, list[str]]] = {
     "std": [*STANDARD, *LATE, *_PROGRAMS, "penstock_guest.probe"],
@@ -44,3 +51,5 @@ def load(profile: str) -> None:
     for module in _LOADED[profile]:
         importlib.import_module(module)
     zones.load()
+    if profile == "arrow":
+        sys.modules["penstock_guest.one_thread"].load()

@@ -30,6 +30,7 @@ class PythonScript:
         if not self.problems:
             self._code = compile(source, self._name, "exec", dont_inherit=True)
         sys.setrecursionlimit(spec["recursion"])
+        self._seed(0)  # for the top level, which runs before there is a chunk
         random.seed(0)  # a top level that draws numbers draws the same ones in every child
 
     def rehearse(self) -> None:
@@ -52,10 +53,16 @@ class PythonScript:
         """Run the script over one chunk and return the account of its records."""
         if self._failure:
             return {"error": self._failure, "printed": self._printed.take()}
-        random.seed(request["seed"])
+        self._seed(request["seed"])
         account = chunk.Account(request, output)
         self._call(request, given, account)
         return account.reply() | {"printed": self._printed.take()}
+
+    def _seed(self, seed: int) -> None:
+        random.seed(seed)
+        numpy_random = sys.modules.get("numpy.random")  # loaded where the profile has numpy
+        if numpy_random is not None:
+            numpy_random.seed(seed & 0xFFFF_FFFF)
 
     def _call(self, request: dict[str, Any], given: memoryview, account: chunk.Account) -> None:
         payload = given[: request["input_bytes"]]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import sys
 import zoneinfo
+from collections.abc import Iterable
 from typing import IO
 
 
@@ -18,8 +21,20 @@ def load() -> None:
         except KeyError:
             raise zoneinfo.ZoneInfoNotFoundError(f"no time zone found with key {key}") from None
 
+    _show_arrow(data)
     zoneinfo.reset_tzpath(to=())
     vars(zoneinfo)["_common"].load_tzdata = from_memory  # both implementations of ZoneInfo look it up there
+    vars(zoneinfo)["available_timezones"] = lambda: set(data)
+
+
+def _show_arrow(keys: Iterable[str]) -> None:
+    """Let Arrow read each zone, where the profile has it: it would open their files when they are first used."""
+    arrow = sys.modules.get("pyarrow.compute")
+    if arrow is not None:
+        moment = arrow.cast(0, "timestamp[s]")
+        for key in keys:
+            with contextlib.suppress(ValueError):  # it does not know them all
+                arrow.assume_timezone(moment, key)
 
 
 def _read_all() -> list[tuple[str, bytes]]:
