@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
@@ -17,11 +18,12 @@ from hypothesis import strategies as st
 
 from penstock.core.errors import PenstockError
 from penstock.core.processing import ScriptReport
-from penstock.core.scripts import ChunkDeath, ChunkResult, Tier
+from penstock.core.scripts import ChunkDeath, ChunkResult, ScriptLimits, Tier
 from penstock.execution.chunks import run_chunk
 from penstock.sandbox.children import Children, Death, Reply, Seat
 from penstock.sandbox.strict import StrictScriptRunner
-from tests.escapes.attack import SMALL, Attack
+from penstock_guest import wire
+from tests.escapes.attack import MIB, SMALL, Attack
 from tests.escapes.conftest import Laboratories
 from tests.escapes.laboratory import Laboratory, chunk, processes_of, script
 
@@ -57,6 +59,13 @@ DEEDS: Final = {
     "claims a record that there is not": MARK + "mark[1] = 2**63; ctypes.string_at(0)",
     "claims to be at the whole chunk": MARK + "mark[0] = 2; ctypes.string_at(0)",
 }
+BOMB: Final = f"""
+output = next(f.f_locals["output"] for f in frames() if "output" in f.f_locals)
+bomb = b'{{"printed":[' + b"{{}}," * 5_500_000 + b"{{}}]}}"
+output._body[: len(bomb)] = bomb
+os.write(0, json.dumps({{{wire.BEHIND!r}: [0, len(bomb)]}}).encode())
+os._exit(0)
+"""
 ODDITIES: Final[tuple[Any, ...]] = (-1, 1.5, 2**63, 1e300, True, None, "x", [], [[]], {}, {"a": 1})
 
 
@@ -138,24 +147,44 @@ def test_what_a_child_does_on_its_channel_ends_in_time(deed: str, laboratories: 
 def test_a_warm_child_that_never_listens_cannot_hold_the_service(laboratories: Laboratories):
     deed = f"while True: os.write(0, {orjson.dumps(ACCOUNT)!r})"
     with runner_of(laboratories(), deed, tier="warm") as (runner, _):
+        fallen: list[OSError] = []
 
         def use() -> None:
-            with contextlib.suppress(PenstockError):
+            try:
                 for _ in range(2000):
                     runner.run(CHUNK, seed=1, emit="ndjson", skip={})
+            except PenstockError:
+                pass
+            except OSError as error:
+                fallen.append(error)
 
         thread = threading.Thread(target=use, daemon=True)
         thread.start()
         thread.join(timeout=10)
         assert not thread.is_alive(), "the service waits for a child that does not take its requests"
+        assert fallen == []
+
+
+def test_a_long_reply_cannot_fill_the_memory_of_the_service(laboratories: Laboratories):
+    """A few bytes of JSON make an object of many, and a long message lies in the arena."""
+    roomy = replace(LIMITS, output_bytes=32 * MIB, wall_s=5)
+    with runner_of(laboratories(), BOMB, limits=roomy) as (runner, _):
+        tracemalloc.start()
+        try:
+            end = runner.run(CHUNK, seed=1, emit="ndjson", skip={})
+            peak_bytes = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert isinstance(end, ChunkResult | ChunkDeath)
+    assert peak_bytes < 100 * MIB
 
 
 @contextlib.contextmanager
 def runner_of(
-    laboratory: Laboratory, deed: str, *, tier: Tier = "isolated"
+    laboratory: Laboratory, deed: str, *, tier: Tier = "isolated", limits: ScriptLimits = LIMITS
 ) -> Iterator[tuple[StrictScriptRunner, set[int]]]:
     """A runner of a script that does the deed, and its first child."""
-    version = script(Attack("reply", deed, sign=bool).source(), limits=LIMITS, tier=tier)
+    version = script(Attack("reply", deed, sign=bool).source(), limits=limits, tier=tier)
     zygotes = processes_of(laboratory.base("std"))
     with laboratory.children(version) as (children, zygote):
         first = processes_of(laboratory.base("std")) - zygotes - {zygote.pid}
