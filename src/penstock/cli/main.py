@@ -38,9 +38,14 @@ class Commands(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="penstock")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Run code you do not fully trust on data you must answer for.
 
     \b
@@ -49,6 +54,8 @@ def cli() -> None:
       penstock check clean.py
       penstock doctor
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> None:

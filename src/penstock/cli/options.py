@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -48,11 +49,11 @@ def script_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--warm", is_flag=True, help="Use a process for many chunks: faster, but the script can keep state."
         ),
-        _limit_option(limits.WALL, click.FloatRange(min=0.1), "Time that a chunk may take, waiting included."),
-        _limit_option(limits.CPU, click.IntRange(min=1), "CPU time that a chunk may take."),
-        _limit_option(limits.MEMORY, click.IntRange(min=16), "Memory that a chunk may take."),
-        _limit_option(limits.OUTPUT, click.IntRange(min=1, max=4096), "Output that a chunk may give."),
-        _limit_option(limits.RECURSION, click.IntRange(min=100), "Depth of calls."),
+        _limit_option(limits.WALL, Seconds(0.1, 86_400), "Time that a chunk may take, waiting included."),
+        _limit_option(limits.CPU, click.IntRange(1, 86_400), "CPU time that a chunk may take."),
+        _limit_option(limits.MEMORY, click.IntRange(16, 1_048_576), "Memory that a chunk may take."),
+        _limit_option(limits.OUTPUT, click.IntRange(1, 4096), "Output that a chunk may give."),
+        _limit_option(limits.RECURSION, click.IntRange(100, 1_000_000), "Depth of calls."),
     ]
     for option in reversed(options):
         with_script = option(with_script)
@@ -62,6 +63,15 @@ def script_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def _limit_option(limit: Limit, kind: click.ParamType[Any], text: str) -> Callable[..., Any]:
     unit = {"s": "SECONDS"}.get(limit.unit, limit.unit)
     return click.option(str(limit.flag), type=kind, default=limit.value, show_default=True, metavar=unit, help=text)
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds; `nan` lies in every range, and is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds that a word stands for."""
+        seconds = float(super().convert(value, param, ctx))
+        return self.fail(f"{value!r} is not a number of seconds.", param, ctx) if math.isnan(seconds) else seconds
 
 
 class ErrorBudgetType(click.ParamType[ErrorBudget]):

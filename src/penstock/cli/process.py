@@ -79,6 +79,8 @@ def command(
       penstock process clean.py 'days/*.csv.gz' -o clean.parquet --max-errors 100
       zcat events.gz | penstock process clean.js - | head
     """
+    if dead_letters and output and Path(dead_letters).resolve() == Path(output).resolve():
+        raise UsageError(f"--dead-letters and -o both name {output}", hint="Give each a file of its own.")
     with wiring.laptop() as penstock:
         started_s = time.monotonic()
         spec = ScriptSpec(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -42,10 +43,11 @@ class Printing:
 class LogProgress:
     """One line every ten seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
         self._records = 0
         self._total_bytes: int | None = None
-        self._started_s = self._said_s = time.monotonic()
+        self._started_s = self._said_s = clock_s()
         self._printing = Printing()
 
     def begin(self, total_bytes: int | None) -> None:
@@ -55,7 +57,7 @@ class LogProgress:
     def advance(self, *, records: int, read_bytes: int) -> None:
         """Count, and say where the work stands when it is time."""
         self._records += records
-        now_s = time.monotonic()
+        now_s = self._clock_s()
         if now_s - self._said_s < _LOG_EVERY_S:
             return
         self._said_s = now_s

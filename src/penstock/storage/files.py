@@ -43,6 +43,8 @@ class LocalFiles:
             InputNotFound: when it cannot be opened.
         """
         if path == STANDARD_STREAM:
+            if sys.stdin is None:
+                raise InputNotFound("-: standard input is closed", hint="Give a file, or something to read from.")
             yield InputFile(path, sys.stdin.fileno(), None, data_format)
             return
         try:
@@ -90,6 +92,8 @@ class OutputFile:
         self.path = path
         folder = Path(path).parent if path else None
         prefix = f".{Path(path).name}." if path else "penstock-"
+        if path is None and sys.stdout is None:
+            raise OutputFailed("standard output is closed", hint="Write to a file: -o FILE.")
         try:
             fd, self._aside = tempfile.mkstemp(suffix=".part", prefix=prefix, dir=folder)
         except OSError as error:
