@@ -1,0 +1,42 @@
+"""`penstock check` and `penstock doctor`, as somebody meets them."""
+
+from __future__ import annotations
+
+import orjson
+
+from tests.journeys.command import Folder
+
+
+def test_a_script_that_can_run_is_said_to(folder: Folder):
+    assert folder.penstock("check", "keep.py").stdout == b"keep.py: can run\n"
+
+
+def test_every_forbidden_import_is_named_with_line_and_column(folder: Folder):
+    folder.write(bad_py="import json\nimport os, sys\n\ndef proces(data):\n    from socket import socket\n")
+    said = folder.penstock("check", "bad.py", exit_code=2).stdout.decode()
+    for place, module in (("2:1", "os"), ("2:1", "sys"), ("5:5", "socket")):
+        assert f"bad.py:{place}: a script cannot import '{module}'" in said
+    assert "Did you mean process?" in said
+    assert "Scripts can import: abc, array" in said
+
+
+def test_problems_are_there_for_programs_too(folder: Folder):
+    folder.write(two_py="def process(data, extra):\n    return data\n")
+    answer = orjson.loads(folder.penstock("check", "two.py", "--json", exit_code=2).stdout)
+    (problem,) = answer["problems"]
+    assert (answer["ok"], problem["code"], problem["script_line"]) == (False, "script_arity", 1)
+
+
+def test_nothing_of_a_script_runs_when_it_is_checked(folder: Folder):
+    folder.write(loop_py="while True:\n    pass\n\ndef process(data):\n    return data\n")
+    assert folder.penstock("check", "loop.py").stdout == b"loop.py: can run\n"
+
+
+def test_the_doctor_says_what_the_machine_offers_and_what_was_tried(folder: Folder):
+    said = folder.penstock("doctor").stdout.decode()
+    assert "Scripts can run safely here." in said
+    assert said.count("  stopped  ") >= 12
+    report = orjson.loads(folder.penstock("doctor", "--json").stdout)
+    assert report["safe"] is True
+    assert report["level"] in ("landlock+seccomp", "seccomp")
+    assert all(act["stopped"] for act in report["acts"])
