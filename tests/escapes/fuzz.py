@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import random
+import re
 import socket
 import struct
 import sys
@@ -94,7 +95,7 @@ class Tally:
             # A child may also write at random over its own account.
             self.calls += min(end.mark.record, _CALLS_A_CHILD)
             self.refused += min(end.mark.phase, end.mark.record, _CALLS_A_CHILD)
-            self.ends[f"{end.code} ({end.detail.rpartition(' ')[2]})" if end.code == "crashed" else end.code] += 1
+            self.ends[" ".join([end.code, *re.findall(r"SIG\w+", end.detail)])] += 1
         else:
             self.calls += _CALLS_A_CHILD
             self.ends["alive"] += 1

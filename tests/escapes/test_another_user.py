@@ -21,8 +21,8 @@ from tests.escapes.laboratory import ROOT
 
 UID: Final = 12345
 _ENVIRONMENT: Final = {"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", "PENSTOCK_FUZZ_SECONDS": "2"}
-# What the service makes of a reply depends on no user.
-_OPTIONS: Final = ("-q", "-p", "no:cacheprovider", "--ignore=tests/escapes/test_replies.py")
+# What the service makes of a reply depends on no user, nor does what a library starts.
+_OPTIONS: Final = ["-q", "-p", "no:cacheprovider", "--ignore=tests/escapes/test_replies.py", "-k", "not libraries"]
 # ssl tells whether an interpreter that was moved has found its own parts, or those of another.
 _NEEDED: Final = "import hypothesis, numpy, orjson, pyarrow, pytest, ssl, penstock.sandbox.strict, penstock_guest"
 
