@@ -15,8 +15,10 @@ def fingerprint(*parts: Any) -> str:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        # Fields one by one: asdict would copy deeply, and lose which class it was.
-        return [type(value).__name__, {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}]
+        # Fields one by one: asdict would copy deeply, and lose which class it was. No plain value has a key like this.
+        return {
+            f"\0{type(value).__name__}": [[item.name, getattr(value, item.name)] for item in dataclasses.fields(value)]
+        }
     if isinstance(value, bytes):
-        return hashlib.sha256(value).hexdigest()
+        return {"\0bytes": hashlib.sha256(value).hexdigest()}
     raise TypeError(f"{type(value).__name__} has no fingerprint")

@@ -9,7 +9,8 @@
     │   ├── ScriptFailed      the script's own top level failed, or it hit a limit there
     │   ├── TooManyErrors     more records failed than allowed; there is no output
     │   ├── OutputFailed      the output could not be written; nothing appeared in its place
-    │   └── SandboxUnsafe     this machine cannot run scripts safely; they are refused
+    │   ├── SandboxUnsafe     this machine cannot run scripts safely; they are refused
+    │   └── UsageError        an argument is not valid
     ├── TransientError        may work when tried again; exit 75
     │   └── SandboxUnavailable
     └── Bug                   Penstock's own fault; exit 70
