@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import astuple
 from typing import Any
@@ -95,7 +96,7 @@ class Reader:
             "format": block.format,
             "records": block.records,
             "segments": [astuple(segment) for segment in block.segments],
-            "causes": [[lost.code, None, None, 1] for lost in block.failures],
+            "causes": [[code, None, None, count] for code, count in Counter(f.code for f in block.failures).items()],
             "skipped": [[skipped.member, skipped.reason] for skipped in block.skipped],
             "position_bytes": self._source.position_bytes,
         }

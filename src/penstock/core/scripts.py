@@ -87,6 +87,11 @@ class Chunk:
     dead_letters: bytes = b""
     position_bytes: int = 0
 
+    @property
+    def unreadable_records(self) -> int:
+        """How many records could not be cut out."""
+        return sum(cause.records for cause in self.unreadable)
+
     def at(self, position_bytes: int) -> Chunk:
         """Return the same chunk, with how much of all inputs has been read up to its end."""
         return replace(self, position_bytes=position_bytes)

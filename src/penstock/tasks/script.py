@@ -90,7 +90,7 @@ def _results(
         _count(report, chunk, result)
         if result.printed:
             ctx.progress.printed(result.printed)
-        ctx.progress.advance(records=result.records + len(chunk.unreadable), read_bytes=chunk.position_bytes)
+        ctx.progress.advance(records=result.records + chunk.unreadable_records, read_bytes=chunk.position_bytes)
         yield chunk, result
 
 
@@ -109,10 +109,10 @@ def _chunks(spec: ScriptSpec, ctx: TaskContext, report: ScriptReport, *, as_arro
 
 def _count(report: ScriptReport, chunk: Chunk, result: ChunkResult) -> None:
     report.chunks += 1
-    report.records += result.records + len(chunk.unreadable)
+    report.records += result.records + chunk.unreadable_records
     report.produced += result.produced
     report.dropped += result.dropped
-    report.failed += result.failed + len(chunk.unreadable)
+    report.failed += result.failed + chunk.unreadable_records
     report.rows += result.rows
     report.count_causes(chunk.unreadable)
     report.count_causes(result.causes)
