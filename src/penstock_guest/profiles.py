@@ -30,15 +30,15 @@ LATE_ARROW: Final = """
 """.split()
 
 ALLOWED: Final[dict[str, list[str]]] = {"std": STANDARD, "arrow": STANDARD + ARROW, "js": []}
-_PROGRAMS: Final = ["penstock_guest.python_script", "penstock_guest.transport"]
+_PROGRAMS: Final = ["penstock_guest.probe", "penstock_guest.python_script", "penstock_guest.transport"]
 _ARROW_PROGRAMS: Final = """
     penstock_guest.tables penstock_guest.reading.parquet penstock_guest.writing.parquet penstock_guest.writing.streams
     penstock_guest.one_thread
 """.split()
 _LOADED: Final[dict[str, list[str]]] = {
-    "std": [*STANDARD, *LATE, *_PROGRAMS, "penstock_guest.probe"],
+    "std": [*STANDARD, *LATE, *_PROGRAMS],
     "arrow": [*STANDARD, *LATE, *ARROW, *LATE_ARROW, *_PROGRAMS, *_ARROW_PROGRAMS],
-    "js": ["quickjs", "penstock_guest.javascript"],
+    "js": ["quickjs", "penstock_guest.probe", "penstock_guest.javascript"],
 }
 
 

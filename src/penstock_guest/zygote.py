@@ -65,6 +65,7 @@ class Control:
 
 
 _WAKE_FD: Final = 1
+_PROBLEMS_MAX: Final = 50  # so that they fit into one message
 # libc's own fork: os.fork would also run what modules registered for a child (new locks for threading, a new seed for
 # random), which a process with one thread does not need, and touch some 70 pages more in doing so.
 _FORK: Final = ctypes.PyDLL(None).fork
@@ -131,7 +132,7 @@ class VersionZygote:
         lock.limit_memory(self._before, memory_bytes=spec["memory_bytes"], mapped_bytes=arenas_bytes)
         program = programs.prepare(spec, _read_all(fds[0]))
         if program.problems:
-            self._control.send({"problems": program.problems})
+            self._control.send({"problems": program.problems[:_PROBLEMS_MAX]})
             os._exit(0)
         program.rehearse()
         nest = child.Nest(program, spec, self._inner)

@@ -41,6 +41,9 @@ CHILD_EXIT: Final = Limit("child_exit", 1, "s", "a child that stays after its re
 COMPILE: Final = Limit("compile", 10, "s", "compiling a script of a million bytes takes less", "script_rejected")
 PRINTED_LINES: Final = Limit("printed_lines", 50, "lines", "print is for trying a script out, not for data")
 CARRIER_MEMORY: Final = Limit("carrier_memory", 2_048, "MiB", "a Parquet row group is read whole", "input_unreadable")
+SCRIPT_REPLY: Final = Limit("script_reply", 256, "KiB", "the account of a chunk is short", "reply_forged")
+CARRIER_REPLY: Final = Limit("carrier_reply", 2_048, "KiB", "10,000 files of one record are a chunk", "reply_forged")
+CAUSES: Final = Limit("causes", 200, "kinds", "a script may invent exceptions without end; later ones share a line")
 WARM_RUNS: Final = Limit("warm_runs", 10_000, "runs", "what a script leaks in a reused child is bounded")
 WARM_AGE: Final = Limit("warm_age", 300, "s", "what a script leaks in a reused child is bounded")
 

@@ -87,4 +87,7 @@ class ScriptReport:
     def count_causes(self, causes: tuple[Cause, ...]) -> None:
         """Add why records failed."""
         for cause in causes:
-            self.causes[cause.code, cause.type, cause.script_line] += cause.records
+            key = cause.code, cause.type, cause.script_line
+            if key not in self.causes and len(self.causes) >= limits.CAUSES.value:
+                key = cause.code, None, None
+            self.causes[key] += cause.records

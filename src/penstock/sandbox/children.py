@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -19,6 +19,8 @@ from penstock.core.errors import SandboxUnavailable
 from penstock.sandbox.arenas import Arena
 from penstock.sandbox.zygotes import VersionZygote, kill_child, kill_if_alive
 from penstock_guest import wire
+
+_PROCESS_IDS: Final = 2**22  # source: PID_MAX_LIMIT in include/linux/threads.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Seat:
         self.end: dict[str, Any] | None = None
         self.ended = threading.Event()
         self.in_use = False
+        self.left_s: float | None = None  # when its child had given its reply
 
     def close(self) -> None:
         """Give the memory back."""
@@ -138,8 +141,12 @@ class Children:
         if seat.input is not None:
             seat.input.fill(data)
         seat.runs += 1
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # hear() finds out how it ended
-            seat.channel.send(message)
+        try:
+            seat.channel.send(message, socket.MSG_DONTWAIT)
+        except BlockingIOError:  # a child that has left so many requests unread will read no more
+            self._kill(seat, "no_result", "it does not listen")
+        except (BrokenPipeError, ConnectionResetError):  # hear() finds out how it ended
+            pass
 
     def hear(self, seat: Seat) -> Reply | Death:
         """Wait for a child's reply or its end, no longer than the wall time of its limits."""
@@ -156,6 +163,8 @@ class Children:
         """Let a seat go: a warm child that lives is parked again, any other is on its way out."""
         with self._change:
             seat.in_use = False
+            seat.left_s = time.monotonic()
+            self._end_lingering()
             if seat.ended.is_set():
                 self._recycle(seat)
             elif self._may_stay(seat):
@@ -180,9 +189,11 @@ class Children:
             seat.close()
 
     def _end_lingering(self) -> None:
-        """Kill what has given its reply and does not go."""
+        """Kill what has given its reply long ago and does not go."""
+        before_s = time.monotonic() - limits.CHILD_EXIT.value
         for seat in self._seats:
-            if seat.pid is not None and not seat.in_use and seat not in self._parked:
+            lingers = seat.left_s is not None and seat.left_s < before_s and not seat.in_use
+            if lingers and seat.pid is not None and seat not in self._parked:
                 kill_child(seat.pid, parent=self._zygote.pid)
 
     def _may_stay(self, seat: Seat) -> bool:
@@ -208,7 +219,7 @@ class Children:
         word = b""
         with contextlib.suppress(OSError):  # it died, or hangs, before tenant code was near it
             word = seat.channel.recv(64)
-        if not word:
+        if not word.isdigit() or not 0 < int(word) < _PROCESS_IDS:
             self.give_back(seat)
             raise SandboxUnavailable(
                 f"a child of {self._spec['name']} ended while it was parked", hint="Run: penstock doctor"
@@ -257,6 +268,8 @@ class Children:
             message = orjson.loads(answer)
             if wire.BEHIND in message:
                 start, size_bytes = (int(number) for number in message[wire.BEHIND])
+                if size_bytes > self._spec["reply_bytes"]:
+                    raise ValueError("a reply that long has no reason")
                 message = orjson.loads(seat.output.take_behind(start, size_bytes))
             sizes = message.get("output_bytes", 0), message.get("dead_bytes", 0)
             ends = wire.HEADER_BYTES + sizes[0], wire.HEADER_BYTES + sum(sizes)

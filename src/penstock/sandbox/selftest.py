@@ -22,6 +22,7 @@ _SPEC: Final[dict[str, Any]] = {
     "wall_s": limits.CPU.value,
     "cpu_s": limits.CPU.value,
     "memory_bytes": MEMORY_BYTES_MAX,
+    "reply_bytes": 4096,
 }
 _SEATS: Final = 4
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from penstock.core import limits
 from penstock.core.errors import InputUnreadable, OutputFailed, SandboxUnsafe, ScriptRejected
+from penstock.core.record_errors import SENTENCES
 from penstock.core.scripts import (
     Cause,
     Chunk,
@@ -26,7 +27,7 @@ from penstock.core.scripts import (
 )
 from penstock.sandbox import selftest
 from penstock.sandbox.children import Children, Death, Reply, Seat
-from penstock.sandbox.zygotes import BOOT, BaseZygote
+from penstock.sandbox.zygotes import BOOT, BaseZygote, VersionZygote
 from penstock_guest import wire
 
 _MIB: Final = 2**20
@@ -50,7 +51,7 @@ class StrictSandbox:
     def __init__(self, *, boot: Path = BOOT) -> None:
         self._boot = boot
         self._bases: dict[str, BaseZygote] = {}
-        self._report: SandboxReport | None = None
+        self._reports: dict[str, SandboxReport] = {}
         self._starting = threading.Lock()
 
     def start(self, profile: str) -> BaseZygote:
@@ -66,15 +67,15 @@ class StrictSandbox:
             base.close()
         self._bases.clear()
 
-    def report(self) -> SandboxReport:
-        """Return what the live self-test shows on this machine."""
-        if self._report is None:
-            self._report = selftest.run(self.start("std"))
-        return self._report
+    def report(self, profile: str = "std") -> SandboxReport:
+        """Return what the live self-test shows on this machine, in children of a profile."""
+        if profile not in self._reports:
+            self._reports[profile] = selftest.run(self.start(profile))
+        return self._reports[profile]
 
-    def require_safe(self) -> None:
-        """Raise SandboxUnsafe unless every forbidden act is stopped here."""
-        report = self.report()
+    def require_safe(self, profile: str) -> None:
+        """Raise SandboxUnsafe unless every forbidden act is stopped in children of a profile."""
+        report = self.report(profile)
         if not report.safe:
             worked = ", ".join(act.name for act in report.acts if not act.stopped) or "the self-test itself did not run"
             raise SandboxUnsafe(
@@ -84,34 +85,28 @@ class StrictSandbox:
 
     def check(self, script: ScriptVersion) -> list[Problem]:
         """Return what would keep the script from running."""
-        self.require_safe()
         try:
-            zygote = self.start(script.profile).fork_version(_script_spec(script), script.source)
+            with self.open_script(script, parallel=1) as runner:
+                return _top_level_problems(runner, script) if script.language == "javascript" else []
         except ScriptRejected as rejected:
             return rejected.problems
-        zygote.close()
-        return []
 
     @contextlib.contextmanager
     def open_script(self, script: ScriptVersion, *, parallel: int) -> Iterator[StrictScriptRunner]:
         """Prepare a script version and keep children of it parked while the context lasts."""
-        self.require_safe()
         spec = _script_spec(script)
-        zygote = self.start(script.profile).fork_version(spec, script.source)
+        zygote = self._fork(script.profile, spec, script.source)
         with contextlib.closing(Children(zygote, spec, seats=2 * parallel)) as children:
             yield StrictScriptRunner(script, children, zygote.entry_point)
 
     @contextlib.contextmanager
     def open_input(self, file: InputFile, *, chunk_records: int, as_arrow: bool) -> Iterator[StrictReader]:
         """Open one input for reading in a locked child."""
-        self.require_safe()
         streamed = not file.size_bytes  # an empty file cannot be mapped, but it can be read
         reading = {"name": file.name, "format": file.format, "records_max": chunk_records, "as_arrow": as_arrow}
         spec = _carrier_spec("read", file.name, file.size_bytes or _FEED_BYTES)
         spec |= {"streamed": streamed, "size_bytes": file.size_bytes, "reading": reading}
-        zygote = self.start("arrow" if as_arrow or "parquet" in (file.format or file.name) else "std").fork_version(
-            spec, b""
-        )
+        zygote = self._fork("arrow" if as_arrow or "parquet" in (file.format or file.name) else "std", spec)
         with contextlib.closing(Children(zygote, spec, seats=1, input_fd=None if streamed else file.fd)) as children:
             yield StrictReader(file, children)
 
@@ -120,11 +115,15 @@ class StrictSandbox:
         size_bytes = os.fstat(spool_fd).st_size
         spec = _carrier_spec("write", f"the {to} writer", max(size_bytes, 1))  # nothing at all cannot be mapped
         spec |= {"size_bytes": size_bytes, "writing": {"spool_format": spool_format, "to": to}}
-        zygote = self.start("arrow" if to == "parquet" or spool_format == "arrow" else "std").fork_version(spec, b"")
+        zygote = self._fork("arrow" if to == "parquet" or spool_format == "arrow" else "std", spec)
         with contextlib.closing(Children(zygote, spec, seats=1, input_fd=spool_fd)) as children:
             seat = children.take()
             while "end" not in (reply := _sound(children.ask(seat, {}), spec["name"], OutputFailed)).message:
                 yield reply.output
+
+    def _fork(self, profile: str, spec: dict[str, Any], source: bytes = b"") -> VersionZygote:
+        self.require_safe(profile)
+        return self.start(profile).fork_version(spec, source)
 
 
 class StrictScriptRunner:
@@ -158,7 +157,9 @@ class StrictScriptRunner:
         reply = self._children.run(request, chunk.payload)
         if isinstance(reply, Death):
             detail = self._limit_words.get(reply.code, reply.detail)
-            return ChunkDeath(reply.code, detail, phase=_PHASES[reply.mark.phase], record=reply.mark.record)
+            return ChunkDeath(
+                reply.code, detail, phase=_PHASES.get(reply.mark.phase, "whole_chunk"), record=reply.mark.record
+            )
         return _top_level_failed(reply) if "error" in reply.message else _result(reply, chunk)
 
     def stop(self) -> None:
@@ -200,6 +201,7 @@ class StrictReader:
 
 
 _DETAIL_CHARACTERS_MAX: Final = 1000
+_NAME_CHARACTERS_MAX: Final = 100
 _FORGED: Final = ChunkDeath("reply_forged", "the account it gave of its records does not add up", "whole_chunk", 0)
 _PHASES: Final[dict[int, Phase]] = {wire.STARTING: "starting", wire.RECORDS: "records", wire.WHOLE_CHUNK: "whole_chunk"}
 
@@ -215,6 +217,7 @@ def _script_spec(script: ScriptVersion) -> dict[str, Any]:
         **asdict(script.limits),
         "records_bytes": script.limits.output_bytes,
         "output_bytes": script.limits.output_bytes + _DEAD_LETTERS_BYTES,
+        "reply_bytes": limits.SCRIPT_REPLY.value * 2**10,
     }
 
 
@@ -241,6 +244,7 @@ def _carrier_spec(program: str, name: str, input_bytes: int) -> dict[str, Any]:
         "input_bytes": input_bytes,
         "records_bytes": _CARRIER_OUTPUT_BYTES,
         "output_bytes": _CARRIER_OUTPUT_BYTES,
+        "reply_bytes": limits.CARRIER_REPLY.value * 2**10,
         "wall_s": limits.WALL.value,
         "cpu_s": _NO_CPU_LIMIT_S,
         "memory_bytes": limits.CARRIER_MEMORY.value * _MIB,
@@ -280,14 +284,33 @@ def _top_level_failed(reply: Reply) -> ChunkDeath:
         return _FORGED
 
 
+def _top_level_problems(runner: StrictScriptRunner, script: ScriptVersion) -> list[Problem]:
+    """Return what a script's top level raises; for a language that cannot be compiled without running it."""
+    nothing = Chunk(script.name, "ndjson", b"", 0, ())
+    end = runner.run(nothing, seed=0, emit="ndjson", skip={})
+    if isinstance(end, ChunkResult):
+        return []
+    place = {"script_line": end.script_line, "column": None}
+    return [Problem({"code": "script_syntax", "message": end.detail, "hint": "Correct the script."} | place)]
+
+
+def _cause(code: Any, kind: Any, line: Any, count: Any) -> Cause:
+    """Return why records failed, as a child that ran tenant code says.
+
+    Raises:
+        TypeError: when that is none of the reasons that there are.
+    """
+    types = isinstance(code, str), isinstance(kind, str | None), isinstance(line, int | None), isinstance(count, int)
+    if not all(types) or code not in SENTENCES:
+        raise TypeError("no cause")
+    return Cause(code, kind and kind[:_NAME_CHARACTERS_MAX], line, count)
+
+
 def _result(reply: Reply, chunk: Chunk) -> ChunkResult | ChunkDeath:
     message = reply.message
     try:
         counts = [int(message[name]) for name in ("records", "produced", "dropped", "failed", "rows")]
-        causes = tuple(
-            Cause(str(code), kind and str(kind), line and int(line), int(count))
-            for code, kind, line, count in message["causes"]
-        )
+        causes = tuple(_cause(*cause) for cause in message["causes"])
         printed = str(message["printed"])
     except (KeyError, TypeError, ValueError):
         return _FORGED
