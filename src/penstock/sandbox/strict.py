@@ -290,8 +290,8 @@ def _top_level_problems(runner: StrictScriptRunner, script: ScriptVersion) -> li
     end = runner.run(nothing, seed=0, emit="ndjson", skip={})
     if isinstance(end, ChunkResult):
         return []
-    place = {"script_line": end.script_line, "column": None}
-    return [Problem({"code": "script_syntax", "message": end.detail, "hint": "Correct the script."} | place)]
+    place: dict[str, object] = {"script_line": end.script_line, "column": None}
+    return [Problem(place | {"code": "script_syntax", "message": end.detail, "hint": "Correct the script."})]
 
 
 def _cause(code: Any, kind: Any, line: Any, count: Any) -> Cause:

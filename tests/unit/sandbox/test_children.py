@@ -105,11 +105,10 @@ def test_a_forged_reply_that_makes_no_sense_is_the_childs_death(sandbox, reply):
     assert end.code == "reply_forged"
 
 
-def test_causes_that_a_child_made_up_are_plain_text(sandbox):
-    """They are counted and shown; a list could not be counted."""
-    end = end_of(sandbox, forging(b"{" + ADDS_UP + b',"causes":[[["a"],["b"],null,1]]}'))
-    assert isinstance(end, ChunkResult)
-    assert [(cause.code, cause.type) for cause in end.causes] == [("['a']", "['b']")]
+def test_causes_that_a_child_made_up_are_no_account(sandbox):
+    """They are counted and shown: a list could not be counted, and a code without a page means nothing."""
+    assert death_of(sandbox, forging(b"{" + ADDS_UP + b',"causes":[[["a"],["b"],null,1]]}')).code == "reply_forged"
+    assert death_of(sandbox, forging(b"{" + ADDS_UP + b',"causes":[["made_up",null,null,1]]}')).code == "reply_forged"
 
 
 def test_the_words_of_a_child_are_bounded(sandbox):
