@@ -166,7 +166,7 @@ def run_batch(call: Call, records: Records, account: Account) -> None:
         return
     try:
         result = call.function(batch)
-        lines, rows = call.lines_of([] if result is None else result)
+        lines, rows = call.lines_of(result) if result is not None else (b"", 0)
         account.emit(lines, rows)
     except BaseException as error:  # noqa: BLE001  # as above; the whole batch is one call
         account.fail_all(records, call.describer.describe(error))

@@ -46,6 +46,7 @@ _CALL: Final = """
 })(%s)
 """
 _PLACE: Final = re.compile(r"at (?:(\S+) )?\(?<(?:input|evalScript)>:(\d+)")
+_TEXT: Final = re.compile(r" *at <(?:input|evalScript)>:")
 _LIMITS: Final = {"out of memory": "limit_memory", "stack overflow": "limit_recursion"}
 
 
@@ -120,6 +121,9 @@ class JavaScriptDescriber(Describer):
         if words.startswith("penstock: "):
             return failure("output_invalid", words.removeprefix("penstock: "))
         code = next((code for sign, code in _LIMITS.items() if sign in message), code)
+        first, _, rest = stack.partition("\n")
+        if rest and _TEXT.match(first):  # where in the text that the script was parsing
+            stack = rest
         places = (int(line) for name, line in _PLACE.findall(stack) if not name.startswith("penstock_"))
         return failure(
             code, self.limit_words.get(code) or words or message, type_name=kind, script_line=next(places, None)
