@@ -72,7 +72,9 @@ class JavaScript:
         """Make the engine and run the script's top level, ahead of the first request."""
         try:
             self._start()
-        except (quickjs.JSException, MissingEntryPoint) as error:
+        except MissingEntryPoint as error:
+            self._failure = failure("script_entry_point", str(error)) | {"phase": "starting"}
+        except quickjs.JSException as error:
             self._failure = self._describer.describe(error) | {"phase": "starting"}
         chunk.rehearse(output)
 

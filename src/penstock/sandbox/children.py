@@ -116,7 +116,7 @@ class Children:
         """
         deadline_s = time.monotonic() + limits.ZYGOTE_START.value
         with self._change:
-            while not self._parked:
+            while self._closed or not self._parked:
                 if self._closed or time.monotonic() > deadline_s:
                     raise SandboxUnavailable(f"no child of {self._spec['name']} is left", hint="Run: penstock doctor")
                 if not self._change.wait(timeout=limits.CHILD_EXIT.value):

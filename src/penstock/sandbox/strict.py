@@ -290,8 +290,10 @@ def _top_level_problems(runner: StrictScriptRunner, script: ScriptVersion) -> li
     end = runner.run(nothing, seed=0, emit="ndjson", skip={})
     if isinstance(end, ChunkResult):
         return []
+    code = "script_syntax" if end.detail.startswith("SyntaxError") else "script_failed"
+    code = end.code if end.code in ("script_entry_point", "limit_cpu", "limit_wall", "limit_memory") else code
     place: dict[str, object] = {"script_line": end.script_line, "column": None}
-    return [Problem(place | {"code": "script_syntax", "message": end.detail, "hint": "Correct the script."})]
+    return [Problem(place | {"code": code, "message": end.detail, "hint": "Correct the script."})]
 
 
 def _cause(code: Any, kind: Any, line: Any, count: Any) -> Cause:
