@@ -33,6 +33,7 @@ _MADVISE.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _PROT_NONE, _PROT_READ, _PROT_WRITE = 0, 1, 2
 _MAP_SHARED, _MAP_PRIVATE, _MAP_FIXED, _MAP_ANONYMOUS, _MAP_NORESERVE = 1, 2, 0x10, 0x20, 0x4000
 _MAP_FAILED = 2**64 - 1
+_MADV_DONTNEED = 4
 _MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23  # since Linux 5.14; refused before, which costs only time
 _POPULATE_FROM_BYTES = 65_536
 
@@ -61,6 +62,11 @@ class Arena:
         if mapped == _MAP_FAILED:
             raise OSError(ctypes.get_errno(), f"cannot map an arena of {self.size_bytes} bytes")
         return int(mapped)
+
+
+def leave(mapped: memoryview) -> None:
+    """Give up whole pages of a mapped file that have been read; looking at them again would bring them back."""
+    _MADVISE(ctypes.addressof(ctypes.c_char.from_buffer(mapped)), len(mapped), _MADV_DONTNEED)
 
 
 class Output:

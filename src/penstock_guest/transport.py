@@ -6,16 +6,18 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import astuple
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from penstock_guest import wire
-from penstock_guest.child import Output
+from penstock_guest.child import Output, leave
 from penstock_guest.chunk import dumps_line
 from penstock_guest.failures import failure
 from penstock_guest.reading import Block, Failure, InputError, read_blocks
 from penstock_guest.writing import SpoolError, write_blocks
+
+_LEAVE_BYTES: Final = 8 * 2**20
 
 
 class Mapped:
@@ -24,11 +26,15 @@ class Mapped:
     def __init__(self, memory: memoryview) -> None:
         self.buffer: memoryview | None = memory
         self.position_bytes = 0
+        self._left_bytes = 0
 
     def read(self, size_bytes: int, /) -> memoryview:
         """Return the next bytes, without copying them."""
         assert self.buffer is not None, "a mapped file is all there"
         part = self.buffer[self.position_bytes : self.position_bytes + size_bytes]
+        if self.position_bytes - self._left_bytes >= _LEAVE_BYTES:
+            leave(self.buffer[self._left_bytes : self._left_bytes + _LEAVE_BYTES])
+            self._left_bytes += _LEAVE_BYTES
         self.position_bytes += len(part)
         return part
 
