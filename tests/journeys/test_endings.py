@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.command import PENSTOCK, Folder, ndjson
+from tests.processes import descendants_of, still_there
 
 SLOW = "import time\ndef process(data):\n    time.sleep(0.05)\n    return data\n"
 PATIENCE_S = 20.0
@@ -20,21 +20,23 @@ PATIENCE_S = 20.0
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_stopped_takes_back_what_it_began(folder: Folder, how: signal.Signals):
     process = started(folder)
+    below = descendants_of(process.pid)
     process.send_signal(how)
     _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + how
     assert b"no output was written" in said
     assert (folder.path / "out.ndjson").read_text() == "what was there before\n"
     assert folder.names() == ["in.ndjson", "keep.py", "out.ndjson", "slow.py"]
-    assert gone(process.pid)
+    assert still_there(below) == []
 
 
 def test_a_run_that_is_killed_leaves_no_process_and_no_output(folder: Folder):
     process = started(folder)
+    below = descendants_of(process.pid)
     process.kill()
     process.communicate(timeout=PATIENCE_S)
     assert (folder.path / "out.ndjson").read_text() == "what was there before\n"
-    assert gone(process.pid)
+    assert still_there(below) == []
 
 
 def test_a_full_disk_is_an_error_and_leaves_what_was_there(folder: Folder, small_disk: Path):
@@ -69,41 +71,7 @@ def started(folder: Folder) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
     )
     deadline_s = time.monotonic() + PATIENCE_S
-    while not any(name.endswith(".part") for name in folder.names()) or not zygotes_of(process.pid):
+    while not any(name.endswith(".part") for name in folder.names()) or not descendants_of(process.pid):
         assert time.monotonic() < deadline_s, "it never began"
         time.sleep(0.02)
     return process
-
-
-def zygotes_of(pid: int) -> list[str]:
-    """Return the processes that a service has started."""
-    found: list[str] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += (task / "children").read_text().split()
-    return found
-
-
-def gone(pid: int) -> bool:
-    """Return whether, soon, no zygote that names this service is left: those whose parent was it now have another."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline_s:
-        if not orphans_of(pid):
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def orphans_of(session_parent: int) -> list[int]:
-    """Return zygotes in a session of their own whose service is gone."""
-    found = []
-    for path in Path("/proc").iterdir():
-        if not path.name.isdigit():
-            continue
-        try:
-            command = (path / "cmdline").read_bytes()
-            parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
-        except (OSError, IndexError):
-            continue
-        if b"penstock_guest/boot.py" in command and parent in (1, session_parent) and int(path.name) != os.getpid():
-            found.append(int(path.name))
-    return found
