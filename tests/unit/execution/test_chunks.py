@@ -117,6 +117,7 @@ def test_a_child_that_blames_a_record_which_is_not_there_fails_the_chunk(record)
     """The mark of how far it came is untrusted."""
     runner = TwinRunner(fates={b"a": death(record)})
     assert run_chunk(runner, chunk_of(b"a", b"b"), seed=1, emit="ndjson").failed == 2
+    assert len(runner.runs) == 2
 
 
 def test_a_child_that_blames_a_record_which_was_skipped_fails_the_chunk():

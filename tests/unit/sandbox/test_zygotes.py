@@ -110,7 +110,8 @@ def test_a_process_is_killed_only_by_its_own_parents_word():
     """Its number could meanwhile belong to somebody else."""
     with subprocess.Popen(["sleep", "30"]) as stranger:
         kill_child(stranger.pid, parent=1)
-        assert stranger.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            stranger.wait(timeout=0.2)
         kill_child(stranger.pid, parent=os.getpid())
         assert stranger.wait() == -signal.SIGKILL
 
@@ -120,7 +121,8 @@ def test_a_process_is_not_killed_when_its_channel_is_closed():
     theirs.close()
     with ours, subprocess.Popen(["sleep", "30"]) as stranger:
         kill_if_alive(stranger.pid, ours)
-        assert stranger.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            stranger.wait(timeout=0.2)
         stranger.kill()
 
 

@@ -274,7 +274,7 @@ def test_standard_output_too_gets_all_or_nothing(tmp_path, then, printed):
 
 def test_a_reader_of_standard_output_may_have_seen_enough(tmp_path):
     """As `| head` has: that is no error, and Python does not complain when it ends."""
-    program = PRINTING.format(then="output.write(b'x' * 1_000_000); output.commit()")
+    program = PRINTING.format(then="output.write(b'x' * 10_000_000); output.commit()")  # more than any pipe holds
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
     ) as done:
