@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from penstock_guest import exact_json
 from penstock_guest.child import Output
 from penstock_guest.failures import Describer, OutputFull, failure
 from penstock_guest.reading import Records, Segment, Undecodable, decode, locate
@@ -219,7 +220,9 @@ def dumps_line(value: Any) -> bytes:
     try:
         return orjson.dumps(value, _as_json, _LINE)
     except orjson.JSONEncodeError as error:
-        raise error.__cause__ or error from None
+        if error.__cause__ is not None:
+            raise error.__cause__ from None
+        return exact_json.dumps_refused(value, error, _as_json) + b"\n"
 
 
 def _as_json(value: Any) -> Any:

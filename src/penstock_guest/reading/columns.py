@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-import orjson
 import pyarrow as pa
+
+from penstock_guest import exact_json
 
 
 def table_of(records: Sequence[dict[str, Any]], *, as_text: bool = False) -> pa.Table:
@@ -36,4 +37,4 @@ def column_of(values: list[Any], kind: pa.DataType | None = None) -> pa.Array:
 
 def json_of(value: Any) -> str:
     """Return a value as JSON."""
-    return str(value) if type(value) is int else orjson.dumps(value).decode()
+    return exact_json.dumps(value).decode()

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-import orjson
+from penstock_guest import exact_json
 
 _SPECIAL: Final = re.compile('[",\r\n]')
 _TEXT: Final = {str, type(None)}
@@ -53,4 +53,4 @@ def _fields(values: list[Any]) -> list[str]:
 def _text(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    return orjson.dumps(value).decode() if type(value) in _AS_JSON else str(value)
+    return exact_json.dumps(value).decode() if type(value) in _AS_JSON else str(value)

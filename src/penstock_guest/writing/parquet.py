@@ -53,7 +53,7 @@ def _kind(column: Column) -> pa.DataType:
         return pa.bool_()
     if column.types == {int} and column.low >= -(2**63) and column.high < 2**63:
         return pa.int64()
-    if column.types == {int} and column.low >= 0:
+    if column.types == {int} and column.low >= 0 and column.high < 2**64:
         return pa.uint64()
     exact = max(-column.low, column.high) <= _DOUBLE_INTEGER_MAX
     if column.types == {float} or (column.types == {float, int} and exact):

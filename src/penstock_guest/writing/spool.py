@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from penstock_guest import exact_json
 from penstock_guest.writing.errors import SpoolError
 
 _SLICE_BYTES: Final = 2**20
@@ -72,7 +73,7 @@ def _slices(spool: memoryview) -> Iterator[list[dict[str, Any]]]:
 
 def _records(lines: list[bytes]) -> list[dict[str, Any]]:
     try:
-        records = [orjson.loads(line) for line in lines]
+        records = [*map(exact_json.loads_for(b"".join(lines)), lines)]
     except orjson.JSONDecodeError as error:
         raise SpoolError("reply_forged", f"a line of the output is not valid JSON: {error.msg}") from error
     if any(type(record) is not dict for record in records):

@@ -79,7 +79,6 @@ def test_what_python_has_and_json_has_not_gets_a_plain_form(sandbox, value, outp
         ("[data, 5]", "a list that holds int; every record is a dict"),
         ("[[data]]", "a list that holds list"),
         ("{'x': object()}", "a record cannot hold object; valid: text, numbers"),
-        ("{'x': 2**64}", "64-bit"),
         ("{1: 2}", "must be str"),
         ("{'x': '\\ud83d'}", "surrogates"),
         ("{'x': [1, {'y': len}]}", "a record cannot hold builtin_function_or_method"),
