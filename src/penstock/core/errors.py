@@ -10,9 +10,21 @@
     │   ├── TooManyErrors     more records failed than allowed; there is no output
     │   ├── OutputFailed      the output could not be written; nothing appeared in its place
     │   ├── SandboxUnsafe     this machine cannot run scripts safely; they are refused
-    │   └── UsageError        an argument is not valid
+    │   ├── UsageError        an argument is not valid
+    │   ├── NotFound          nothing under that id or name in this workspace
+    │   ├── Conflict          what is asked for does not fit what is there
+    │   ├── RequestInvalid    a request, or a value in it, is not valid
+    │   ├── TooLarge          a request is larger than allowed
+    │   ├── NotLoggedIn       there is no valid API key
+    │   ├── NotAllowed        the role or the key's scopes do not allow it
+    │   ├── SchemaUnknown     the database is of another version of Penstock
+    │   └── SettingInvalid    a setting is missing or not valid
     ├── TransientError        may work when tried again; exit 75
-    │   └── SandboxUnavailable
+    │   ├── SandboxUnavailable
+    │   ├── TooMany           a quota is used up or a queue is full; says when to come back
+    │   ├── DatabaseUnavailable
+    │   ├── BlobsUnavailable
+    │   └── ServerUnavailable the server cannot be reached
     └── Bug                   Penstock's own fault; exit 70
 
 An error says what happened and with which value, where, what would be valid, and what to do. It never holds a row's
@@ -118,16 +130,104 @@ class UsageError(UserError):
     code = "usage"
 
 
+class NotFound(UserError):
+    """There is nothing under that id or name in this workspace."""
+
+    code = "not_found"
+
+
+class Conflict(UserError):
+    """What is asked for does not fit what is there."""
+
+    code = "conflict"
+
+
+class RequestInvalid(UserError):
+    """A request, or a value in it, is not valid.
+
+    Attributes:
+        problems: one dict each with `place` (such as `body.options.priority`), `message`.
+    """
+
+    code = "request_invalid"
+
+    def __init__(self, message: str, *, hint: str, problems: list[dict[str, str]] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems or []
+
+
+class TooLarge(UserError):
+    """A request is larger than the limit that the message names."""
+
+    code = "too_large"
+
+
+class NotLoggedIn(UserError):
+    """There is no API key, or it is not valid any more."""
+
+    code = "not_logged_in"
+
+
+class NotAllowed(UserError):
+    """The member's role, or the scopes of the key, do not allow it."""
+
+    code = "not_allowed"
+
+
+class SchemaUnknown(UserError):
+    """The database's schema is not the one that this version of Penstock works with."""
+
+    code = "schema_unknown"
+
+
+class SettingInvalid(UserError):
+    """A setting is missing, or its value is not valid."""
+
+    code = "setting_invalid"
+
+
 class TransientError(PenstockError):
-    """The same request may work when tried again."""
+    """The same request may work when tried again.
+
+    Attributes:
+        retry_after_s: when to try again, where that is known.
+    """
 
     exit_code = 75
+
+    def __init__(self, message: str, *, hint: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class SandboxUnavailable(TransientError):
     """A zygote did not start or went away."""
 
     code = "sandbox_unavailable"
+
+
+class TooMany(TransientError):
+    """A quota is used up, or a queue is full."""
+
+    code = "too_many"
+
+
+class DatabaseUnavailable(TransientError):
+    """The records database cannot be reached, is full or stays busy; nothing was recorded."""
+
+    code = "database_unavailable"
+
+
+class BlobsUnavailable(TransientError):
+    """The blob store cannot be reached or is full."""
+
+    code = "blobs_unavailable"
+
+
+class ServerUnavailable(TransientError):
+    """The server cannot be reached, or did not answer in time."""
+
+    code = "server_unavailable"
 
 
 class Bug(PenstockError):

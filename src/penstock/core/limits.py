@@ -46,5 +46,9 @@ CARRIER_REPLY: Final = Limit("carrier_reply", 2_048, "KiB", "10,000 files of one
 CAUSES: Final = Limit("causes", 200, "kinds", "a script may invent exceptions without end; later ones share a line")
 WARM_RUNS: Final = Limit("warm_runs", 10_000, "runs", "what a script leaks in a reused child is bounded")
 WARM_AGE: Final = Limit("warm_age", 300, "s", "what a script leaks in a reused child is bounded")
+DATABASE_BUSY: Final = Limit(
+    "database_busy", 10, "s", "another process writes for milliseconds, not seconds", "database_unavailable"
+)
+SMALL_BLOB: Final = Limit("small_blob", 16, "KiB", "a file of its own costs more than the row it would save")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

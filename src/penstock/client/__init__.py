@@ -1,0 +1,1 @@
+"""The typed HTTP client that the command line and other programs use."""

@@ -1,0 +1,95 @@
+"""Who may do what: members and their roles, the permissions of each, and the actor behind a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NewType, get_args
+
+WorkspaceId = NewType("WorkspaceId", str)
+MemberId = NewType("MemberId", str)
+KeyId = NewType("KeyId", str)
+
+Role = Literal["viewer", "editor", "operator", "admin"]
+Permission = Literal[
+    "jobs:read",  # see jobs and their state
+    "data:read",  # read results, dead letters, inputs
+    "scripts:read",
+    "quota:read",
+    "jobs:write",  # submit; cancel and retry one's own
+    "scripts:write",  # drafts, and trying them
+    "jobs:operate",  # cancel, retry and replay anybody's
+    "scripts:publish",  # publish, activate, roll back, deprecate, revoke, resume
+    "scripts:approve",
+    "members:write",
+    "keys:write",  # other members' keys; one's own need nothing
+    "secrets:write",
+    "policy:write",  # quotas, egress
+    "audit:read",
+]
+
+_VIEWER: Final[frozenset[Permission]] = frozenset(["jobs:read", "data:read", "scripts:read", "quota:read"])
+_EDITOR: Final = _VIEWER | frozenset[Permission](["jobs:write", "scripts:write"])
+_OPERATOR: Final = _EDITOR | frozenset[Permission](["jobs:operate", "scripts:publish", "scripts:approve"])
+PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
+    "viewer": _VIEWER,
+    "editor": _EDITOR,
+    "operator": _OPERATOR,
+    "admin": frozenset(get_args(Permission)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: a member, by one API key, from somewhere. Everything a use case does is scoped to its workspace.
+
+    Attributes:
+        permissions: those of the role that the key's scopes leave.
+        origin: the address that the request came from, or `local` for a command on the server's own machine.
+        request_id: ties log lines and audit events of one request together.
+    """
+
+    workspace: WorkspaceId
+    member: MemberId
+    name: str
+    role: Role
+    permissions: frozenset[Permission]
+    key: KeyId | None = None
+    origin: str = "local"
+    request_id: str = ""
+
+    def may(self, permission: Permission) -> bool:
+        """Return whether the actor has a permission."""
+        return permission in self.permissions
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """Who did what to what, and how it ended. Never a payload's value.
+
+    Attributes:
+        action: `noun.verb`, such as `job.submit` or `result.read`.
+        subject: the id of what it was done to.
+        outcome: `done`, or `refused` with the error's code in `details`.
+    """
+
+    action: str
+    subject: str
+    outcome: Literal["done", "refused"] = "done"
+    details: Mapping[str, str | int | float | bool | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """What a workspace may use at once and a day.
+
+    Attributes:
+        requests_per_s: for each API process; a burst of twice as many is let through.
+    """
+
+    queued_jobs_max: int = 10_000
+    running_jobs_max: int = 64
+    stored_bytes_max: int = 50 * 2**30
+    cpu_s_per_day_max: int = 24 * 3600
+    requests_per_s: int = 1_000
+    request_bytes_max: int = 8 * 2**30

@@ -1,0 +1,28 @@
+"""Opening the records database that a URL names, and making sure that its schema is ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from penstock.core.errors import SettingInvalid
+from penstock.database.postgresql import PostgresDatabase
+from penstock.database.sqlite import SqliteDatabase
+
+SqlDatabase = SqliteDatabase | PostgresDatabase
+
+
+def open_database(url: str) -> SqlDatabase:
+    """Return the database under a URL: `sqlite:///path` or `postgresql+psycopg://...`.
+
+    Raises:
+        SettingInvalid: when the URL is neither.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        return SqliteDatabase(Path(rest.removeprefix("/")))
+    if scheme in ("postgresql", "postgresql+psycopg", "postgres"):
+        return PostgresDatabase(f"postgresql+psycopg://{rest}")
+    raise SettingInvalid(
+        f"PENSTOCK_DATABASE_URL begins with {scheme!r}",
+        hint="Valid: sqlite:///path/to/file.db, or postgresql+psycopg://user:password@host/name",
+    )
