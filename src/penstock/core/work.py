@@ -1,0 +1,167 @@
+"""What passes between the records database and workers: assignments out, ends back.
+
+A worker's round is one transaction: the ends of its last attempts with what follows from them, and the next leases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from penstock.core.access import WorkspaceId
+from penstock.core.jobs import AttemptReport, BlobPointer, EntryId, JobInput, Lease
+from penstock.core.plan import RunId
+from penstock.core.scripts import ScriptVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One chunk of a split job, as `split` made it and as its own attempt left it.
+
+    Attributes:
+        input: the chunk's own blob, framed (see `tasks.chunk_frames`); what an assignment of the part `chunk` reads.
+        report: what the attempt of the chunk reported; None until it has succeeded.
+        output: records it gave, in the spool format; None when it gave none.
+    """
+
+    number: int
+    input: BlobPointer
+    report: Mapping[str, Any] | None = None
+    output: BlobPointer | None = None
+    dead_letters: BlobPointer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A webhook that is to be sent now.
+
+    Attributes:
+        id: the same for every try, so that the receiver can know it again.
+        body: the job as the API shows it, without data.
+        secret: signs it; never logged, never stored with the attempt.
+        allow: networks and hosts of the workspace's egress policy that are open besides public addresses.
+    """
+
+    id: str
+    url: str
+    body: bytes
+    secret: bytes = field(repr=False)
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One leased attempt with all that it takes to carry it out; whoever has it needs no database.
+
+    Attributes:
+        version_hash: names what `script` holds: the same hash is the same code, limits, profile and tier.
+        script: None for the part `webhook` only.
+        input: the job's input; what the parts `whole` and `split` read.
+        small: bytes by key of the small blobs that the part reads, since those are rows of the database.
+        piece: what the part `chunk` reads.
+        pieces: what the part `join` puts together, every chunk in order.
+        skipped: for `join`: what `split` reported as left out.
+        prefix: where its blobs go: `<workspace>/jobs/<job>/`.
+    """
+
+    lease: Lease
+    prefix: str
+    input: JobInput
+    output_format: Literal["ndjson", "csv", "parquet"] = "ndjson"
+    errors_max: str = "10%"
+    chunk_records: int = 10_000
+    version_hash: str = ""
+    script: ScriptVersion | None = None
+    small: Mapping[str, bytes] = field(default_factory=dict)
+    piece: Piece | None = None
+    pieces: tuple[Piece, ...] = ()
+    skipped: tuple[tuple[str, str, str], ...] = ()
+    message: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt that has ended, as the worker that held it tells.
+
+    Attributes:
+        started_at: seconds since 1970.
+        finished_at: seconds since 1970.
+    """
+
+    lease: Lease
+    report: AttemptReport
+    started_at: float
+    finished_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a worker's round gave.
+
+    Attributes:
+        assignments: what to do next.
+        refused: entries whose end came too late: the lease had expired, and the work is another's or done again.
+    """
+
+    assignments: tuple[Assignment, ...] = ()
+    refused: tuple[EntryId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a heartbeat gave.
+
+    Attributes:
+        leases: those still held, with their new expiry; what is missing has expired, and its work is to be dropped.
+        cancelled: runs among them that somebody asked to cancel.
+    """
+
+    leases: tuple[Lease, ...]
+    cancelled: frozenset[RunId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A worker as the table of workers shows it."""
+
+    id: str
+    host: str
+    pid: int
+    state: Literal["active", "draining"]
+    slots: int
+    busy: int
+    sandbox_level: str
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """What one tick of the house-keeping moved, for the log."""
+
+    reaped: int = 0
+    promoted: int = 0
+    expired: int = 0
+    failed: int = 0
+    workspaces: frozenset[WorkspaceId] = frozenset()
+
+
+# How the reports of parts look: the keys of `AttemptReport.report`.
+#
+# whole, join  records, produced, dropped, failed, rows, chunks, output_bytes,
+#              causes: [{code, type, script_line, records}], skipped: [[input, member, reason]], printed
+# split        chunks: [{number, key, size_bytes, sha256, records}], records, skipped: [[input, member, reason]]
+# chunk        records, produced, dropped, failed, rows, causes, printed
+# webhook      status: of the answer
+#
+# An error is {code, message, hint, retry_after_s?}.
+#
+# What the use case `Work` (usecases/work.py) offers a worker; all may raise DatabaseUnavailable, and are then tried
+# again unchanged:
+#
+#   round(worker, ended: Sequence[Ended], *, count: int) -> Round
+#   heartbeat(worker: WorkerState, leases: Sequence[Lease]) -> Held     also writes the worker's row
+#   release(worker, leases, *, reason: str) -> None                     untried: they cost no attempt
+#   tick() -> Ticked          reap and promote and expire, with what follows (failed jobs, retries)
+#   reconcile() -> int        the queue's counters, at start and hourly
+#   leave(worker) -> None     the worker's row goes
