@@ -1,0 +1,127 @@
+"""Which schema a database has, and bringing it to the one that this version works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from penstock.core.errors import SchemaUnknown
+from penstock.database.opening import SqlDatabase
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_ONE_AT_A_TIME: Final = 7_364_001  # an advisory lock of PostgreSQL: any number that nobody else takes
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    """Where a database stands.
+
+    Attributes:
+        found: the revision that the database says it has; None when it holds no table.
+        expected: the revision that this version of Penstock works with.
+        missing: the steps that `penstock db upgrade` would take, oldest first.
+    """
+
+    found: str | None
+    expected: str
+    missing: tuple[str, ...]
+
+    @property
+    def known(self) -> bool:
+        """Whether the revision found is one of ours: not that of a newer version, nor of another program."""
+        return self.found is None or self.found == self.expected or bool(self.missing)
+
+
+def schema_status(database: SqlDatabase) -> SchemaStatus:
+    """Return where a database stands.
+
+    Raises:
+        SchemaUnknown: when it holds tables of something else.
+        DatabaseUnavailable: when it cannot be reached.
+    """
+    with database.read() as connection:
+        return _status(connection)
+
+
+def require_schema(database: SqlDatabase) -> None:
+    """Make sure that the schema is the one that this version works with.
+
+    Raises:
+        SchemaUnknown: when it is not; the message names both revisions, the hint the command.
+        DatabaseUnavailable: when it cannot be reached.
+    """
+    status = schema_status(database)
+    if status.found != status.expected:
+        raise _unknown(status)
+
+
+def upgrade(database: SqlDatabase) -> SchemaStatus:
+    """Take every missing step in one transaction, and return where the database stood before.
+
+    Two processes that do so at once take turns: the second finds nothing left to do.
+
+    Raises:
+        SchemaUnknown: when the database is of a newer version, or of something else.
+        DatabaseUnavailable: when it cannot be reached.
+    """
+    return database.write(_upgrade)
+
+
+def prepare(database: SqlDatabase) -> None:
+    """Create the schema in an empty database, and require it of any other.
+
+    Raises:
+        SchemaUnknown: when the database is not empty and its schema is not ours.
+        DatabaseUnavailable: when it cannot be reached.
+    """
+    if schema_status(database).found is None:
+        upgrade(database)
+    require_schema(database)
+
+
+def _upgrade(connection: sqlalchemy.Connection) -> SchemaStatus:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
+    status = _status(connection)
+    if not status.known:
+        raise _unknown(status)
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return status
+
+
+def _status(connection: sqlalchemy.Connection) -> SchemaStatus:
+    scripts = ScriptDirectory.from_config(_config())
+    steps = [step.revision for step in reversed(list(scripts.walk_revisions()))]
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is None:
+        if tables := sqlalchemy.inspect(connection).get_table_names():
+            raise SchemaUnknown(
+                f"the database holds tables of something else, such as {min(tables)!r}",
+                hint="Give Penstock a database of its own in PENSTOCK_DATABASE_URL.",
+            )
+        return SchemaStatus(None, steps[-1], tuple(steps))
+    missing = steps[steps.index(found) + 1 :] if found in steps else []
+    return SchemaStatus(found, steps[-1], tuple(missing))
+
+
+def _unknown(status: SchemaStatus) -> SchemaUnknown:
+    found = "empty" if status.found is None else f"of revision {status.found}"
+    message = f"the records database is {found}, and this version of Penstock works with revision {status.expected}"
+    if status.known:
+        return SchemaUnknown(message, hint="Run: penstock db upgrade")
+    return SchemaUnknown(message, hint="A newer Penstock has upgraded it: install that version or a later one.")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
