@@ -2,7 +2,7 @@
 
 import obstore
 import sqlalchemy
-from obstore.store import S3Config, S3Store
+from obstore.store import S3Store
 
 from penstock.database.schema import metadata, workspaces
 
@@ -22,7 +22,12 @@ def test_two_fresh_databases_know_nothing_of_each_other(fresh_database):
 
 
 def test_the_s3_server_keeps_what_it_is_given(s3):
-    settings: S3Config = {"access_key_id": "test", "secret_access_key": "test", "endpoint": s3.endpoint}
-    store = S3Store(s3.fresh_bucket(), config=settings, client_options={"allow_http": True})
+    store = S3Store(
+        s3.fresh_bucket(),
+        access_key_id="test",
+        secret_access_key="test",
+        endpoint=s3.endpoint,
+        client_options={"allow_http": True},
+    )
     obstore.put(store, "key", b"bytes")
     assert obstore.get(store, "key").bytes() == b"bytes"
