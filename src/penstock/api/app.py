@@ -1,0 +1,64 @@
+"""The application: every router of `api/routes`, with what stands around each request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from penstock import __version__
+from penstock.api import problems
+from penstock.api.dependencies import Json
+from penstock.api.metrics import RequestMetrics
+from penstock.api.middleware import Observed
+from penstock.api.rates import RateLimiter
+from penstock.api.requests import RequestFacts
+from penstock.api.routes import routers
+from penstock.core.access import Actor, AuditEvent
+
+if TYPE_CHECKING:
+    from penstock.wiring import Server
+
+PREFIX: Final = "/api/v1"
+_UNBOUNDED: Final = frozenset([("POST", f"{PREFIX}/jobs")])  # streamed, and held to the workspace's quota
+_PROBLEM: Final[dict[str, Any]] = {
+    "description": "What went wrong, and what to do.",
+    "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+}
+
+
+def create_app(server: Server) -> FastAPI:
+    """Return the application for a server's use cases."""
+    registry = CollectorRegistry()
+    app = FastAPI(
+        title="Penstock",
+        summary="Run code you do not fully trust on data you must answer for.",
+        version=__version__,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        default_response_class=Json,
+        responses={"default": {**_PROBLEM, "model": problems.ProblemBody}},
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.server = server
+    app.state.registry = registry
+    app.state.rates = RateLimiter()
+    problems.install(app)
+    for router in routers():
+        app.include_router(router)
+    app.add_middleware(Observed, metrics=RequestMetrics(registry), refused=_refusals(server), unbounded=_UNBOUNDED)
+    return app
+
+
+def _refusals(server: Server) -> Any:
+    def refused(actor: Actor | None, facts: RequestFacts) -> None:
+        assert facts.error is not None
+        if actor is None:
+            return  # it belongs to no workspace; the log line has it
+        event = AuditEvent("request.refuse", facts.request_id, "refused", {"code": facts.error.code})
+        server.audit_log.refused(actor, event)
+
+    return refused

@@ -1,0 +1,81 @@
+"""What handlers ask for: the server's use cases, and who is asking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import orjson
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from starlette.responses import Response
+
+from penstock.api.requests import facts_of
+from penstock.core.access import Actor
+from penstock.core.errors import NotLoggedIn, TooMany
+
+if TYPE_CHECKING:
+    from penstock.wiring import Server
+
+_BEARER: Final = HTTPBearer(auto_error=False, description="An API key, as `penstock keys create` shows it once.")
+_HINT: Final = "Send `Authorization: Bearer <API key>`; `penstock login` or `penstock keys create` makes a key."
+
+
+class Json(Response):
+    """A JSON response; times in it are ISO 8601 texts already."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the content as JSON."""
+        return orjson.dumps(content, default=_plain, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, frozenset | set | tuple):
+        return sorted(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} has no JSON")
+
+
+def current_server(request: Request) -> Any:
+    """Return the use cases and adapters of this server."""
+    return request.app.state.server
+
+
+def current_actor(request: Request, _shown: Annotated[Any, Depends(_BEARER)]) -> Actor:
+    """Return who asks, by the API key of the request.
+
+    Raises:
+        NotLoggedIn: when there is no key, or it is not valid any more.
+        TooMany: when the workspace sends more requests a second than its quota allows.
+    """
+    facts = facts_of(request.scope)
+    server: Server = request.app.state.server
+    actor = server.keys.authenticate(bearer_key(request), origin=facts.origin, request_id=facts.request_id)
+    facts.actor = actor
+    _hold_to_rate(request, actor)
+    return actor
+
+
+def bearer_key(request: Request) -> str:
+    """Return the key that a request shows."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise NotLoggedIn("the request shows no API key", hint=_HINT)
+    return key.strip()
+
+
+def _hold_to_rate(request: Request, actor: Actor) -> None:
+    per_s = request.app.state.server.quotas.of(actor.workspace).requests_per_s
+    wait_s = request.app.state.rates.take(actor.workspace, per_s=per_s)
+    if wait_s:
+        raise TooMany(
+            f"the workspace sends more than its {per_s:,} requests a second",
+            hint="Wait for the seconds that Retry-After says, or ask for a higher quota.",
+            retry_after_s=wait_s,
+        )
+
+
+CurrentActor = Annotated[Actor, Depends(current_actor)]
+CurrentServer = Annotated[Any, Depends(current_server)]

@@ -1,0 +1,189 @@
+"""Around every request: its id, its bounds, its log line, its figures, and a clean answer when something breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from starlette.datastructures import Headers, MutableHeaders
+
+from penstock.api.metrics import RequestMetrics
+from penstock.api.problems import BodyTimeout, bug, respond
+from penstock.api.requests import RequestFacts, keep_facts
+from penstock.base.ids import new_id
+from penstock.base.logs import get_log
+from penstock.core import limits
+from penstock.core.access import Actor
+from penstock.core.errors import NotAllowed, NotLoggedIn, PenstockError, TooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_METHODS: Final = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+_MIB: Final = 2**20
+
+
+class ClientGone(Exception):
+    """The other end has closed the connection before its request was whole."""
+
+
+class Observed:
+    """Watches requests; the only `except Exception` of the HTTP door."""
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        metrics: RequestMetrics,
+        refused: Callable[[Actor | None, RequestFacts], None],
+        unbounded: frozenset[tuple[str, str]],
+    ) -> None:
+        """Wrap an application.
+
+        Args:
+            app: what answers.
+            metrics: where requests are counted.
+            refused: records that somebody was refused.
+            unbounded: methods and paths that hold their bodies to bounds of their own.
+        """
+        self._app = app
+        self._metrics = metrics
+        self._refused = refused
+        self._unbounded = unbounded
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        facts = RequestFacts(_request_id(scope), (scope.get("client") or ("unknown", 0))[0])
+        keep_facts(scope, facts)
+        bounded = (scope["method"], scope["path"]) not in self._unbounded
+        body = _Body(receive, facts, bytes_max=limits.REQUEST_BODY.value * _MIB if bounded else None)
+        answer = _Answer(send, facts)
+        self._metrics.running.inc()
+        try:
+            await self._answer(scope, body, answer, facts)
+        finally:
+            self._metrics.running.dec()
+            self._tell(scope, facts)
+            if isinstance(facts.error, NotLoggedIn | NotAllowed):
+                await asyncio.to_thread(self._refused, facts.actor, facts)
+
+    async def _answer(self, scope: Scope, body: _Body, answer: _Answer, facts: RequestFacts) -> None:
+        try:
+            await self._app(scope, body.receive, answer.send)
+        except ClientGone:
+            facts.status = facts.status or 499  # as nginx notes it: nobody is there to be answered
+        except Exception as error:  # noqa: BLE001  # the door: a bug becomes an answer without details
+            facts.error = error if isinstance(error, PenstockError) else bug(error)
+            if not facts.status:
+                response = respond(facts.error, request_id=facts.request_id)
+                await response(scope, body.receive, answer.send)
+            else:
+                # The head is out: only a broken connection still tells that the body is not whole.
+                raise _Broken from None
+
+    def _tell(self, scope: Scope, facts: RequestFacts) -> None:
+        duration_s = time.monotonic() - facts.started_s
+        route = getattr(scope.get("route"), "path_format", None) or "none"
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.finished(
+            method=method,
+            route=route,
+            status=facts.status,
+            duration_s=duration_s,
+            received_bytes=facts.received_bytes,
+            sent_bytes=facts.sent_bytes,
+        )
+        get_log().info(
+            "request.finished",
+            request_id=facts.request_id,
+            method=method,
+            route=route,
+            status=facts.status,
+            code=facts.error.code if facts.error else None,
+            duration_ms=round(duration_s * 1000, 1),
+            workspace=facts.actor.workspace if facts.actor else None,
+            member=facts.actor.member if facts.actor else None,
+            origin=facts.origin,
+            received_bytes=facts.received_bytes,
+            sent_bytes=facts.sent_bytes,
+            **facts.notes,
+        )
+
+
+class _Broken(Exception):
+    """A response that cannot be finished; the server closes the connection."""
+
+
+class _Body:
+    """The body of a request, held to a size and a pace."""
+
+    def __init__(self, receive: Receive, facts: RequestFacts, *, bytes_max: int | None) -> None:
+        self._receive = receive
+        self._facts = facts
+        self._bytes_max = bytes_max
+        self._waited_s = 0.0
+        self._complete = False
+
+    async def receive(self) -> Message:
+        """Return the next piece."""
+        if self._complete:
+            return await self._receive()  # what waits for the other end to go may wait long
+        message = await self._next()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._facts.received_bytes += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        if self._bytes_max is not None and self._facts.received_bytes > self._bytes_max:
+            raise TooLarge(
+                f"the body is larger than {self._bytes_max // _MIB} MiB",
+                hint="Send less; records in bulk belong into POST /api/v1/jobs, as a body of their own.",
+            )
+        return message
+
+    async def _next(self) -> Message:
+        # What arrived buys time: neither a silent sender nor one that drips a byte now and then holds on for ever.
+        bought_s = self._facts.received_bytes / limits.BODY_RATE.value
+        left_s = limits.BODY_IDLE.value + bought_s - self._waited_s
+        started_s = time.monotonic()
+        try:
+            async with asyncio.timeout(min(left_s, limits.BODY_IDLE.value)):
+                return await self._receive()
+        except TimeoutError:
+            raise BodyTimeout(
+                f"the body came too slowly: {self._facts.received_bytes:,} bytes in all, and then nothing in time",
+                hint=f"Send it at {limits.BODY_RATE.value:,} bytes a second at least.",
+            ) from None
+        finally:
+            self._waited_s += time.monotonic() - started_s
+
+
+class _Answer:
+    """A response on its way, with the request's id on it."""
+
+    def __init__(self, send: Send, facts: RequestFacts) -> None:
+        self._send = send
+        self._facts = facts
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self._facts.status = message["status"]
+            MutableHeaders(scope=message)["X-Request-Id"] = self._facts.request_id
+        elif message["type"] == "http.response.body":
+            self._facts.sent_bytes += len(message.get("body", b""))
+        await self._send(message)
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else new_id("req")

@@ -1,0 +1,35 @@
+"""Logs: one event a line on standard error, JSON unless somebody watches a terminal.
+
+An event is a literal `noun.past_verb`, and what belongs to it are fields. Never a payload's value, never a secret.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import structlog
+
+
+def configure_logs(*, as_json: bool | None = None) -> None:
+    """Send logs to standard error; None chooses by whether that is a terminal."""
+    if as_json is None:
+        as_json = not sys.stderr.isatty()
+    renderer: Any = (
+        structlog.processors.JSONRenderer(default=str) if as_json else structlog.dev.ConsoleRenderer(colors=True)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get_log() -> Any:
+    """Return a logger; its methods take an event and fields."""
+    return structlog.get_logger()
