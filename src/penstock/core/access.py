@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NewType, get_args
 
 WorkspaceId = NewType("WorkspaceId", str)
@@ -93,3 +93,68 @@ class Quotas:
     cpu_s_per_day_max: int = 24 * 3600
     requests_per_s: int = 1_000
     request_bytes_max: int = 8 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a workspace's work may reach outside.
+
+    Attributes:
+        egress: hosts (`hooks.example.com`, with `:port` for another than 443) and networks (`10.1.0.0/16`) that may be
+            reached though their addresses are not public; plain http is allowed to listed hosts only.
+    """
+
+    egress: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """One tenant."""
+
+    id: WorkspaceId
+    name: str
+    created_at: float
+    quotas: Quotas = field(default_factory=Quotas)
+    policy: Policy = field(default_factory=Policy)
+    stored_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Who may work in a workspace; one person in two workspaces is two members."""
+
+    id: MemberId
+    workspace: WorkspaceId
+    name: str
+    role: Role
+    created_at: float
+    created_by: MemberId | None = None
+    removed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known of a key once its text has been shown.
+
+    Attributes:
+        scopes: the permissions that it is limited to; None is all of its member's role.
+    """
+
+    id: KeyId
+    workspace: WorkspaceId
+    member: MemberId
+    name: str
+    scopes: frozenset[Permission] | None
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    last_used_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a workspace uses beside its quotas: now, and since midnight UTC."""
+
+    quotas: Quotas
+    stored_bytes: int
+    cpu_s_today: float

@@ -13,18 +13,24 @@
     │   ├── UsageError        an argument is not valid
     │   ├── NotFound          nothing under that id or name in this workspace
     │   ├── Conflict          what is asked for does not fit what is there
+    │   │   ├── VersionRevoked    nothing may run on that version any more
+    │   │   └── ApprovalNeeded    a second person must agree first
     │   ├── RequestInvalid    a request, or a value in it, is not valid
+    │   │   └── ExamplesFailed    a version does not do what its own examples say
     │   ├── TooLarge          a request is larger than allowed
     │   ├── NotLoggedIn       there is no valid API key
+    │   │   └── KeyEnded      a genuine one that has expired or was revoked
     │   ├── NotAllowed        the role or the key's scopes do not allow it
     │   ├── SchemaUnknown     the database is of another version of Penstock
-    │   └── SettingInvalid    a setting is missing or not valid
+    │   ├── SettingInvalid    a setting is missing or not valid
+    │   └── EgressRefused     an address that the workspace's work may not reach
     ├── TransientError        may work when tried again; exit 75
     │   ├── SandboxUnavailable
     │   ├── TooMany           a quota is used up or a queue is full; says when to come back
     │   ├── DatabaseUnavailable
     │   ├── BlobsUnavailable
-    │   └── ServerUnavailable the server cannot be reached
+    │   ├── ServerUnavailable the server cannot be reached
+    │   └── DestinationUnavailable  an address outside cannot be reached now
     └── Bug                   Penstock's own fault; exit 70
 
 An error says what happened and with which value, where, what would be valid, and what to do. It never holds a row's
@@ -36,6 +42,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from penstock.core.access import Actor
     from penstock.core.processing import ScriptReport
     from penstock.core.scripts import Problem
 
@@ -142,6 +149,18 @@ class Conflict(UserError):
     code = "conflict"
 
 
+class VersionRevoked(Conflict):
+    """A script version is revoked: nothing may start on it any more."""
+
+    code = "version_revoked"
+
+
+class ApprovalNeeded(Conflict):
+    """A script version asks for more than the default, and nobody has approved that yet."""
+
+    code = "approval_needed"
+
+
 class RequestInvalid(UserError):
     """A request, or a value in it, is not valid.
 
@@ -156,6 +175,12 @@ class RequestInvalid(UserError):
         self.problems = problems or []
 
 
+class ExamplesFailed(RequestInvalid):
+    """A script version does not do what its examples say; the problems show each difference to its owner."""
+
+    code = "examples_failed"
+
+
 class TooLarge(UserError):
     """A request is larger than the limit that the message names."""
 
@@ -166,6 +191,18 @@ class NotLoggedIn(UserError):
     """There is no API key, or it is not valid any more."""
 
     code = "not_logged_in"
+
+
+class KeyEnded(NotLoggedIn):
+    """A genuine API key that has expired or was revoked.
+
+    Attributes:
+        actor: whose it was, without any permission.
+    """
+
+    def __init__(self, message: str, *, hint: str, actor: Actor) -> None:
+        super().__init__(message, hint=hint)
+        self.actor = actor
 
 
 class NotAllowed(UserError):
@@ -184,6 +221,12 @@ class SettingInvalid(UserError):
     """A setting is missing, or its value is not valid."""
 
     code = "setting_invalid"
+
+
+class EgressRefused(UserError):
+    """The address is not one that the workspace's work may reach."""
+
+    code = "egress_refused"
 
 
 class TransientError(PenstockError):
@@ -228,6 +271,12 @@ class ServerUnavailable(TransientError):
     """The server cannot be reached, or did not answer in time."""
 
     code = "server_unavailable"
+
+
+class DestinationUnavailable(TransientError):
+    """An address outside cannot be reached, or did not answer in time."""
+
+    code = "destination_unavailable"
 
 
 class Bug(PenstockError):
