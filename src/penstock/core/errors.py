@@ -12,6 +12,7 @@
     │   ├── SandboxUnsafe     this machine cannot run scripts safely; they are refused
     │   ├── UsageError        an argument is not valid
     │   ├── NotFound          nothing under that id or name in this workspace
+    │   ├── BlobNotFound      bytes that are pointed to are not there any more
     │   ├── Conflict          what is asked for does not fit what is there
     │   │   ├── VersionRevoked    nothing may run on that version any more
     │   │   └── ApprovalNeeded    a second person must agree first
@@ -141,6 +142,12 @@ class NotFound(UserError):
     """There is nothing under that id or name in this workspace."""
 
     code = "not_found"
+
+
+class BlobNotFound(UserError):
+    """There are no bytes under the key; somebody has deleted them."""
+
+    code = "blob_not_found"
 
 
 class Conflict(UserError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NewType
+from typing import Any, Final, Literal, NewType
 
 from penstock.core.access import MemberId, WorkspaceId
 from penstock.core.plan import RunId
@@ -27,6 +28,14 @@ class BlobPointer:
     key: str
     size_bytes: int
     sha256: str
+
+
+SMALL_PREFIX: Final = "db:"  # of the keys of blobs that are rows
+
+
+def small_blob(key: str, data: bytes) -> BlobPointer:
+    """Return the pointer of bytes that become a row: at most `limits.SMALL_BLOB` of them."""
+    return BlobPointer(SMALL_PREFIX + key, len(data), hashlib.sha256(data).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ class JobRequest:
         version: `active`, an exact version, or a range such as `^1.2`.
         idempotency_key: the same key and body gives the same job.
         body_sha256: of all that was asked for, the input included.
+        small: the bytes of a small input, stored in the transaction that accepts the job; else they are a blob already.
     """
 
     script: str
@@ -99,6 +109,7 @@ class JobRequest:
     body_sha256: str
     idempotency_key: str | None = None
     replay_of: RunId | None = None
+    small: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +214,39 @@ class Counts:
     dropped: int = 0
     failed: int = 0
     rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to list, newest first.
+
+    Attributes:
+        labels: all of them must be there.
+        before: the id after which the list goes on; None for its begin.
+    """
+
+    state: RunState | None = None
+    script: ScriptId | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created_after: float | None = None
+    created_before: float | None = None
+    before: RunId | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PastAttempt:
+    """One try of a task, or of a part of it, that has ended."""
+
+    part: PartKind
+    number: int
+    attempt: int
+    worker: str
+    started_at: float
+    finished_at: float
+    outcome: str
+    cpu_s: float
+    error: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

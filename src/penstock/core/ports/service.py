@@ -7,8 +7,24 @@ from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol, TypeVar
 
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
-from penstock.core.jobs import BlobPointer, Depth, Entry, EntryId, Lane, Lease, Waiting
-from penstock.core.plan import RunId
+from penstock.core.jobs import (
+    AttemptReport,
+    BlobPointer,
+    Depth,
+    Entry,
+    EntryId,
+    Job,
+    JobFilter,
+    Lane,
+    Lease,
+    PastAttempt,
+    RunState,
+    VersionId,
+    Waiting,
+)
+from penstock.core.plan import PlannedTask, RunId
+from penstock.core.versions import Activation, Approval, ApprovalState, Script, Version, VersionState
+from penstock.core.work import Ended, Ending, Piece, PiecesDone, Work, WorkerState
 
 T = TypeVar("T")
 Clock = Callable[[], float]  # seconds since 1970
@@ -75,6 +91,9 @@ class Queue(Protocol):
     def cancel(self, tx: Any, run: RunId) -> list[Entry]:
         """Remove the waiting entries of a run and return them; leased ones go on."""
 
+    def held(self, tx: Any, run: RunId) -> int:
+        """Return how many entries of a run are leased."""
+
     def depth(self, tx: Any, workspace: WorkspaceId) -> Depth:
         """Return what a workspace has in the queue, in time that does not grow with it."""
 
@@ -116,7 +135,11 @@ class BlobWriter(Protocol):
 
 
 class Blobs(Protocol):
-    """Bytes by key. Keys begin with the workspace: `<workspace>/jobs/<job>/input`."""
+    """Bytes by key. Keys begin with the workspace: `<workspace>/jobs/<job>/input`.
+
+    A key is segments of letters, digits and `_ - . = +` with `/` between them, none of which begins with a dot; every
+    method raises RequestInvalid for another. What is stored under a key again replaces what was there.
+    """
 
     def create(self, key: str) -> BlobWriter:
         """Begin a blob.
@@ -142,8 +165,13 @@ class Blobs(Protocol):
     def delete(self, keys: Iterable[str]) -> None:
         """Delete blobs; one that is not there is no error."""
 
-    def list(self, prefix: str) -> Iterator[BlobPointer]:
-        """Yield what lies under a prefix; the SHA-256 is empty."""
+    def list(self, prefix: str, *, changed_before: float | None = None) -> Iterator[BlobPointer]:
+        """Yield what lies under a prefix, in no order; the SHA-256 is empty.
+
+        Args:
+            prefix: whole segments that end with `/`; empty for everything.
+            changed_before: seconds since 1970; leave out what was written later.
+        """
 
     def check(self) -> None:
         """Raise BlobsUnavailable unless the store can be written to now."""
@@ -154,3 +182,208 @@ class Audit(Protocol):
 
     def record(self, tx: Any, actor: Actor, event: AuditEvent) -> None:
         """Add an event in the transaction of what it records."""
+
+
+class JobRecords(Protocol):
+    """Jobs and their attempts in the records database."""
+
+    def insert(self, tx: Any, job: Job, task: PlannedTask) -> None:
+        """Record a new job: a run of a plan with one task."""
+
+    def remember_key(
+        self, tx: Any, workspace: WorkspaceId, key: str, *, body_sha256: str, job: RunId, now: float
+    ) -> tuple[RunId, str] | None:
+        """Bind an idempotency key to a job; or return the job and body that it is bound to already."""
+
+    def read(self, tx: Any, workspace: WorkspaceId, job: str) -> Job:
+        """Return one job.
+
+        Raises:
+            NotFound: when the workspace has none under that id.
+        """
+
+    def list(self, tx: Any, workspace: WorkspaceId, wanted: JobFilter) -> list[Job]:
+        """Return jobs, newest first."""
+
+    def ask_cancel(self, tx: Any, job: RunId, *, now: float) -> None:
+        """Record that a running job is to end."""
+
+    def past_attempts(self, tx: Any, workspace: WorkspaceId, job: RunId) -> Sequence[PastAttempt]:
+        """Return the tries that have ended, the first first."""
+
+    def close_run(
+        self, tx: Any, job: RunId, *, state: RunState, now: float, error: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record that a job has ended."""
+
+
+class WorkRecords(Protocol):
+    """What a worker's round reads and writes of jobs."""
+
+    def close_attempts(self, tx: Any, ended: Sequence[Ended]) -> None:
+        """Record attempts that have ended."""
+
+    def close_job(self, tx: Any, ending: Ending) -> None:
+        """Record how a job ended, with its account, its result and its dead letters."""
+
+    def start(self, tx: Any, run_ids: Sequence[RunId], *, now: float) -> None:
+        """Record that jobs run, those that did not yet."""
+
+    def work(self, tx: Any, run_ids: Sequence[RunId]) -> Mapping[RunId, Work]:
+        """Return what it takes to go on with some jobs."""
+
+    def insert_pieces(self, tx: Any, work: Work, pieces: Sequence[Piece]) -> None:
+        """Record the chunks of a job."""
+
+    def close_piece(self, tx: Any, work: Work, number: int, report: AttemptReport) -> PiecesDone:
+        """Record the end of a chunk, and return what has been done of the job so far."""
+
+    def begin_join(self, tx: Any, run_id: RunId) -> bool:
+        """Record that the chunks are to be put together; False when somebody has already."""
+
+    def pieces(self, tx: Any, run_id: RunId, *, number: int | None = None) -> tuple[Piece, ...]:
+        """Return the chunks of a job in order, or one of them."""
+
+    def add_usage(self, tx: Any, workspace: WorkspaceId, *, day: str, cpu_s: float, jobs: int, records: int) -> None:
+        """Count what was used on a day."""
+
+    def add_delivery(self, tx: Any, work: Work) -> None:
+        """Record that a webhook is to be sent."""
+
+    def close_delivery(self, tx: Any, run_id: RunId, *, state: str, error: str | None, now: float) -> None:
+        """Record how a try to send a webhook ended: `waiting`, `delivered` or `failed`."""
+
+    def cancelled(self, tx: Any, run_ids: Sequence[RunId]) -> frozenset[RunId]:
+        """Return those of some jobs that somebody asked to cancel."""
+
+    def put_worker(self, tx: Any, worker: WorkerState, *, now: float) -> None:
+        """Record that a worker is alive."""
+
+    def remove_worker(self, tx: Any, worker: str) -> None:
+        """Record that a worker has left."""
+
+
+class SmallBlobs(Protocol):
+    """Blobs of a few kilobytes, stored in the transaction of what points to them."""
+
+    def store(self, tx: Any, blobs: Mapping[str, bytes]) -> None:
+        """Store bytes by key."""
+
+    def load(self, tx: Any, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return the bytes of those keys that are there."""
+
+
+class QuotaKeeper(Protocol):
+    """What a workspace may use, and what it does."""
+
+    def check_submit(self, tx: Any, workspace: WorkspaceId, *, depth: Depth, size_bytes: int) -> None:
+        """Return when one more job fits.
+
+        Raises:
+            TooMany: when a quota is used up, with an honest time to come back.
+        """
+
+    def add_stored(self, tx: Any, workspace: WorkspaceId, size_bytes: int) -> None:
+        """Count bytes that are kept; negative ones are given back."""
+
+
+class ScriptRecords(Protocol):
+    """Scripts, their versions, which one is and was active, and approvals."""
+
+    def resolve(self, tx: Any, workspace: WorkspaceId, script: str, asked: str) -> tuple[Script, Version]:
+        """Return a script and the version of it that a job gets: one or two short queries, the rest from memory.
+
+        Args:
+            tx: a transaction.
+            workspace: whose script.
+            script: its name or id.
+            asked: `active`, an exact version, or a range such as `^1.2`.
+
+        Raises:
+            NotFound: when there is no such script (the hint names the nearest) or version (it names those there are).
+            VersionRevoked: when a revoked version is named exactly.
+            RequestInvalid: when `asked` is no version.
+        """
+
+    def load_version(self, tx: Any, workspace: WorkspaceId, version: VersionId) -> Version:
+        """Return one version, whatever its state; what cannot change any more may come from memory.
+
+        Raises:
+            NotFound: when the workspace has none under that id.
+        """
+
+    def find_script(self, tx: Any, workspace: WorkspaceId, script: str) -> Script:
+        """Return a script by name or id.
+
+        Raises:
+            NotFound: when there is none; the hint names the nearest.
+        """
+
+    def list_scripts(self, tx: Any, workspace: WorkspaceId, *, after: str | None, limit: int) -> list[Script]:
+        """Return scripts by name, those after a name."""
+
+    def count_scripts(self, tx: Any, workspace: WorkspaceId) -> int:
+        """Return how many scripts a workspace has."""
+
+    def insert_script(self, tx: Any, script: Script) -> None:
+        """Record a new script.
+
+        Raises:
+            Conflict: when the name is taken.
+        """
+
+    def find_version(self, tx: Any, script: Script, number: str) -> Version:
+        """Return a version by its number, its id, or the word `active`, as it stands in the database.
+
+        Raises:
+            NotFound: when there is none; the hint names those there are.
+        """
+
+    def list_versions(self, tx: Any, script: Script, *, before: str | None, limit: int) -> list[Version]:
+        """Return versions, the newest first, those before an id."""
+
+    def numbers(self, tx: Any, script: Script) -> list[str]:
+        """Return the numbers of all versions of a script."""
+
+    def insert_version(self, tx: Any, version: Version) -> None:
+        """Record a new version.
+
+        Raises:
+            Conflict: when the script has one of that number.
+        """
+
+    def save_version(self, tx: Any, version: Version) -> None:
+        """Record a draft's new content, or a version's new state."""
+
+    def activate(self, tx: Any, script: Script, activation: Activation) -> None:
+        """Point a script at a version, and keep that in its history."""
+
+    def deactivate(self, tx: Any, script: Script) -> None:
+        """Leave a script without an active version."""
+
+    def activations(self, tx: Any, script: Script) -> list[Activation]:
+        """Return the history of a script's active versions, oldest first."""
+
+    def states(self, tx: Any, script: Script) -> Mapping[VersionId, VersionState]:
+        """Return the state of every version of a script."""
+
+    def insert_approval(self, tx: Any, approval: Approval) -> None:
+        """Record that somebody asked for an approval."""
+
+    def decide_approval(self, tx: Any, approval: Approval) -> None:
+        """Record a decision."""
+
+    def find_approval(self, tx: Any, workspace: WorkspaceId, approval: str) -> Approval:
+        """Return an approval by its id.
+
+        Raises:
+            NotFound: when the workspace has none under that id.
+        """
+
+    def approvals_of(self, tx: Any, version: Version) -> list[Approval]:
+        """Return all approvals ever asked for a version, the newest first."""
+
+    def list_approvals(
+        self, tx: Any, workspace: WorkspaceId, *, state: ApprovalState | None, before: str | None, limit: int
+    ) -> list[Approval]:
+        """Return approvals, the newest first, those before an id."""
