@@ -1,1 +1,5 @@
-"""The typed HTTP client that the command line and other programs use."""
+"""The typed HTTP client: what the command line and other programs talk to a server with."""
+
+from penstock.client.client import Client
+
+__all__ = ["Client"]
