@@ -30,6 +30,7 @@
     │   ├── TooMany           a quota is used up or a queue is full; says when to come back
     │   ├── DatabaseUnavailable
     │   ├── BlobsUnavailable
+    │   ├── SpoolFull         a worker's disk has no room for what a job puts aside
     │   ├── ServerUnavailable the server cannot be reached
     │   └── DestinationUnavailable  an address outside cannot be reached now
     └── Bug                   Penstock's own fault; exit 70
@@ -272,6 +273,12 @@ class BlobsUnavailable(TransientError):
     """The blob store cannot be reached or is full."""
 
     code = "blobs_unavailable"
+
+
+class SpoolFull(TransientError):
+    """A worker's disk has no room for what a job puts aside while it runs."""
+
+    code = "spool_full"
 
 
 class ServerUnavailable(TransientError):

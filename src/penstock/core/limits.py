@@ -70,5 +70,19 @@ BODY_RATE: Final = Limit("body_rate", 1_024, "bytes/s", "one that drips bytes ho
 ENVELOPE: Final = Limit("envelope", 1, "MiB", "inline records are split off in memory; more is streamed", "too_large")
 JSON_DEPTH: Final = Limit("json_depth", 64, "levels", "nesting without end costs whoever reads it", "request_invalid")
 PREFER_WAIT: Final = Limit("prefer_wait", 30, "s", "proxies on the way give up on a request after a minute or so")
+SCRIPTS: Final = Limit("scripts", 1_000, "scripts a workspace", "a list that people read", "too_many")
+VERSIONS: Final = Limit("versions", 1_000, "versions a script", "a range is chosen from all of them", "too_many")
+VERSION_ASKED: Final = Limit("version_asked", 100, "characters", "no range is longer", "request_invalid")
+ARROW_CODE: Final = Limit(
+    "arrow_code", 64, "KiB", "much code beside native libraries is worth a second look", "approval_needed"
+)
+SCHEMA: Final = Limit("schema", 64, "KiB", "a schema is compiled for every version zygote", "request_invalid")
+EXAMPLES: Final = Limit("examples", 100, "examples a version", "publishing waits for all of them", "request_invalid")
+EXAMPLES_BYTES: Final = Limit("examples_bytes", 1, "MiB", "examples show; they are not the data", "request_invalid")
+TRY_RECORDS: Final = Limit("try_records", 1_000, "records", "somebody waits for the answer; more is a job", "too_large")
+TRY_BYTES: Final = Limit("try_bytes", 1, "MiB", "somebody waits for the answer; more is a job", "too_large")
+TRY_WALL: Final = Limit("try_wall", 20, "s", "somebody waits for the answer; more is a job", "limit_wall")
+TRY_OUTPUT: Final = Limit("try_output", 8, "MiB", "the answer is held in memory", "limit_output")
+TRIES: Final = Limit("tries", 2, "at once", "tries run beside the requests of everybody", "too_many")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

@@ -30,7 +30,12 @@ class ScriptLimits:
 
 @dataclass(frozen=True, slots=True)
 class ScriptVersion:
-    """A script's code, fixed, with how it is to be run."""
+    """A script's code, fixed, with how it is to be run.
+
+    Attributes:
+        input_schema: JSON Schema, as text, that each record must fit, or None.
+        output_schema: JSON Schema, as text, that each output record must fit, or None.
+    """
 
     name: str
     source: bytes
@@ -38,6 +43,8 @@ class ScriptVersion:
     profile: Profile
     tier: Tier = "isolated"
     limits: ScriptLimits = field(default_factory=ScriptLimits)
+    input_schema: str | None = None
+    output_schema: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +56,14 @@ class InputFile:
         fd: open for reading.
         size_bytes: of a regular file; None for a pipe, which is read as a stream.
         format: the user's word for it, or None to go by the name.
+        encoding: how it is compressed on top of what its name and format say: `identity`, `gzip`, `zstd`, `br`.
     """
 
     name: str
     fd: int
     size_bytes: int | None
     format: str | None = None
+    encoding: str = "identity"
 
 
 @dataclass(frozen=True, slots=True)

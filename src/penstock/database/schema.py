@@ -190,6 +190,7 @@ activations: Final = Table(
     Column("workspace", Text, nullable=False),
     Column("script", Text, ForeignKey("scripts.id"), nullable=False),
     Column("version", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # activate, rollback
     Column("at", Double, nullable=False),
     Column("by", Text, nullable=False),
     Index(None, "script", "id"),
