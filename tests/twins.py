@@ -218,7 +218,7 @@ class TwinFiles:
         """Open one input."""
         yield InputFile(path, -1, self.sizes_bytes[path], data_format)
 
-    def create(self, path: str | None) -> TwinOutput:
+    def create(self, path: str | None, *, spool: bool = False) -> TwinOutput:
         """Begin an output."""
         self.open_outputs += 1
         return TwinOutput(self, path)

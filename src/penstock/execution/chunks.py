@@ -31,6 +31,9 @@ def run_in_order(
     Raises:
         ScriptFailed: when the script's own top level raises or is stopped.
     """
+    if parallel == 1:  # a thread beside this one would only cost time
+        yield from _run_here(runner, chunks, seed=seed, emit=emit)
+        return
     with ThreadPoolExecutor(parallel, thread_name_prefix="chunk") as threads:
         flying: deque[tuple[Chunk, Future[ChunkResult]]] = deque()
         try:
@@ -47,6 +50,17 @@ def run_in_order(
                 future.cancel()
             runner.stop()
             raise
+
+
+def _run_here(
+    runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str
+) -> Generator[tuple[Chunk, ChunkResult]]:
+    try:
+        for number, chunk in enumerate(chunks):
+            yield chunk, run_chunk(runner, chunk, seed=chunk_seed(seed, number), emit=emit)
+    except BaseException:
+        runner.stop()
+        raise
 
 
 def run_chunk(runner: ScriptRunner, chunk: Chunk, *, seed: int, emit: str) -> ChunkResult:

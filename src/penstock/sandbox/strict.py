@@ -103,7 +103,13 @@ class StrictSandbox:
     def open_input(self, file: InputFile, *, chunk_records: int, as_arrow: bool) -> Iterator[StrictReader]:
         """Open one input for reading in a locked child."""
         streamed = not file.size_bytes  # an empty file cannot be mapped, but it can be read
-        reading = {"name": file.name, "format": file.format, "records_max": chunk_records, "as_arrow": as_arrow}
+        reading = {
+            "name": file.name,
+            "format": file.format,
+            "encoding": file.encoding,
+            "records_max": chunk_records,
+            "as_arrow": as_arrow,
+        }
         spec = _carrier_spec("read", file.name, file.size_bytes or _FEED_BYTES)
         spec |= {"streamed": streamed, "size_bytes": file.size_bytes, "reading": reading}
         zygote = self._fork("arrow" if as_arrow or "parquet" in (file.format or file.name) else "std", spec)

@@ -59,8 +59,8 @@ class LocalFiles:
         finally:
             os.close(fd)
 
-    def create(self, path: str | None) -> OutputFile:
-        """Begin an output; None is standard output.
+    def create(self, path: str | None, *, spool: bool = False) -> OutputFile:
+        """Begin an output; None is standard output. A spool lies where the output will.
 
         Raises:
             OutputFailed: when nothing can be written there.

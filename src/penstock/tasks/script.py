@@ -28,7 +28,9 @@ class ScriptTask:
         """
         report = ScriptReport(output=spec.output)
         with contextlib.ExitStack() as stack:
-            output = stack.enter_context(_discarding(ctx.files.create(spec.output)))
+            output = stack.enter_context(
+                _discarding(ctx.files.create(spec.output, spool=spec.output_format != "ndjson"))
+            )
             letters = DeadLetters(spec, ctx)
             stack.callback(letters.discard)
             runner = stack.enter_context(ctx.sandbox.open_script(spec.script, parallel=ctx.parallel))
@@ -86,7 +88,8 @@ def _results(
     spec: ScriptSpec, ctx: TaskContext, runner: ScriptRunner, report: ScriptReport, emit: str
 ) -> Generator[tuple[Chunk, ChunkResult]]:
     chunks = _chunks(spec, ctx, report, as_arrow=runner.entry_point == "process_table")
-    for chunk, result in ctx.run_in_order(runner, chunks, seed=fingerprint(spec.script, spec.inputs), emit=emit):
+    seed = spec.seed or fingerprint(spec.script, spec.inputs)
+    for chunk, result in ctx.run_in_order(runner, chunks, seed=seed, emit=emit):
         _count(report, chunk, result)
         if result.printed:
             ctx.progress.printed(result.printed)

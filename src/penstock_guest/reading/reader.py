@@ -28,6 +28,7 @@ _NESTING_MAX: Final = 3
 _MAC_PREFIX: Final = "._"  # where macOS keeps the attributes of the file beside it
 _UNDO: Final[dict[Layer, Callable[[Iterator[bytes]], Iterator[bytes]]]] = {"gzip": gunzip, "zstd": unzstd}
 _WRAPPERS: Final = (*_UNDO, "tar")
+_ENCODINGS: Final[dict[str, Callable[[Iterator[bytes]], Iterator[bytes]]]] = {"gzip": gunzip, "zstd": unzstd}
 
 
 def read_blocks(
@@ -35,6 +36,7 @@ def read_blocks(
     *,
     name: str,
     format: Format | None = None,  # noqa: A002  # the word of the glossary
+    encoding: str = "identity",
     records_max: int = RECORDS_MAX,
     bytes_max: int = BYTES_MAX,
     as_arrow: bool = False,
@@ -45,6 +47,7 @@ def read_blocks(
         source: its raw bytes.
         name: its file name, which tells what it is; "-" for standard input, which its first bytes tell.
         format: what it is, whatever its name says; compression and archives are still undone.
+        encoding: how the bytes were compressed on their way here, whatever the name says of the file.
         records_max: most records of a block; each has as many, but for the last of a run of files that fit together.
         bytes_max: most bytes of a block's payload. A record that is larger is a failure.
         as_arrow: Parquet becomes Arrow IPC streams instead of NDJSON; text stays text.
@@ -57,7 +60,7 @@ def read_blocks(
         source, packer, format, partial(_cutter, records_max=records_max, bytes_max=bytes_max, as_arrow=as_arrow)
     )
     try:
-        for cutter in files.cutters(name):
+        for cutter in files.cutters(name, _ENCODINGS.get(encoding)):
             yield from packer.pack(files.member, cutter)
     except InputError as error:
         error.member = error.member or files.member
@@ -85,9 +88,10 @@ class _Files:
         self._format = format
         self._cutter = cutter
 
-    def cutters(self, name: str) -> Iterator[Cutter]:
+    def cutters(self, name: str, undo: Callable[[Iterator[bytes]], Iterator[bytes]] | None = None) -> Iterator[Cutter]:
         """Yield a cutter for each file; use it up before going on."""
-        return self._open(name, _pieces(self._source), self._source.buffer)
+        pieces = _pieces(self._source)
+        return self._open(name, undo(pieces)) if undo else self._open(name, pieces, self._source.buffer)
 
     def _open(
         self, name: str, pieces: Iterator[bytes], whole: memoryview | None = None, *, nesting: int = 0

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from penstock.core.jobs import BlobPointer
 from penstock.core.plan import Attempt, Plan, Run, RunId
 from penstock.core.scripts import Chunk, ChunkDeath, ChunkResult, InputFile, Problem, SandboxReport, ScriptVersion
 
@@ -119,12 +120,31 @@ class Files(Protocol):
     def open(self, path: str, *, data_format: str | None) -> AbstractContextManager[InputFile]:
         """Open one input."""
 
-    def create(self, path: str | None) -> Output:
+    def create(self, path: str | None, *, spool: bool = False) -> Output:
         """Begin an output.
+
+        Args:
+            path: where it is to appear.
+            spool: whether it only holds records until they are converted into the output of that path.
 
         Raises:
             OutputFailed: when nothing can be written there.
         """
+
+
+class PartFiles(Files, Protocol):
+    """The Files of one attempt of a part of a job: inputs are blobs, and outputs become blobs.
+
+    Attributes:
+        made: where each committed output lies, by the path that the task gave it.
+        small: bytes by key of the small ones among them, to be stored with the report.
+    """
+
+    made: dict[str, BlobPointer]
+    small: dict[str, bytes]
+
+    def stream(self, pointer: BlobPointer) -> Iterator[bytes]:
+        """Yield the bytes of a blob of the job in blocks."""
 
 
 class Records(Protocol):

@@ -1,0 +1,203 @@
+"""A job's files: inputs that are blobs, and outputs that become blobs, small ones travelling with the report."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO, Final
+
+from penstock.core import limits
+from penstock.core.errors import Bug, SpoolFull
+from penstock.core.jobs import BlobPointer, Encoding, small_blob
+from penstock.core.ports import Blobs, BlobWriter, Output
+from penstock.core.scripts import InputFile
+
+SMALL_BYTES: Final = limits.SMALL_BLOB.value * 2**10
+_SPOOL_BUFFER_BYTES: Final = 2**20
+
+
+class JobFiles:
+    """The Files of one attempt of one part of a job.
+
+    Args:
+        blobs: where what is large lies.
+        prefix: of the keys of what is made; no other attempt has the same.
+        inputs: blobs by the name that the task knows them by.
+        encodings: how an input is compressed on top of its format, where it is.
+        given: bytes by key of small inputs, which no blob store has.
+        small_bytes_max: outputs up to this size travel with the report; 0 makes blobs of all.
+
+    Attributes:
+        made: where each committed output lies, by the path that the task gave it.
+        small: bytes by key of the small ones among them.
+    """
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        *,
+        prefix: str,
+        inputs: Mapping[str, BlobPointer],
+        encodings: Mapping[str, Encoding] | None = None,
+        given: Mapping[str, bytes] | None = None,
+        small_bytes_max: int = SMALL_BYTES,
+    ) -> None:
+        self._blobs = blobs
+        self._prefix = prefix
+        self._inputs = inputs
+        self._encodings = encodings or {}
+        self._given = given or {}
+        self._small_bytes_max = small_bytes_max
+        self.made: dict[str, BlobPointer] = {}
+        self.small: dict[str, bytes] = {}
+
+    def find(self, patterns: Sequence[str]) -> list[str]:
+        """Return the names; a job's inputs are known by name."""
+        return list(patterns)
+
+    def size_bytes(self, paths: Sequence[str]) -> int | None:
+        """Return the bytes of all inputs together."""
+        return sum(self._inputs[path].size_bytes for path in paths)
+
+    @contextlib.contextmanager
+    def open(self, path: str, *, data_format: str | None) -> Iterator[InputFile]:
+        """Open one input as a regular file.
+
+        Raises:
+            BlobNotFound: when its blob is gone.
+            BlobsUnavailable: when the store cannot be reached.
+        """
+        pointer = self._inputs[path]
+        encoding = self._encodings.get(path, "identity")
+        if pointer.key in self._given:
+            with _memory_file(self._given[pointer.key]) as fd:
+                yield InputFile(path, fd, pointer.size_bytes, data_format, encoding)
+            return
+        with self._blobs.open(pointer.key) as file:
+            yield InputFile(path, file.fileno(), pointer.size_bytes, data_format, encoding)
+
+    def stream(self, pointer: BlobPointer) -> Iterator[bytes]:
+        """Yield the bytes of a blob of the job in blocks."""
+        if pointer.key in self._given:
+            yield self._given[pointer.key]
+        else:
+            yield from self._blobs.stream(pointer.key)
+
+    def create(self, path: str | None, *, spool: bool = False) -> Output:
+        """Begin an output; one that is only a spool for another ends with the attempt."""
+        if path is None:
+            raise Bug("a job has no standard output", hint="Give the output a name.")
+        return Spool() if spool else _JobOutput(self, path)
+
+    def begin_blob(self, path: str) -> BlobWriter:
+        """Begin the blob of an output that is not small."""
+        return self._blobs.create(self._prefix + path)
+
+    def fits(self, size_bytes: int) -> bool:
+        """Return whether an output is small."""
+        return size_bytes <= self._small_bytes_max
+
+    def keep_small(self, path: str, data: bytes) -> None:
+        """Take a finished output that is small."""
+        pointer = small_blob(self._prefix + path, data)
+        self.small[pointer.key] = data
+        self.made[path] = pointer
+
+
+class _JobOutput:
+    """An output in the making: in memory while it is small, then a blob."""
+
+    def __init__(self, files: JobFiles, path: str) -> None:
+        self._files = files
+        self._path = path
+        self._parts: list[bytes] = []
+        self._blob: BlobWriter | None = None
+        self.size_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Append data."""
+        self.size_bytes += len(data)
+        if self._blob is not None:
+            self._blob.write(data)
+            return
+        self._parts.append(data)
+        if not self._files.fits(self.size_bytes):
+            self._blob = self._files.begin_blob(self._path)
+            for part in self._parts:
+                self._blob.write(part)
+            self._parts.clear()
+
+    def spool_fd(self) -> int:
+        """Refuse: what is converted afterwards is begun as a spool."""
+        raise Bug(f"{self._path} was not begun as a spool", hint="Create it with spool=True.")
+
+    def commit(self) -> None:
+        """Make it durable, unless it is small: then it is stored together with the report."""
+        if self._blob is None and self._files.fits(self.size_bytes):
+            self._files.keep_small(self._path, b"".join(self._parts))
+            return
+        blob = self._blob or self._files.begin_blob(self._path)
+        self._files.made[self._path] = blob.commit()
+
+    def discard(self) -> None:
+        """Drop what is not committed."""
+        if self._blob is not None and self._path not in self._files.made:
+            self._blob.discard()
+
+
+class Spool:
+    """A file without a name that holds records until they are converted."""
+
+    def __init__(self) -> None:
+        with _room():
+            self._file: BinaryIO = tempfile.TemporaryFile(  # noqa: SIM115  # closed in discard()
+                buffering=_SPOOL_BUFFER_BYTES, prefix="penstock-"
+            )
+        self.size_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Append data."""
+        with _room():
+            self._file.write(data)
+        self.size_bytes += len(data)
+
+    def spool_fd(self) -> int:
+        """Return a descriptor of all that has been written so far."""
+        with _room():
+            self._file.flush()
+        return self._file.fileno()
+
+    def commit(self) -> None:
+        """Do nothing: what is kept is what the spool becomes."""
+
+    def discard(self) -> None:
+        """Give the disk back."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise SpoolFull(
+            f"{tempfile.gettempdir()} has no room for what a job puts aside: {error.strerror}",
+            hint="Free some space there, or set TMPDIR; the job goes on by itself.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _memory_file(data: bytes) -> Iterator[int]:
+    fd = os.memfd_create("input", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
