@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from penstock.core import limits
+from penstock.core.errors import RequestInvalid
 from penstock.core.limits import Limit
-from penstock.core.processing import ErrorBudget
+from penstock.core.processing import ErrorBudget, parse_error_budget
 from penstock.core.scripts import ScriptLimits, Tier
 from penstock.usecases.scripts import load_script
 
@@ -84,14 +85,6 @@ class ErrorBudgetType(click.ParamType[ErrorBudget]):
         if isinstance(value, ErrorBudget):
             return value
         try:
-            if str(value).endswith("%"):
-                share = float(str(value)[:-1]) / 100
-                if 0 <= share <= 1:
-                    return ErrorBudget(share=share)
-            elif int(value) >= 0:
-                return ErrorBudget(records=int(value))
-        except ValueError:
-            pass
-        return self.fail(
-            f"{value!r} is neither a number of records, such as 100, nor a share of 0% to 100%.", param, ctx
-        )
+            return parse_error_budget(str(value))
+        except RequestInvalid as error:
+            return self.fail(error.message, param, ctx)

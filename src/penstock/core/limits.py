@@ -84,5 +84,6 @@ TRY_BYTES: Final = Limit("try_bytes", 1, "MiB", "somebody waits for the answer; 
 TRY_WALL: Final = Limit("try_wall", 20, "s", "somebody waits for the answer; more is a job", "limit_wall")
 TRY_OUTPUT: Final = Limit("try_output", 8, "MiB", "the answer is held in memory", "limit_output")
 TRIES: Final = Limit("tries", 2, "at once", "tries run beside the requests of everybody", "too_many")
+BLOB_REQUEST: Final = Limit("blob_request", 30, "s", "8 MiB take less on any network worth using", "blobs_unavailable")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from penstock.core import limits
+from penstock.core.errors import RequestInvalid
 from penstock.core.scripts import Cause, ScriptVersion
 
 
@@ -34,6 +35,25 @@ class ErrorBudget:
         return f"{self.records:,}" if self.records is not None else f"{(self.share or 0) * 100:g}%"
 
 
+def parse_error_budget(text: str) -> ErrorBudget:
+    """Return the budget that words such as `10%` or `100` stand for.
+
+    Raises:
+        RequestInvalid: when they are neither a share of 0 % to 100 % nor a number of records.
+    """
+    try:
+        if text.endswith("%"):
+            share = float(text[:-1]) / 100
+            if 0 <= share <= 1:
+                return ErrorBudget(share=share)
+        elif int(text) >= 0:
+            return ErrorBudget(records=int(text))
+    except ValueError:
+        pass
+    words = f"{text!r} is neither a number of records, such as 100, nor a share of 0% to 100%."
+    raise RequestInvalid(words, hint="Say how many records may fail, such as 10% or 100.")
+
+
 @dataclass(frozen=True, slots=True)
 class ScriptSpec:
     """One script over some inputs.
@@ -44,6 +64,7 @@ class ScriptSpec:
         output: a path, or None for standard output.
         output_format: `ndjson`, `csv` or `parquet`.
         dead_letters: a path; None when nobody asked for one, then they go to `dead_letters_default`, if there are any.
+        seed: of the script's random numbers; None for one that follows from the script and the names of its inputs.
     """
 
     script: ScriptVersion
@@ -55,6 +76,7 @@ class ScriptSpec:
     dead_letters_default: str
     errors_max: ErrorBudget
     chunk_records: int = limits.CHUNK_RECORDS.value
+    seed: str | None = None
 
 
 @dataclass(slots=True)

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from penstock.core.access import WorkspaceId
-from penstock.core.jobs import AttemptReport, BlobPointer, EntryId, JobInput, Lease
+from penstock.core.jobs import (
+    AttemptReport,
+    BlobPointer,
+    EntryId,
+    JobInput,
+    JobOptions,
+    Lease,
+    RunState,
+    ScriptId,
+    VersionId,
+)
 from penstock.core.plan import RunId
 from penstock.core.scripts import ScriptVersion
 
@@ -144,6 +154,59 @@ class Ticked:
     expired: int = 0
     failed: int = 0
     workspaces: frozenset[WorkspaceId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What it takes to go on with a job: the job without its history.
+
+    Attributes:
+        pieces: how many chunks it was cut into; None until it was.
+        revoked: whether its script version may not run any more.
+    """
+
+    run: RunId
+    workspace: WorkspaceId
+    state: RunState
+    script: ScriptId
+    version: VersionId
+    input: JobInput
+    options: JobOptions
+    pieces: int | None = None
+    skipped: tuple[tuple[str, str, str], ...] = ()
+    cancel_asked: bool = False
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PiecesDone:
+    """How far the chunks of a job have come.
+
+    Attributes:
+        records: of the chunks that are done.
+        failed: how many of them became dead letters.
+    """
+
+    pieces: int
+    records: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ended, for its record.
+
+    Attributes:
+        account: `{"counts": {...}, "causes": [...], "skipped": [...], "printed": "..."}`; None when there is none.
+    """
+
+    run: RunId
+    state: RunState
+    at: float
+    account: Mapping[str, Any] | None = None
+    result: BlobPointer | None = None
+    dead_letters: BlobPointer | None = None
+    error: Mapping[str, Any] | None = None
 
 
 # How the reports of parts look: the keys of `AttemptReport.report`.

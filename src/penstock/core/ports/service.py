@@ -262,13 +262,19 @@ class WorkRecords(Protocol):
 
 
 class SmallBlobs(Protocol):
-    """Blobs of a few kilobytes, stored in the transaction of what points to them."""
+    """Blobs of a few kilobytes, stored in the transaction of what points to them.
+
+    Their keys begin with `db:` (`core.jobs.small_blob`), so that whoever has a pointer reads them through `Blobs`.
+    """
 
     def store(self, tx: Any, blobs: Mapping[str, bytes]) -> None:
-        """Store bytes by key."""
+        """Store bytes by key; a key that is there already is replaced."""
 
     def load(self, tx: Any, keys: Sequence[str]) -> dict[str, bytes]:
         """Return the bytes of those keys that are there."""
+
+    def delete(self, tx: Any, keys: Sequence[str]) -> None:
+        """Delete rows; one that is not there is no error."""
 
 
 class QuotaKeeper(Protocol):
@@ -283,3 +289,14 @@ class QuotaKeeper(Protocol):
 
     def add_stored(self, tx: Any, workspace: WorkspaceId, size_bytes: int) -> None:
         """Count bytes that are kept; negative ones are given back."""
+
+
+class SecretReader(Protocol):
+    """The secrets of workspaces, for those who act in their name."""
+
+    def resolve(self, tx: Any, workspace: WorkspaceId, name: str) -> bytes:
+        """Return a secret's value.
+
+        Raises:
+            NotFound: when the workspace has none under that name.
+        """

@@ -1,0 +1,56 @@
+"""Every setting: its name, default, what it is for, and whether it is a secret. Only `wiring` reads them.
+
+A setting is an environment variable, so that a container, a unit file and a shell say it the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting; an empty default is worked out from the others."""
+
+    name: str
+    default: str
+    sentence: str
+    secret: bool = False
+
+
+HOME: Final = Setting("PENSTOCK_HOME", ".penstock", "The folder of the embedded database, blobs and keys.")
+DATABASE_URL: Final = Setting(
+    "PENSTOCK_DATABASE_URL", "", "The records database; a SQLite file in the home folder when not given.", secret=True
+)
+BLOBS: Final = Setting("PENSTOCK_BLOBS", "", "Where blobs are: a folder, or s3://bucket/prefix; else in home.")
+S3_ENDPOINT: Final = Setting("PENSTOCK_S3_ENDPOINT", "", "The S3 service, when it is not Amazon's.")
+MASTER_KEY: Final = Setting(
+    "PENSTOCK_MASTER_KEY", "", "32 bytes in base64 that wrap every data key; else a file in home.", secret=True
+)
+HOST: Final = Setting("PENSTOCK_HOST", "127.0.0.1", "The address that the API listens on.")
+PORT: Final = Setting("PENSTOCK_PORT", "8400", "The port that the API listens on.")
+URL: Final = Setting("PENSTOCK_URL", "", "The server that commands talk to; else the one of `penstock login`.")
+API_KEY: Final = Setting(
+    "PENSTOCK_API_KEY", "", "The key of commands; else that of `penstock login`.", secret=True
+)
+
+ALL: Final[tuple[Setting, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server was told."""
+
+    home: str
+    database_url: str
+    blobs: str
+    s3_endpoint: str
+    master_key: str
+    host: str
+    port: int
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is a file of this machine."""
+        return self.database_url.startswith("sqlite:")

@@ -1,0 +1,238 @@
+"""Jobs in the records database: what was asked for, how far it has come, and every attempt of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+import orjson
+import sqlalchemy
+from sqlalchemy import Connection, Row
+
+from penstock.core.access import MemberId, WorkspaceId
+from penstock.core.errors import NotFound
+from penstock.core.jobs import (
+    BlobPointer,
+    Counts,
+    Job,
+    JobFilter,
+    JobInput,
+    JobOptions,
+    PastAttempt,
+    RunState,
+    ScriptId,
+    VersionId,
+    Webhook,
+)
+from penstock.core.plan import PlannedTask, RunId
+from penstock.database.schema import job_labels, jobs, runs, scripts, tasks, versions
+from penstock.database.statements import Statement
+
+_INSERT_RUN: Final = Statement(
+    "INSERT INTO runs (id, workspace, kind, state, created_at, created_by)"
+    " VALUES (:id, :workspace, 'job', 'queued', :created_at, :created_by)"
+)
+_INSERT_TASK: Final = Statement(
+    "INSERT INTO tasks (run, name, workspace, kind, state, spec, fingerprint)"
+    " VALUES (:run, :name, :workspace, :kind, 'waiting', '{}', :fingerprint)"
+)
+_INSERT_JOB: Final = Statement(
+    "INSERT INTO jobs (id, workspace, script, version, asked, options, input, input_bytes, replay_of)"
+    " VALUES (:id, :workspace, :script, :version, :asked, :options, :input, :input_bytes, :replay_of)"
+)
+_INSERT_LABEL: Final = Statement(
+    "INSERT INTO job_labels (job, name, workspace, value) VALUES (:job, :name, :workspace, :value)"
+)
+_INSERT_KEY: Final = Statement(
+    "INSERT INTO idempotency (workspace, key, body_sha256, job, created_at)"
+    " VALUES (:workspace, :key, :body_sha256, :job, :created_at)"
+    " ON CONFLICT (workspace, key) DO NOTHING"
+)
+_FIND_KEY: Final = Statement("SELECT job, body_sha256 FROM idempotency WHERE workspace = :workspace AND key = :key")
+
+_COLUMNS: Final = (
+    jobs,
+    runs.c.state,
+    runs.c.created_at,
+    runs.c.created_by,
+    runs.c.started_at,
+    runs.c.finished_at,
+    runs.c.cancel_asked_at,
+    runs.c.error,
+    tasks.c.parts,
+    tasks.c.parts_done,
+    scripts.c.name.label("script_name"),
+    versions.c.version.label("version_number"),
+)
+_JOINED: Final = (
+    jobs.join(runs, runs.c.id == jobs.c.id)
+    .join(tasks, sqlalchemy.and_(tasks.c.run == jobs.c.id, tasks.c.name == "script"))
+    .join(scripts, scripts.c.id == jobs.c.script)
+    .join(versions, versions.c.id == jobs.c.version)
+)
+
+
+class SqlJobRecords:
+    """The JobRecords of a server."""
+
+    def insert(self, tx: Connection, job: Job, task: PlannedTask) -> None:
+        """Record a new job: a run of a plan with one task."""
+        _INSERT_RUN.run(
+            tx,
+            {
+                "id": job.id,
+                "workspace": job.workspace,
+                "created_at": job.created_at,
+                "created_by": job.created_by,
+            },
+        )
+        _INSERT_TASK.run(
+            tx,
+            {
+                "run": job.id,
+                "name": task.name,
+                "workspace": job.workspace,
+                "kind": task.kind,
+                "fingerprint": task.fingerprint,
+            },
+        )
+        _INSERT_JOB.run(
+            tx,
+            {
+                "id": job.id,
+                "workspace": job.workspace,
+                "script": job.script,
+                "version": job.version,
+                "asked": job.asked,
+                "options": orjson.dumps(asdict(job.options)).decode(),
+                "input": orjson.dumps(asdict(job.input)).decode(),
+                "input_bytes": job.input.blob.size_bytes,
+                "replay_of": job.replay_of,
+            },
+        )
+        if job.options.labels:
+            labels = job.options.labels.items()
+            of_job = {"job": job.id, "workspace": job.workspace}
+            _INSERT_LABEL.run(tx, [{**of_job, "name": name, "value": value} for name, value in labels])
+
+    def remember_key(
+        self, tx: Connection, workspace: WorkspaceId, key: str, *, body_sha256: str, job: RunId, now: float
+    ) -> tuple[RunId, str] | None:
+        """Bind an idempotency key to a job; or return the job and body that it is bound to already."""
+        values = {"workspace": workspace, "key": key, "body_sha256": body_sha256, "job": job, "created_at": now}
+        if _INSERT_KEY.run(tx, values).rowcount:
+            return None
+        found = _FIND_KEY.run(tx, {"workspace": workspace, "key": key}).one()
+        return RunId(found.job), found.body_sha256
+
+    def read(self, tx: Connection, workspace: WorkspaceId, job: str) -> Job:
+        """Return one job.
+
+        Raises:
+            NotFound: when the workspace has none under that id.
+        """
+        query = sqlalchemy.select(*_COLUMNS).select_from(_JOINED)
+        row = tx.execute(query.where(jobs.c.workspace == workspace, jobs.c.id == job)).one_or_none()
+        if row is None:
+            raise NotFound(f"there is no job {job}", hint="List what there is: penstock jobs list")
+        return _job(row)
+
+    def list(self, tx: Connection, workspace: WorkspaceId, wanted: JobFilter) -> list[Job]:
+        """Return jobs, newest first."""
+        query = sqlalchemy.select(*_COLUMNS).select_from(_JOINED).where(jobs.c.workspace == workspace)
+        for condition in _conditions(workspace, wanted):
+            query = query.where(condition)
+        return [_job(row) for row in tx.execute(query.order_by(jobs.c.id.desc()).limit(wanted.limit))]
+
+    def ask_cancel(self, tx: Connection, job: RunId, *, now: float) -> None:
+        """Record that a running job is to end."""
+        tx.execute(runs.update().where(runs.c.id == job, runs.c.cancel_asked_at.is_(None)).values(cancel_asked_at=now))
+
+    def past_attempts(self, tx: Connection, workspace: WorkspaceId, job: RunId) -> Sequence[PastAttempt]:
+        """Return the tries that have ended, the first first."""
+        return [
+            PastAttempt(
+                part=row.part,
+                number=row.part_number,
+                attempt=row.attempt,
+                worker=row.worker,
+                started_at=row.started_at,
+                finished_at=row.finished_at,
+                outcome=row.outcome,
+                cpu_s=row.cpu_s,
+                error=row.error and orjson.loads(row.error),
+            )
+            for row in _PAST.run(tx, {"workspace": workspace, "run": job})
+        ]
+
+    def states(self, tx: Connection, job_ids: Sequence[str]) -> Mapping[str, RunState]:
+        """Return the states of some jobs, whosever they are: for those who wait for them inside the service."""
+        found = tx.execute(sqlalchemy.select(runs.c.id, runs.c.state).where(runs.c.id.in_(job_ids)))
+        return {row.id: row.state for row in found}
+
+
+_PAST: Final = Statement("SELECT * FROM attempts WHERE workspace = :workspace AND run = :run ORDER BY id LIMIT 10000")
+
+
+def _conditions(workspace: WorkspaceId, wanted: JobFilter) -> Iterable[sqlalchemy.ColumnElement[bool]]:
+    if wanted.state is not None:
+        yield runs.c.state == wanted.state
+    if wanted.script is not None:
+        yield jobs.c.script == wanted.script
+    if wanted.created_after is not None:
+        yield runs.c.created_at >= wanted.created_after
+    if wanted.created_before is not None:
+        yield runs.c.created_at < wanted.created_before
+    if wanted.before is not None:
+        yield jobs.c.id < wanted.before
+    for name, value in wanted.labels.items():
+        labelled = sqlalchemy.select(job_labels.c.job).where(
+            job_labels.c.workspace == workspace, job_labels.c.name == name, job_labels.c.value == value
+        )
+        yield jobs.c.id.in_(labelled)
+
+
+def _job(row: Row[Any]) -> Job:
+    account = orjson.loads(row.account) if row.account else {}
+    return Job(
+        id=RunId(row.id),
+        workspace=WorkspaceId(row.workspace),
+        state=row.state,
+        script=ScriptId(row.script),
+        script_name=row.script_name,
+        version=VersionId(row.version),
+        version_number=row.version_number,
+        asked=row.asked,
+        input=read_input(row.input),
+        options=read_options(row.options),
+        created_at=row.created_at,
+        created_by=MemberId(row.created_by),
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        counts=Counts(**account["counts"]) if account else Counts(records=row.records_done),
+        causes=tuple(account.get("causes", ())),
+        chunks=row.parts,
+        chunks_done=row.parts_done,
+        result=_pointer(row.result_key, row.result_bytes, row.result_sha256),
+        dead_letters=_pointer(row.letters_key, row.letters_bytes, row.letters_sha256),
+        error=orjson.loads(row.error) if row.error else None,
+        cancel_asked_at=row.cancel_asked_at,
+        replay_of=row.replay_of and RunId(row.replay_of),
+    )
+
+
+def _pointer(key: str | None, size_bytes: int | None, sha256: str | None) -> BlobPointer | None:
+    return None if key is None else BlobPointer(key, size_bytes or 0, sha256 or "")
+
+
+def read_input(text: str) -> JobInput:
+    """Return a job's input from its JSON."""
+    fields = orjson.loads(text)
+    return JobInput(**fields | {"blob": BlobPointer(**fields["blob"])})
+
+
+def read_options(text: str) -> JobOptions:
+    """Return a job's options from their JSON."""
+    fields = orjson.loads(text)
+    return JobOptions(**fields | {"webhook": fields["webhook"] and Webhook(**fields["webhook"])})

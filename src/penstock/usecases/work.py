@@ -1,0 +1,359 @@
+"""What a worker asks for: the next attempts, with what follows from the last ones, in one transaction.
+
+An attempt's end, what follows from it and the close of its lease stand or fall together: a lease that has expired
+meanwhile is somebody else's, and then nothing of it is recorded.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import orjson
+
+from penstock.core.access import WorkspaceId
+from penstock.core.errors import BlobNotFound, BlobsUnavailable, PenstockError
+from penstock.core.jobs import (
+    ENDED,
+    SMALL_PREFIX,
+    AttemptReport,
+    Entry,
+    EntryId,
+    Lease,
+    RunState,
+    VersionId,
+)
+from penstock.core.ports import (
+    Blobs,
+    Clock,
+    Database,
+    JobRecords,
+    Queue,
+    QuotaKeeper,
+    ScriptRecords,
+    SecretReader,
+    SmallBlobs,
+    WorkRecords,
+)
+from penstock.core.scripts import ScriptVersion
+from penstock.core.versions import script_version
+from penstock.core.work import Assignment, Ended, Ending, Held, Message, Piece, Round, Ticked, WorkerState
+from penstock.core.work import Work as JobWork
+from penstock.execution.advance import (
+    Step,
+    after_attempt,
+    after_chunk,
+    after_delivery,
+    failure,
+)
+from penstock.usecases.endings import end_job
+
+_VERSIONS_KEPT: Final = 256  # at most a MiB each
+_SCRIPT_PARTS: Final = frozenset(["whole", "chunk"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A lease with what its transaction has read for it."""
+
+    lease: Lease
+    work: JobWork
+    pieces: tuple[Piece, ...]
+    small: Mapping[str, bytes]
+    message: Message | None
+
+
+@dataclass(slots=True)
+class _Codes:
+    """Script versions by id; published ones never change."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    kept: dict[VersionId, tuple[str, ScriptVersion]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker can ask for."""
+
+    database: Database
+    jobs: JobRecords
+    records: WorkRecords
+    scripts: ScriptRecords
+    queue: Queue
+    blobs: Blobs
+    small: SmallBlobs
+    quotas: QuotaKeeper
+    secrets: SecretReader
+    clock: Clock
+    _codes: _Codes = field(default_factory=_Codes)
+
+    def round(self, worker: str, ended: Sequence[Ended], *, count: int) -> Round:
+        """Record how attempts ended, with what follows, and take up to `count` new ones, in one transaction.
+
+        Raises:
+            DatabaseUnavailable: when nothing of it happened; to be tried again unchanged.
+        """
+
+        def turn(tx: Any) -> tuple[list[EntryId], list[_Taken]]:
+            now = self.clock()
+            refused = self._close(tx, ended, now)
+            leases = self.queue.lease(tx, worker=worker, count=count) if count else []
+            return refused, self._take(tx, leases, now)
+
+        refused, taken = self.database.write(turn, durable=bool(ended))
+        return Round(self._assign(worker, taken), tuple(refused))
+
+    def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> Held:
+        """Make leases last again, and say which are still held and which of their jobs are to end."""
+
+        def beat(tx: Any) -> Held:
+            self.records.put_worker(tx, worker, now=self.clock())
+            held = self.queue.heartbeat(tx, leases) if leases else []
+            return Held(tuple(held), self.records.cancelled(tx, list({lease.entry.run for lease in held})))
+
+        return self.database.write(beat, durable=False)
+
+    def release(self, worker: str, leases: Sequence[Lease], *, reason: str) -> None:
+        """Give leases back untried: they cost no attempt."""
+        if leases:
+            self.database.write(lambda tx: self.queue.release(tx, leases, reason=reason))
+
+    def leave(self, worker: str) -> None:
+        """Record that a worker has left."""
+        self.database.write(lambda tx: self.records.remove_worker(tx, worker))
+
+    def tick(self) -> Ticked:
+        """Put back what dead workers held, make ready what was to wait, and end what came too late."""
+
+        def turn(tx: Any) -> Ticked:
+            now = self.clock()
+            promoted = self.queue.promote(tx)
+            lost = self.queue.reap(tx)
+            late = self.queue.expire(tx)
+            self._give_up(tx, lost, now, code="worker_lost", message="its workers ended before it did, each time")
+            self._give_up(tx, late, now, code="deadline_passed", message="its deadline passed before it started")
+            return Ticked(promoted=promoted, expired=len(late), failed=len(lost))
+
+        return self.database.write(turn)
+
+    def reconcile(self) -> int:
+        """Correct the queue's counters from its entries; return how many were wrong."""
+        return self.database.write(self.queue.reconcile)
+
+    # ---- ends ----
+
+    def _close(self, tx: Any, ended: Sequence[Ended], now: float) -> list[EntryId]:
+        if not ended:
+            return []
+        busy_s = {each.lease.entry.id: max(0.0, each.finished_at - each.started_at) for each in ended}
+        accepted = self.queue.finish(tx, [each.lease for each in ended], busy_s=busy_s)
+        kept = [each for each, is_ours in zip(ended, accepted, strict=True) if is_ours]
+        works = dict(self.records.work(tx, list({each.lease.entry.run for each in kept})))
+        self.records.close_attempts(tx, kept)
+        for each in kept:
+            work = works[each.lease.entry.run]
+            state = self._settle(tx, work, each, now)
+            works[work.run] = replace(work, state=state)
+        self._count_kills(tx, kept)
+        self._count_usage(tx, kept, now)
+        return [each.lease.entry.id for each, is_ours in zip(ended, accepted, strict=True) if not is_ours]
+
+    def _settle(self, tx: Any, work: JobWork, ended: Ended, now: float) -> RunState:
+        """Record what follows from one attempt's end, and return the state that its job has then."""
+        entry, report = ended.lease.entry, ended.report
+        if entry.part == "webhook":
+            self._settle_delivery(tx, entry, ended, now)
+            return work.state
+        if report.small:
+            self.small.store(tx, report.small)
+        self._count_stored(tx, work, report)
+        if entry.part == "chunk" and report.outcome == "succeeded" and work.state not in ENDED:
+            return self._settle_piece(tx, work, entry, report, now)
+        return self._follow(tx, work, after_attempt(work, ended, now=now, chance=random.random()), report, now)
+
+    def _settle_piece(self, tx: Any, work: JobWork, entry: Entry, report: AttemptReport, now: float) -> RunState:
+        done = self.records.close_piece(tx, work, entry.number, report)
+        step = Step() if done is None else after_chunk(work, entry, done)
+        if step.entries and not self.records.begin_join(tx, work.run):
+            step = Step()
+        return self._follow(tx, work, step, report, now)
+
+    def _settle_delivery(self, tx: Any, entry: Entry, ended: Ended, now: float) -> None:
+        step = after_delivery(entry, ended, now=now, chance=random.random())
+        self.queue.enqueue(tx, step.entries)
+        arrived = ended.report.outcome == "succeeded"
+        state = "delivered" if arrived else "waiting" if step.entries else "failed"
+        error = (ended.report.error or {}).get("message")
+        self.records.close_delivery(tx, entry.run, state=state, error=error, now=now)
+
+    def _follow(self, tx: Any, work: JobWork, step: Step, report: AttemptReport, now: float) -> RunState:
+        if step.alone:
+            self.queue.cancel(tx, work.run)
+        if step.pieces:
+            skipped = report.report.get("skipped", ())
+            self.records.insert_pieces(tx, work, step.pieces, skipped=skipped)
+        if step.entries:
+            self.queue.enqueue(tx, step.entries)
+        return work.state if step.ending is None else self._end(tx, work, step.ending)
+
+    def _end(self, tx: Any, work: JobWork, ending: Ending) -> RunState:
+        return end_job(tx, work, ending, records=self.records, queue=self.queue)
+
+    def _give_up(self, tx: Any, entries: Sequence[Entry], now: float, *, code: str, message: str) -> None:
+        """End the jobs of entries that left the queue without an end of their own."""
+        works = self.records.work(tx, list({entry.run for entry in entries}))
+        for entry in entries:
+            work = works.get(entry.run)
+            if entry.part == "webhook":
+                self.records.close_delivery(tx, entry.run, state="failed", error=message, now=now)
+            elif work is not None and work.state not in ENDED:
+                self.queue.cancel(tx, work.run)
+                tried = f"attempt {entry.attempt} of {entry.attempts_max}"
+                hint = f"See its attempts: penstock jobs show {work.run}; run it again: penstock jobs retry {work.run}"
+                self._end(tx, work, failure(work, now=now, code=code, message=f"{message} ({tried})", hint=hint))
+
+    def _count_kills(self, tx: Any, ended: Sequence[Ended]) -> None:
+        lanes: dict[tuple[WorkspaceId, Any], bool] = {}
+        for each in ended:
+            entry = each.lease.entry
+            if entry.part not in _SCRIPT_PARTS or each.report.outcome in ("transient", "cancelled"):
+                continue
+            if each.report.killed:
+                self.queue.count_kill(tx, entry.workspace, entry.lane, killed=True)
+            else:
+                lanes[entry.workspace, entry.lane] = True
+        for workspace, lane in lanes:
+            self.queue.count_kill(tx, workspace, lane, killed=False)
+
+    def _count_usage(self, tx: Any, ended: Sequence[Ended], now: float) -> None:
+        sums: dict[WorkspaceId, list[float]] = {}
+        for each in ended:
+            report, entry = each.report, each.lease.entry
+            used = sums.setdefault(entry.workspace, [0.0, 0, 0])
+            used[0] += report.cpu_s
+            if report.outcome == "succeeded" and entry.part in _SCRIPT_PARTS:
+                used[1] += entry.part == "whole"
+                used[2] += report.report.get("records", 0)
+        today = dt.datetime.fromtimestamp(now, dt.UTC).date().isoformat()
+        for workspace, (cpu_s, jobs, records) in sums.items():
+            self.records.add_usage(tx, workspace, day=today, cpu_s=cpu_s, jobs=int(jobs), records=int(records))
+
+    def _count_stored(self, tx: Any, work: JobWork, report: AttemptReport) -> None:
+        kept = sum(pointer.size_bytes for pointer in (report.output, report.dead_letters) if pointer is not None)
+        if kept:
+            self.quotas.add_stored(tx, work.workspace, kept)
+
+    # ---- leases ----
+
+    def _take(self, tx: Any, leases: Sequence[Lease], now: float) -> list[_Taken]:
+        """Return the leases that are to be carried out; end those whose job may not go on."""
+        works = self.records.work(tx, list({lease.entry.run for lease in leases}))
+        taken: list[_Taken] = []
+        for lease in leases:
+            work = works[lease.entry.run]
+            if lease.entry.part != "webhook" and (reason := _over(work, now)) is not None:
+                self.queue.finish(tx, [lease], busy_s={})
+                if work.state not in ENDED:
+                    self.queue.cancel(tx, work.run)
+                    self._end(tx, work, reason)
+            else:
+                taken.append(self._read(tx, lease, work))
+        self.records.start(tx, [each.work.run for each in taken if each.work.state == "queued"], now=now)
+        return taken
+
+    def _read(self, tx: Any, lease: Lease, work: JobWork) -> _Taken:
+        entry = lease.entry
+        pieces: tuple[Piece, ...] = ()
+        if entry.part in ("chunk", "join"):
+            pieces = self.records.pieces(tx, work.run, number=entry.number if entry.part == "chunk" else None)
+        keys = [work.input.blob.key] if entry.part in ("whole", "split") else _keys(pieces)
+        small = [key for key in keys if key.startswith(SMALL_PREFIX)]
+        message = self._message(tx, work) if entry.part == "webhook" else None
+        return _Taken(lease, work, pieces, self.small.load(tx, small) if small else {}, message)
+
+    def _message(self, tx: Any, work: JobWork) -> Message | None:
+        hook = work.options.webhook
+        if hook is None:
+            return None
+        try:
+            secret = self.secrets.resolve(tx, work.workspace, hook.secret)
+        except PenstockError:
+            return None  # the secret was deleted: without a signature nothing is sent
+        job = self.jobs.read(tx, work.workspace, work.run)
+        body = {
+            "type": f"job.{job.state}",
+            "data": {
+                "id": job.id,
+                "state": job.state,
+                "script": job.script_name,
+                "version": job.version_number,
+                "labels": dict(job.options.labels),
+                "finished_at": job.finished_at,
+                "error": job.error,
+            },
+        }
+        return Message(f"msg_{work.run}", hook.url, orjson.dumps(body), secret)
+
+    def _assign(self, worker: str, taken: Sequence[_Taken]) -> tuple[Assignment, ...]:
+        assignments: list[Assignment] = []
+        for each in taken:
+            try:
+                assignments.append(self._assignment(each))
+            except (BlobsUnavailable, BlobNotFound) as error:
+                self.release(worker, [each.lease], reason=error.code)
+        return tuple(assignments)
+
+    def _assignment(self, taken: _Taken) -> Assignment:
+        work, entry = taken.work, taken.lease.entry
+        prefix = f"{work.workspace}/jobs/{work.run}/"
+        if entry.part == "webhook":
+            return Assignment(taken.lease, prefix, work.input, message=taken.message)
+        version_hash, script = self._script(work)
+        return Assignment(
+            lease=taken.lease,
+            prefix=prefix,
+            input=work.input,
+            output_format=work.options.output_format,
+            errors_max=work.options.errors_max,
+            chunk_records=work.options.chunk_records,
+            version_hash=version_hash,
+            script=script,
+            small=taken.small,
+            piece=taken.pieces[0] if entry.part == "chunk" else None,
+            pieces=taken.pieces if entry.part == "join" else (),
+            skipped=work.skipped,
+        )
+
+    def _script(self, work: JobWork) -> tuple[str, ScriptVersion]:
+        """Return a script version with its hash; its code is fetched once, outside of any transaction."""
+        if (kept := self._codes.kept.get(work.version)) is not None:
+            return kept
+        with self.database.read() as tx:
+            version = self.scripts.load_version(tx, work.workspace, work.version)
+        code = b"".join(self.blobs.stream(version.code.key))
+        with self._codes.lock:
+            if len(self._codes.kept) >= _VERSIONS_KEPT:
+                self._codes.kept.clear()
+            kept = self._codes.kept[work.version] = (version.hash, script_version(version, code))
+        return kept
+
+
+def _over(work: JobWork, now: float) -> Ending | None:
+    """Return how a job ends that may not go on; None when it may."""
+    if work.state in ENDED or work.cancel_asked:
+        return Ending(work.run, "cancelled", now)
+    if work.revoked:
+        hint = "Submit it with a version that may run; see: penstock scripts show"
+        return failure(
+            work, now=now, code="version_revoked", message="its script version was revoked before it started", hint=hint
+        )
+    return None
+
+
+def _keys(pieces: Sequence[Piece]) -> list[str]:
+    pointers = [pointer for piece in pieces for pointer in (piece.input, piece.output, piece.dead_letters)]
+    return [pointer.key for pointer in pointers if pointer is not None]
