@@ -52,6 +52,18 @@ DATABASE_BUSY: Final = Limit(
 SMALL_BLOB: Final = Limit("small_blob", 16, "KiB", "a file of its own costs more than the row it would save")
 KEYS: Final = Limit("keys", 100, "keys a member", "what nobody can keep in view cannot be kept safe", "conflict")
 KEY_USE_ROUNDED: Final = Limit("key_use_rounded", 600, "s", "a request is not worth a write to the database")
+LOGIN_KEY: Final = Limit("login_key", 90, "days", "a forgotten key must not open doors for ever", "not_logged_in")
+MEMBERS: Final = Limit("members", 10_000, "members a workspace", "a team is smaller", "conflict")
+MASTER_KEYS: Final = Limit("master_keys", 4, "keys", "one is in use, older ones for as long as it takes to rewrap")
+SECRETS: Final = Limit("secrets", 1_000, "secrets a workspace", "all are encrypted anew in one go", "conflict")
+SECRET_BYTES: Final = Limit("secret_bytes", 32, "KiB", "a secret is a key or a password, not data", "too_large")
+EGRESS_ENTRIES: Final = Limit("egress_entries", 200, "entries", "each is looked at for each message", "request_invalid")
+EGRESS_WAIT: Final = Limit("egress_wait", 10, "s", "a receiver that is slow must not hold a place", None)
+EGRESS_ANSWER: Final = Limit("egress_answer", 64, "KiB", "the answer to a webhook is not looked at", None)
+SEAL_BATCH: Final = Limit("seal_batch", 2_000, "events", "sealing shares the database with everybody else")
+AUDIT_REFUSALS: Final = Limit(
+    "audit_refusals", 10, "events a second", "who is refused all the time must not fill the disk"
+)
 LOGIN_TOKEN: Final = Limit("login_token", 86_400, "s", "it may stand in a terminal or a chat", "not_logged_in")
 QUOTA_AGE: Final = Limit("quota_age", 1, "s", "every submit asks; a new quota may wait that long")
 RETRY_AFTER: Final = Limit("retry_after", 600, "s", "a drain rate says little about times further off", "too_many")
@@ -85,5 +97,6 @@ TRY_WALL: Final = Limit("try_wall", 20, "s", "somebody waits for the answer; mor
 TRY_OUTPUT: Final = Limit("try_output", 8, "MiB", "the answer is held in memory", "limit_output")
 TRIES: Final = Limit("tries", 2, "at once", "tries run beside the requests of everybody", "too_many")
 BLOB_REQUEST: Final = Limit("blob_request", 30, "s", "8 MiB take less on any network worth using", "blobs_unavailable")
+JOB_CHUNKS: Final = Limit("job_chunks", 20_000, "chunks", "each is a row and an entry of the queue", "too_large")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))
