@@ -18,7 +18,7 @@ from penstock.api.routes import routers
 from penstock.core.access import Actor, AuditEvent
 
 if TYPE_CHECKING:
-    from penstock.wiring import Server
+    from penstock.wiring.server import Server
 
 PREFIX: Final = "/api/v1"
 _UNBOUNDED: Final = frozenset([("POST", f"{PREFIX}/jobs")])  # streamed, and held to the workspace's quota

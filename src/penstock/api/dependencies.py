@@ -14,7 +14,7 @@ from penstock.core.access import Actor
 from penstock.core.errors import NotLoggedIn, TooMany
 
 if TYPE_CHECKING:
-    from penstock.wiring import Server
+    from penstock.wiring.server import Server
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="An API key, as `penstock keys create` shows it once.")
 _HINT: Final = "Send `Authorization: Bearer <API key>`; `penstock login` or `penstock keys create` makes a key."

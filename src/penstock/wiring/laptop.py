@@ -1,4 +1,4 @@
-"""The composition root: the only module that knows every adapter."""
+"""Everything in one process: no server, no configuration."""
 
 from __future__ import annotations
 

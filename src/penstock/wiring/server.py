@@ -1,0 +1,85 @@
+"""The parts of a server put together: database, queue, blobs, access, and the use cases on top of them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from penstock.access.audit import SqlAudit
+from penstock.access.quotas import SqlQuotas
+from penstock.core.ports import Blobs, Clock
+from penstock.core.settings import Settings
+from penstock.database.opening import SqlDatabase, open_database
+from penstock.database.versioning import prepare, require_schema
+from penstock.queue.sql_queue import SqlQueue
+from penstock.storage.blobs.local import LocalBlobs
+from penstock.storage.blobs.small import BlobsWithSmall, SmallBlobRows
+from penstock.storage.job_records import SqlJobRecords
+from penstock.storage.script_records import SqlScriptRecords
+from penstock.storage.work_records import SqlWorkRecords
+from penstock.usecases.jobs import Jobs
+from penstock.usecases.work import Work
+
+_S3: Final = "s3://"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What the doors of a server use."""
+
+    settings: Settings
+    clock: Clock
+    database: SqlDatabase
+    queue: SqlQueue
+    blobs: Blobs
+    jobs: Jobs
+    work: Work
+
+
+@contextlib.contextmanager
+def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = False) -> Iterator[Server]:
+    """Put a server's parts together, and close them at the end.
+
+    Args:
+        settings: what it was told.
+        clock: gives seconds since 1970.
+        create: whether an empty database gets its tables; else it is refused like one of another version.
+
+    Raises:
+        SchemaUnknown: when the database is not one that this version works with.
+        SettingInvalid: when a setting is not valid.
+    """
+    if settings.embedded:
+        Path(settings.home).mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.closing(open_database(settings.database_url)) as database:
+        prepare(database) if create else require_schema(database)
+        yield _assemble(settings, database, clock)
+
+
+def open_store(settings: Settings) -> Blobs:
+    """Return where blobs are kept that are no rows of the database."""
+    if settings.blobs.startswith(_S3):
+        from penstock.storage.blobs.s3 import S3Blobs
+
+        return S3Blobs(settings.blobs, endpoint=settings.s3_endpoint)
+    return LocalBlobs(Path(settings.blobs))
+
+
+def _assemble(settings: Settings, database: SqlDatabase, clock: Clock) -> Server:
+    queue = SqlQueue(database, clock)
+    audit = SqlAudit(clock)
+    quotas = SqlQuotas(clock)
+    small = SmallBlobRows()
+    blobs = BlobsWithSmall(database, open_store(settings), small)
+    job_records, work_records, script_records = SqlJobRecords(), SqlWorkRecords(), SqlScriptRecords()
+    jobs = Jobs(
+        database, job_records, work_records, script_records, queue, blobs, small, quotas, audit, clock
+    )
+    work = Work(
+        database, job_records, work_records, script_records, queue, blobs, small, quotas, secrets, clock
+    )
+    return Server(settings, clock, database, queue, blobs, jobs, work)
