@@ -174,12 +174,13 @@ class LocalBlobWriter:
 
     def _place(self, path: Path) -> None:
         for _ in range(_PLACING_TRIES_MAX):
-            _make_folder(path.parent)
             try:
+                _make_folder(path.parent)
                 os.replace(self._aside, path)
             except FileNotFoundError:
                 continue  # whoever deleted the last blob of the folder has removed it too
-            _sync_folder(path.parent)
+            with contextlib.suppress(FileNotFoundError):  # so soon deleted again
+                _sync_folder(path.parent)
             return
         raise OSError(f"the folder of {self._key} is removed again and again")
 
