@@ -126,7 +126,11 @@ class BlobWriter(Protocol):
         """Append data."""
 
     def commit(self) -> BlobPointer:
-        """Make it durable and visible under its key."""
+        """Make it durable and visible under its key.
+
+        Raises:
+            BlobsUnavailable: when the store cannot be reached or is full; whether the blob is there is not known then.
+        """
 
     def discard(self) -> None:
         """Drop it, unless it is committed."""
