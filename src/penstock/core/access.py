@@ -58,9 +58,19 @@ class Actor:
     origin: str = "local"
     request_id: str = ""
 
+    @property
+    def local(self) -> bool:
+        """Whether this is a command on the server's own machine: only there nobody shows a key."""
+        return self.key is None
+
     def may(self, permission: Permission) -> bool:
         """Return whether the actor has a permission."""
         return permission in self.permissions
+
+
+def local_actor(workspace: WorkspaceId) -> Actor:
+    """Return who acts when somebody runs a command on the server's own machine."""
+    return Actor(workspace, MemberId("local"), "local", "admin", PERMISSIONS["admin"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +159,79 @@ class ApiKey:
     expires_at: float | None = None
     revoked_at: float | None = None
     last_used_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSecret:
+    """What is known of a secret; its value never comes out again."""
+
+    name: str
+    updated_at: float
+    updated_by: MemberId
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """An audit event as it is kept.
+
+    Attributes:
+        number: its place in the workspace's chain, from 1; None for up to a second, until it is sealed.
+        hash: over the event and the hash of the one before, in hexadecimal.
+    """
+
+    id: int
+    workspace: WorkspaceId
+    at: float
+    actor: str
+    actor_name: str
+    action: str
+    subject: str
+    outcome: str
+    origin: str
+    request_id: str
+    details: Mapping[str, str | int | float | bool | None]
+    number: int | None = None
+    hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which audit events are wanted; None is any.
+
+    Attributes:
+        before: the id of the last one seen: the newest come first.
+    """
+
+    action: str | None = None
+    member: str | None = None
+    subject: str | None = None
+    outcome: str | None = None
+    since: float | None = None
+    until: float | None = None
+    before: int | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """What checking a workspace's chain of audit events found.
+
+    Attributes:
+        number: events that were checked: the number of the last.
+        head: the hash of the last; noted elsewhere, it proves later that nothing before it was changed.
+        problems: the number and what is wrong there; the first ones.
+    """
+
+    workspace: WorkspaceId
+    number: int
+    head: str
+    unsealed: int
+    problems: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@
     │   ├── NotAllowed        the role or the key's scopes do not allow it
     │   ├── SchemaUnknown     the database is of another version of Penstock
     │   ├── SettingInvalid    a setting is missing or not valid
-    │   └── EgressRefused     an address that the workspace's work may not reach
+    │   ├── EgressRefused     an address that the workspace's work may not reach
+    │   └── SecretUnreadable  a secret cannot be decrypted
     ├── TransientError        may work when tried again; exit 75
     │   ├── SandboxUnavailable
     │   ├── TooMany           a quota is used up or a queue is full; says when to come back
@@ -235,6 +236,12 @@ class EgressRefused(UserError):
     """The address is not one that the workspace's work may reach."""
 
     code = "egress_refused"
+
+
+class SecretUnreadable(UserError):
+    """A secret cannot be decrypted: it was changed, or its master key is not known."""
+
+    code = "secret_unreadable"
 
 
 class TransientError(PenstockError):

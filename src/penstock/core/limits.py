@@ -94,6 +94,7 @@ EXAMPLES_BYTES: Final = Limit("examples_bytes", 1, "MiB", "examples show; they a
 TRY_RECORDS: Final = Limit("try_records", 1_000, "records", "somebody waits for the answer; more is a job", "too_large")
 TRY_BYTES: Final = Limit("try_bytes", 1, "MiB", "somebody waits for the answer; more is a job", "too_large")
 TRY_WALL: Final = Limit("try_wall", 20, "s", "somebody waits for the answer; more is a job", "limit_wall")
+PUBLISH_WALL: Final = Limit("publish_wall", 60, "s", "all examples together", "examples_failed")
 TRY_OUTPUT: Final = Limit("try_output", 8, "MiB", "the answer is held in memory", "limit_output")
 TRIES: Final = Limit("tries", 2, "at once", "tries run beside the requests of everybody", "too_many")
 BLOB_REQUEST: Final = Limit("blob_request", 30, "s", "8 MiB take less on any network worth using", "blobs_unavailable")
