@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, get_args
 
-Format = Literal["ndjson", "json", "csv", "parquet"]
-Layer = Literal["ndjson", "json", "csv", "parquet", "gzip", "zstd", "tar"]
+Format = Literal["ndjson", "json", "csv", "parquet", "dead-letters"]
+Layer = Literal["ndjson", "json", "csv", "parquet", "dead-letters", "gzip", "zstd", "tar"]
 
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 VALID: Final = (

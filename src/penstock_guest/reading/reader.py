@@ -15,6 +15,7 @@ from penstock_guest.reading.csv_records import cut_csv
 from penstock_guest.reading.decompression import PIECE_BYTES, gunzip, unzstd
 from penstock_guest.reading.errors import InputError
 from penstock_guest.reading.json_values import JsonCutter
+from penstock_guest.reading.letters import records_of_letters
 from penstock_guest.reading.lines import LineCutter, scan_ndjson
 from penstock_guest.reading.names import FIRST_BYTES, FORMATS, VALID, Format, Layer, kind_of, layer_of
 from penstock_guest.reading.packing import Packer
@@ -118,6 +119,8 @@ class _Files:
         by_name, inner_name = layer_of(name)
         if by_name in _WRAPPERS:
             return by_name, inner_name
+        if self._format == "dead-letters":
+            return "dead-letters", name  # whatever they are called
         asked = self._format if by_name is None or not self.member else None
         if kind in _WRAPPERS and (asked or name == STANDARD_INPUT):
             return kind, name
@@ -156,6 +159,8 @@ def _cutter(
         buffer = b"".join(pieces) if whole is None else whole
         cutter: Cutter = module.cut_parquet(buffer, records_max=records_max, bytes_max=bytes_max, as_arrow=as_arrow)
         return cutter
+    if layer == "dead-letters":
+        pieces = records_of_letters(pieces, bytes_max=bytes_max)
     window = Window(pieces)
     if layer == "csv":
         return cut_csv(window, bytes_max=bytes_max)
@@ -204,7 +209,7 @@ def _peek(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 def _expect(layer: Layer, first: bytes) -> None:
     kind = kind_of(first)
-    if kind == layer or not first or (kind is None and layer in ("ndjson", "json", "csv")):
+    if kind == layer or not first or (kind is None and layer in ("ndjson", "json", "csv", "dead-letters")):
         return
     message = f"expected {layer}, as its name says, found {kind or 'something else'}"
     raise InputError("input_wrong_format", message, offset_bytes=0, hint="give the file the ending of what it is")
