@@ -110,11 +110,27 @@ class Policy:
     """What a workspace's work may reach outside.
 
     Attributes:
-        egress: hosts (`hooks.example.com`, with `:port` for another than 443) and networks (`10.1.0.0/16`) that may be
-            reached though their addresses are not public; plain http is allowed to listed hosts only.
+        egress: what may be reached though its address is not public, or without TLS: hosts (`hooks.example.com`, or
+            `hooks.example.com:8080` for that port alone) and networks (`10.1.0.0/16`).
     """
 
     egress: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A URL that may be reached, and the addresses that this was found for: to be connected to, and no others.
+
+    Attributes:
+        target: path and query, as they are sent.
+        addresses: of the host, in the order to be tried.
+    """
+
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    target: str
+    addresses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,9 @@ MASTER_KEYS: Final = Limit("master_keys", 4, "keys", "one is in use, older ones 
 SECRETS: Final = Limit("secrets", 1_000, "secrets a workspace", "all are encrypted anew in one go", "conflict")
 SECRET_BYTES: Final = Limit("secret_bytes", 32, "KiB", "a secret is a key or a password, not data", "too_large")
 EGRESS_ENTRIES: Final = Limit("egress_entries", 200, "entries", "each is looked at for each message", "request_invalid")
-EGRESS_WAIT: Final = Limit("egress_wait", 10, "s", "a receiver that is slow must not hold a place", None)
-EGRESS_ANSWER: Final = Limit("egress_answer", 64, "KiB", "the answer to a webhook is not looked at", None)
+EGRESS_WAIT: Final = Limit(
+    "egress_wait", 10, "s", "a receiver that is slow must not hold a place", "destination_unavailable"
+)
 SEAL_BATCH: Final = Limit("seal_batch", 2_000, "events", "sealing shares the database with everybody else")
 AUDIT_REFUSALS: Final = Limit(
     "audit_refusals", 10, "events a second", "who is refused all the time must not fill the disk"

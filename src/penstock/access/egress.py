@@ -1,0 +1,228 @@
+"""The way out: which addresses a workspace's work may reach, and a POST that reaches the one that was checked.
+
+A name is resolved once, every address it has is judged, and the connection goes to one of those: a name that resolves
+to something else a moment later (DNS rebinding) gains nothing. Redirects are not followed, and proxies of the
+environment are not used, for both would connect to what nobody has checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ipaddress
+import re
+import socket
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal, cast
+from urllib.parse import SplitResult, urlsplit
+
+import httpx
+
+from penstock.core import limits
+from penstock.core.access import Destination, Policy
+from penstock.core.errors import DestinationUnavailable, EgressRefused
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolver = Callable[[str, int], Sequence[str]]  # a host and a port; its addresses
+
+_URL_MAX: Final = 2_048
+_NAME: Final = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_ODD: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\]")
+_NUMBER: Final = re.compile(r"(0x[0-9a-f]*|[0-9]+)")  # a last label like this makes other parsers read an address
+_PUBLIC_IPV6: Final = ipaddress.IPv6Network("2000::/3")
+_CARRYING_IPV4: Final = [  # reach an IPv4 address that is written inside
+    ipaddress.IPv6Network("2002::/16"),  # 6to4
+    ipaddress.IPv6Network("2001::/32"),  # Teredo
+]
+_NOT_PUBLIC: Final = [
+    ipaddress.IPv4Network("100.64.0.0/10"),  # shared by carriers; a metadata service lives here
+    ipaddress.IPv4Network("168.63.129.16/32"),  # a metadata service on an address that looks public
+    ipaddress.IPv4Network("192.88.99.0/24"),  # relays of 6to4
+]
+_LISTED: Final = "An operator can list it on the server's machine: penstock workspaces set NAME --egress HOST"
+
+
+class HttpEgress:
+    """Egress by HTTP.
+
+    Args:
+        resolve: gives the addresses of a host; the system's resolver.
+    """
+
+    def __init__(self, resolve: Resolver | None = None) -> None:
+        self._resolve = resolve or _resolve
+
+    def check(self, url: str, *, policy: Policy) -> Destination:
+        """Return where a URL leads, its name resolved now, when it may be reached.
+
+        Raises:
+            EgressRefused: when it may not.
+            DestinationUnavailable: when its name cannot be resolved now.
+        """
+        parts, host, port = _split(url)
+        addresses = [_unwrapped(address) for address in self._addresses(host, port)]
+        if not addresses:
+            raise DestinationUnavailable(f"{host} has no address now", hint="Look at the name; it is tried again.")
+        host_listed = _lists_host(policy, host, port)
+        for address in addresses:
+            listed = host_listed or _lists_address(policy, address)
+            if parts.scheme == "http" and not listed:
+                raise EgressRefused(f"{host} is to be reached without TLS", hint=f"Use https. {_LISTED}")
+            if not listed and not is_public(address):
+                raise EgressRefused(f"{host} leads to {address}, which is not a public address", hint=_LISTED)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        scheme = cast("Literal['http', 'https']", parts.scheme)
+        return Destination(scheme, host, port, target, tuple(dict.fromkeys(str(address) for address in addresses)))
+
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], policy: Policy, timeout_s: float | None = None
+    ) -> int:
+        """Send a POST to the address that was checked, and return the status; redirects are not followed.
+
+        Raises:
+            EgressRefused: when it may not be reached.
+            DestinationUnavailable: when it cannot be reached, or does not answer in time.
+        """
+        destination = self.check(url, policy=policy)
+        bound_s = min(timeout_s or limits.EGRESS_WAIT.value, limits.EGRESS_WAIT.value)
+        return asyncio.run(_post_first(destination, body, headers, timeout_s=bound_s))
+
+    def _addresses(self, host: str, port: int) -> Sequence[Address]:
+        try:
+            return [ipaddress.ip_address(host)]
+        except ValueError:
+            pass
+        try:
+            return [ipaddress.ip_address(address) for address in self._resolve(host, port)]
+        except OSError as error:
+            raise DestinationUnavailable(
+                f"the name {host} cannot be resolved now", hint="Look at the name; it is tried again."
+            ) from error
+
+
+def is_public(address: Address) -> bool:
+    """Return whether an address belongs to the internet at large."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address not in _PUBLIC_IPV6 or any(address in network for network in _CARRYING_IPV4):
+            return False
+    elif any(address in network for network in _NOT_PUBLIC):
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+def check_entry(entry: str) -> str | None:
+    """Return what is wrong with an entry of an egress policy, None when nothing is."""
+    if "/" in entry or _as_address(entry) is not None:
+        try:
+            ipaddress.ip_network(entry)
+        except ValueError as error:
+            return str(error)
+        return None
+    host, colon, port = entry.rpartition(":") if ":" in entry else (entry, "", "")
+    host = host.strip("[]")
+    if colon and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        return f"{port!r} is not a port"
+    return None if _as_address(host) or _NAME.fullmatch(host) else f"{host!r} is neither a host name nor a network"
+
+
+def _split(url: str) -> tuple[SplitResult, str, int]:
+    """Return a URL's parts; whatever two parsers could read differently is refused."""
+    valid = "Valid: https://host/path"
+    if len(url) > _URL_MAX or _ODD.search(url):
+        raise EgressRefused(
+            f"the URL has {len(url)} characters, or some that are not printable ASCII", hint=f"{valid}, escaped."
+        )
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError as error:
+        raise EgressRefused(f"the URL cannot be read: {error}", hint=valid) from None
+    if parts.scheme not in ("https", "http"):
+        raise EgressRefused(f"the URL's scheme is {parts.scheme[:20]!r}; only https and http are possible", hint=valid)
+    if "@" in parts.netloc:
+        raise EgressRefused("the URL names a user before its host", hint="Send what proves who you are as a header.")
+    if port == 0 or (_as_address(host) is None and (not _NAME.fullmatch(host) or _ends_in_number(host))):
+        raise EgressRefused(
+            f"{host[:100]!r} is neither a host name nor an address as it is usually written", hint=valid
+        )
+    return parts, host, port or (443 if parts.scheme == "https" else 80)
+
+
+def _ends_in_number(host: str) -> bool:
+    return _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
+
+
+def _as_address(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host) if "%" not in host else None
+    except ValueError:
+        return None
+
+
+def _unwrapped(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 one stands for, else itself."""
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _lists_host(policy: Policy, host: str, port: int) -> bool:
+    written = f"[{host}]" if ":" in host else host
+    return any(entry.lower() in (host, f"{written}:{port}") for entry in policy.egress)
+
+
+def _lists_address(policy: Policy, address: Address) -> bool:
+    for entry in policy.egress:
+        try:
+            network = ipaddress.ip_network(entry)
+        except ValueError:
+            continue
+        if address in network:
+            return True
+    return False
+
+
+def _resolve(host: str, port: int) -> Sequence[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context()  # some 20 ms; SSL_CERT_FILE names other roots
+
+
+async def _post_first(destination: Destination, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> int:
+    """Send to the first address that accepts a connection; the bound is for all of it, dripping receivers included."""
+    hint = "Look at the receiver; it is tried again."
+    try:
+        async with asyncio.timeout(timeout_s):
+            for address in destination.addresses:
+                try:
+                    return await _post(destination, address, body, headers)
+                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                    last = error
+            raise DestinationUnavailable(f"{destination.host} refuses connections: {last}", hint=hint)
+    except TimeoutError:
+        raise DestinationUnavailable(f"{destination.host} did not answer within {timeout_s:g} s", hint=hint) from None
+    except httpx.HTTPError as error:
+        raise DestinationUnavailable(
+            f"{destination.host} broke the exchange off ({type(error).__name__})", hint=hint
+        ) from error
+
+
+async def _post(destination: Destination, address: str, body: bytes, headers: Mapping[str, str]) -> int:
+    host = f"[{destination.host}]" if ":" in destination.host else destination.host
+    default = destination.port == (443 if destination.scheme == "https" else 80)
+    place = f"[{address}]" if ":" in address else address
+    async with (
+        httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client,
+        client.stream(
+            "POST",
+            f"{destination.scheme}://{place}:{destination.port}{destination.target}",
+            content=body,
+            headers={**headers, "Host": host if default else f"{host}:{destination.port}"},
+            extensions={"sni_hostname": destination.host},  # the certificate must be the name's, not the address's
+        ) as answer,
+    ):
+        return answer.status_code  # the body is not read: nobody looks at it
