@@ -17,7 +17,7 @@ _AHEAD: Final = 2  # chunks in flight for each worker: enough to keep it busy, f
 
 
 def run_in_order(
-    runner: ScriptRunner, chunks: Iterable[Chunk], *, parallel: int, seed: str, emit: str
+    runner: ScriptRunner, chunks: Iterable[Chunk], *, parallel: int, seed: str, emit: str, first: int = 0
 ) -> Generator[tuple[Chunk, ChunkResult]]:
     """Yield each chunk with what became of it, in the order of the chunks.
 
@@ -27,17 +27,18 @@ def run_in_order(
         parallel: how many run at once.
         seed: of the run; a chunk's own seed follows from it and the chunk's number.
         emit: the format of the output, `ndjson` or `arrow`.
+        first: the number of the first chunk.
 
     Raises:
         ScriptFailed: when the script's own top level raises or is stopped.
     """
     if parallel == 1:  # a thread beside this one would only cost time
-        yield from _run_here(runner, chunks, seed=seed, emit=emit)
+        yield from _run_here(runner, chunks, seed=seed, emit=emit, first=first)
         return
     with ThreadPoolExecutor(parallel, thread_name_prefix="chunk") as threads:
         flying: deque[tuple[Chunk, Future[ChunkResult]]] = deque()
         try:
-            for number, chunk in enumerate(chunks):
+            for number, chunk in enumerate(chunks, first):
                 flying.append(
                     (chunk, threads.submit(run_chunk, runner, chunk, seed=chunk_seed(seed, number), emit=emit))
                 )
@@ -53,10 +54,10 @@ def run_in_order(
 
 
 def _run_here(
-    runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str
+    runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str, first: int
 ) -> Generator[tuple[Chunk, ChunkResult]]:
     try:
-        for number, chunk in enumerate(chunks):
+        for number, chunk in enumerate(chunks, first):
             yield chunk, run_chunk(runner, chunk, seed=chunk_seed(seed, number), emit=emit)
     except BaseException:
         runner.stop()

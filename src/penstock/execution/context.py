@@ -24,7 +24,7 @@ class Context:
     parallel: int
 
     def run_in_order(
-        self, runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str
+        self, runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str, first: int = 0
     ) -> Iterator[tuple[Chunk, ChunkResult]]:
-        """Yield each chunk with what became of it, in the order of the chunks."""
-        return run_in_order(runner, chunks, parallel=self.parallel, seed=seed, emit=emit)
+        """Yield each chunk with what became of it, in the order of the chunks; `first` is the number of the first."""
+        return run_in_order(runner, chunks, parallel=self.parallel, seed=seed, emit=emit, first=first)

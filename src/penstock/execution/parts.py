@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from penstock.core.errors import (
@@ -17,8 +18,9 @@ from penstock.core.errors import (
 from penstock.core.jobs import AttemptReport
 from penstock.core.ports import PartFiles, Sandbox
 from penstock.core.processing import ScriptReport, ScriptSpec, parse_error_budget
-from penstock.core.work import Assignment
+from penstock.core.work import Assignment, Piece
 from penstock.execution.context import Context
+from penstock.tasks import script_phases
 from penstock.tasks.script import ScriptTask
 
 RESULT: Final = "result"
@@ -63,6 +65,13 @@ class PartProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class PartContext(Context):
+    """The Context of a part: its files know what became of outputs."""
+
+    files: PartFiles
+
+
+@dataclass(frozen=True, slots=True)
 class PartRunner:
     """Carries out assignments; safe to call from several threads.
 
@@ -77,7 +86,7 @@ class PartRunner:
         """Return how a part ended; only a bug raises."""
         files = self.open_files(assignment)
         progress = PartProgress()
-        context = Context(self.sandbox, files, progress, parallel=1)
+        context = PartContext(self.sandbox, files, progress, parallel=1)
         try:
             report = _PARTS[assignment.lease.entry.part](assignment, context)
         except PenstockError as error:
@@ -92,11 +101,57 @@ class PartRunner:
         )
 
 
-def _whole(assignment: Assignment, context: Context) -> dict[str, Any]:
-    return as_report(ScriptTask().run(spec_of(assignment), context))
+def _whole(assignment: Assignment, context: PartContext) -> dict[str, Any]:
+    return _ranked(as_report(ScriptTask().run(spec_of(assignment), context)))
 
 
-_PARTS: Final[Mapping[str, Callable[[Assignment, Context], dict[str, Any]]]] = {"whole": _whole}
+def _split(assignment: Assignment, context: PartContext) -> dict[str, Any]:
+    report, chunks = ScriptReport(), []
+    for cut in script_phases.split(spec_of(assignment), context, report):
+        made = context.files.made[cut.path]
+        chunks.append({"number": cut.number, "records": cut.records} | asdict(made))
+    return {
+        "chunks": chunks,
+        "records": sum(chunk["records"] for chunk in chunks),
+        "skipped": [list(left_out) for left_out in report.skipped],
+    }
+
+
+def _chunk(assignment: Assignment, context: PartContext) -> dict[str, Any]:
+    piece = assignment.piece
+    if piece is None:
+        raise Bug("an assignment of a chunk without the chunk", hint="Report this line.")
+    frame = b"".join(context.files.stream(piece.input))
+    return as_report(script_phases.run_piece(spec_of(assignment), context, frame, number=piece.number))
+
+
+def _join(assignment: Assignment, context: PartContext) -> dict[str, Any]:
+    report = ScriptReport(skipped=list(assignment.skipped))
+    pieces = (_done(piece, context) for piece in assignment.pieces if piece.report is not None)
+    return _ranked(as_report(script_phases.join(spec_of(assignment), context, pieces, report)))
+
+
+def _ranked(account: dict[str, Any]) -> dict[str, Any]:
+    """Return an account with the most frequent causes first."""
+    return account | {"causes": sorted(account["causes"], key=lambda cause: -int(cause["records"]))}
+
+
+def _done(piece: Piece, context: PartContext) -> script_phases.Done:
+    report = piece.report or {}
+    context.progress.printed(report.get("printed", ""))
+    return script_phases.Done(
+        from_report(report),
+        context.files.stream(piece.output) if piece.output else (),
+        context.files.stream(piece.dead_letters) if piece.dead_letters else (),
+    )
+
+
+_PARTS: Final[Mapping[str, Callable[[Assignment, PartContext], dict[str, Any]]]] = {
+    "whole": _whole,
+    "split": _split,
+    "chunk": _chunk,
+    "join": _join,
+}
 
 
 def spec_of(assignment: Assignment) -> ScriptSpec:
@@ -129,10 +184,19 @@ def as_report(report: ScriptReport) -> dict[str, Any]:
         "output_bytes": report.output_bytes,
         "causes": [
             {"code": code, "type": kind, "script_line": line, "records": records}
-            for (code, kind, line), records in report.causes.most_common()
+            for (code, kind, line), records in report.causes.items()
         ],
         "skipped": [list(left_out) for left_out in report.skipped],
     }
+
+
+def from_report(stored: Mapping[str, Any]) -> ScriptReport:
+    """Return the account of a part from how it is stored."""
+    names = ("records", "produced", "dropped", "failed", "rows", "chunks")
+    causes = Counter(
+        {(cause["code"], cause["type"], cause["script_line"]): cause["records"] for cause in stored["causes"]}
+    )
+    return ScriptReport(**{name: stored[name] for name in names}, causes=causes)
 
 
 def as_error(error: PenstockError) -> dict[str, Any]:

@@ -6,14 +6,15 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from typing import BinaryIO, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from penstock.core import limits
 from penstock.core.errors import Bug, SpoolFull
-from penstock.core.jobs import BlobPointer, Encoding, small_blob
+from penstock.core.jobs import BlobPointer, small_blob
 from penstock.core.ports import Blobs, BlobWriter, Output
 from penstock.core.scripts import InputFile
+from penstock.core.work import Assignment
 
 SMALL_BYTES: Final = limits.SMALL_BLOB.value * 2**10
 _SPOOL_BUFFER_BYTES: Final = 2**20
@@ -22,35 +23,25 @@ _SPOOL_BUFFER_BYTES: Final = 2**20
 class JobFiles:
     """The Files of one attempt of one part of a job.
 
+    What an attempt makes lies under keys that no other attempt has: one that comes too late overwrites nothing.
+
     Args:
         blobs: where what is large lies.
-        prefix: of the keys of what is made; no other attempt has the same.
-        inputs: blobs by the name that the task knows them by.
-        encodings: how an input is compressed on top of its format, where it is.
-        given: bytes by key of small inputs, which no blob store has.
-        small_bytes_max: outputs up to this size travel with the report; 0 makes blobs of all.
+        assignment: the part; what is small of its input is in it.
 
     Attributes:
         made: where each committed output lies, by the path that the task gave it.
         small: bytes by key of the small ones among them.
     """
 
-    def __init__(
-        self,
-        blobs: Blobs,
-        *,
-        prefix: str,
-        inputs: Mapping[str, BlobPointer],
-        encodings: Mapping[str, Encoding] | None = None,
-        given: Mapping[str, bytes] | None = None,
-        small_bytes_max: int = SMALL_BYTES,
-    ) -> None:
+    def __init__(self, blobs: Blobs, assignment: Assignment) -> None:
+        lease = assignment.lease
         self._blobs = blobs
-        self._prefix = prefix
-        self._inputs = inputs
-        self._encodings = encodings or {}
-        self._given = given or {}
-        self._small_bytes_max = small_bytes_max
+        self._prefix = f"{assignment.prefix}{lease.entry.id}-{lease.token}/"
+        self._input = assignment.input
+        self._given = assignment.small
+        # What only the next part reads is no row: rows are for what stays.
+        self._keeps_small = lease.entry.part in ("whole", "join")
         self.made: dict[str, BlobPointer] = {}
         self.small: dict[str, bytes] = {}
 
@@ -60,7 +51,7 @@ class JobFiles:
 
     def size_bytes(self, paths: Sequence[str]) -> int | None:
         """Return the bytes of all inputs together."""
-        return sum(self._inputs[path].size_bytes for path in paths)
+        return self._input.blob.size_bytes
 
     @contextlib.contextmanager
     def open(self, path: str, *, data_format: str | None) -> Iterator[InputFile]:
@@ -70,8 +61,7 @@ class JobFiles:
             BlobNotFound: when its blob is gone.
             BlobsUnavailable: when the store cannot be reached.
         """
-        pointer = self._inputs[path]
-        encoding = self._encodings.get(path, "identity")
+        pointer, encoding = self._input.blob, self._input.encoding
         if pointer.key in self._given:
             with _memory_file(self._given[pointer.key]) as fd:
                 yield InputFile(path, fd, pointer.size_bytes, data_format, encoding)
@@ -98,7 +88,7 @@ class JobFiles:
 
     def fits(self, size_bytes: int) -> bool:
         """Return whether an output is small."""
-        return size_bytes <= self._small_bytes_max
+        return self._keeps_small and size_bytes <= SMALL_BYTES
 
     def keep_small(self, path: str, data: bytes) -> None:
         """Take a finished output that is small."""
@@ -153,7 +143,7 @@ class Spool:
 
     def __init__(self) -> None:
         with _room():
-            self._file: BinaryIO = tempfile.TemporaryFile(  # noqa: SIM115  # closed in discard()
+            self._file = tempfile.TemporaryFile(  # noqa: SIM115  # closed in discard()
                 buffering=_SPOOL_BUFFER_BYTES, prefix="penstock-"
             )
         self.size_bytes = 0

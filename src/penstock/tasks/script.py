@@ -29,21 +29,21 @@ class ScriptTask:
         report = ScriptReport(output=spec.output)
         with contextlib.ExitStack() as stack:
             output = stack.enter_context(
-                _discarding(ctx.files.create(spec.output, spool=spec.output_format != "ndjson"))
+                discarding(ctx.files.create(spec.output, spool=spec.output_format != "ndjson"))
             )
             letters = DeadLetters(spec, ctx)
             stack.callback(letters.discard)
             runner = stack.enter_context(ctx.sandbox.open_script(spec.script, parallel=ctx.parallel))
             ctx.progress.begin(ctx.files.size_bytes(spec.inputs))
             stack.callback(ctx.progress.end)
-            emit = "arrow" if runner.entry_point == "process_table" and spec.output_format == "parquet" else "ndjson"
+            emit = emit_of(spec, runner)
             with contextlib.closing(_results(spec, ctx, runner, report, emit)) as results:
                 for chunk, result in results:
                     output.write(result.output)
                     letters.write(chunk.dead_letters + result.dead_letters)
-                    _judge(spec, report, letters, at_end=False)
-            _judge(spec, report, letters, at_end=True)
-            _finish(spec, ctx, output, emit, report)
+                    judge(spec, report, letters, at_end=False)
+            judge(spec, report, letters, at_end=True)
+            finish(spec, ctx, output, emit, report)
             report.dead_letters = letters.commit()
         return report
 
@@ -77,7 +77,8 @@ class DeadLetters:
 
 
 @contextlib.contextmanager
-def _discarding(output: Output) -> Iterator[Output]:
+def discarding(output: Output) -> Iterator[Output]:
+    """Drop an output at the end unless it is committed by then."""
     try:
         yield output
     finally:
@@ -87,17 +88,28 @@ def _discarding(output: Output) -> Iterator[Output]:
 def _results(
     spec: ScriptSpec, ctx: TaskContext, runner: ScriptRunner, report: ScriptReport, emit: str
 ) -> Generator[tuple[Chunk, ChunkResult]]:
-    chunks = _chunks(spec, ctx, report, as_arrow=runner.entry_point == "process_table")
+    chunks = chunks_of(spec, ctx, report, as_arrow=takes_tables(runner))
     seed = spec.seed or fingerprint(spec.script, spec.inputs)
     for chunk, result in ctx.run_in_order(runner, chunks, seed=seed, emit=emit):
-        _count(report, chunk, result)
+        count(report, chunk, result)
         if result.printed:
             ctx.progress.printed(result.printed)
         ctx.progress.advance(records=result.records + chunk.unreadable_records, read_bytes=chunk.position_bytes)
         yield chunk, result
 
 
-def _chunks(spec: ScriptSpec, ctx: TaskContext, report: ScriptReport, *, as_arrow: bool) -> Iterator[Chunk]:
+def takes_tables(runner: ScriptRunner) -> bool:
+    """Return whether the script's function takes Arrow tables."""
+    return runner.entry_point == "process_table"
+
+
+def emit_of(spec: ScriptSpec, runner: ScriptRunner) -> str:
+    """Return the format in which chunks give their records: tables stay tables where they can."""
+    return "arrow" if takes_tables(runner) and spec.output_format == "parquet" else "ndjson"
+
+
+def chunks_of(spec: ScriptSpec, ctx: TaskContext, report: ScriptReport, *, as_arrow: bool) -> Iterator[Chunk]:
+    """Yield the chunks of all inputs in order."""
     before_bytes = 0
     for path in spec.inputs:
         with (
@@ -110,7 +122,8 @@ def _chunks(spec: ScriptSpec, ctx: TaskContext, report: ScriptReport, *, as_arro
             before_bytes += file.size_bytes or reader.position_bytes
 
 
-def _count(report: ScriptReport, chunk: Chunk, result: ChunkResult) -> None:
+def count(report: ScriptReport, chunk: Chunk, result: ChunkResult) -> None:
+    """Add a chunk to the account."""
     report.chunks += 1
     report.records += result.records + chunk.unreadable_records
     report.produced += result.produced
@@ -122,7 +135,8 @@ def _count(report: ScriptReport, chunk: Chunk, result: ChunkResult) -> None:
     assert report.records == report.produced + report.dropped + report.failed, "every record is accounted for"
 
 
-def _judge(spec: ScriptSpec, report: ScriptReport, letters: DeadLetters, *, at_end: bool) -> None:
+def judge(spec: ScriptSpec, report: ScriptReport, letters: DeadLetters, *, at_end: bool) -> None:
+    """Raise TooManyErrors when more records have failed than may; the dead letters are kept."""
     if not spec.errors_max.is_exceeded(failed=report.failed, records=report.records, at_end=at_end):
         return
     report.dead_letters = letters.commit()
@@ -133,12 +147,13 @@ def _judge(spec: ScriptSpec, report: ScriptReport, letters: DeadLetters, *, at_e
     )
 
 
-def _finish(spec: ScriptSpec, ctx: TaskContext, output: Output, emit: str, report: ScriptReport) -> None:
+def finish(spec: ScriptSpec, ctx: TaskContext, output: Output, emit: str, report: ScriptReport) -> None:
+    """Put the output in its place, in the format that was asked for."""
     if spec.output_format == "ndjson":
         output.commit()
         report.output_bytes = output.size_bytes
         return
-    with _discarding(ctx.files.create(spec.output)) as final:
+    with discarding(ctx.files.create(spec.output)) as final:
         for block in ctx.sandbox.convert(output.spool_fd(), spool_format=emit, to=spec.output_format):
             final.write(block)
         final.commit()

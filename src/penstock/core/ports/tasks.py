@@ -193,9 +193,9 @@ class TaskContext(Protocol):
         """How many chunks run at once."""
 
     def run_in_order(
-        self, runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str
+        self, runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str, first: int = 0
     ) -> Iterator[tuple[Chunk, ChunkResult]]:
-        """Yield each chunk with what became of it, in the order of the chunks."""
+        """Yield each chunk with what became of it, in the order of the chunks; `first` is the number of the first."""
 
 
 class TaskKind(Protocol):
