@@ -100,5 +100,21 @@ TRY_OUTPUT: Final = Limit("try_output", 8, "MiB", "the answer is held in memory"
 TRIES: Final = Limit("tries", 2, "at once", "tries run beside the requests of everybody", "too_many")
 BLOB_REQUEST: Final = Limit("blob_request", 30, "s", "8 MiB take less on any network worth using", "blobs_unavailable")
 JOB_CHUNKS: Final = Limit("job_chunks", 20_000, "chunks", "each is a row and an entry of the queue", "too_large")
+WATCHERS: Final = Limit("watchers", 500, "event streams", "each looks at its job twice a second", "too_many")
+LEASE: Final = Limit("lease", 2, "s", "work of a killed worker is picked up within three seconds")
+HEARTBEAT: Final = Limit("heartbeat", 500, "ms", "three may be late before a lease is lost")
+REAP: Final = Limit("reap", 250, "ms", "expired leases are looked for that often")
+KILLS_IN_A_ROW: Final = Limit("kills_in_a_row", 5, "runs", "a script that is killed each time costs everybody")
+WORKER_SEEN: Final = Limit("worker_seen", 5, "s", "a worker that has not been heard of for ten heartbeats is gone")
+WORKSPACE_RUNNING: Final = Limit("workspace_running", 64, "entries", "until a quota says otherwise")
+LANE_RUNNING: Final = Limit(
+    "lane_running", 10_000, "entries", "a script has its workspace's bound until it has its own"
+)
+QUEUE_DEBT: Final = Limit("queue_debt", 60, "s", "what was used while nobody else waited is not held against it longer")
+QUEUE_CHANGES: Final = Limit("queue_changes", 256, "changes", "counters are added up even when no worker leases")
+QUEUE_BATCH: Final = Limit("queue_batch", 2_000, "entries", "a tick shares the database with everybody else")
+COUNTED_BEFORE: Final = Limit("counted_before", 1_000, "entries", "counting further would take longer than it tells")
+READY_POLL: Final = Limit("ready_poll", 5, "ms", "how often SQLite is asked whether anything has changed")
+READY_POLL_FAR: Final = Limit("ready_poll_far", 500, "ms", "how often PostgreSQL is asked, should a notice be lost")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))
