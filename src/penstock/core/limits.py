@@ -62,6 +62,9 @@ EGRESS_WAIT: Final = Limit(
     "egress_wait", 10, "s", "a receiver that is slow must not hold a place", "destination_unavailable"
 )
 SEAL_BATCH: Final = Limit("seal_batch", 2_000, "events", "sealing shares the database with everybody else")
+VERIFY_BATCH: Final = Limit(
+    "verify_batch", 50_000, "events", "a second of reading and hashing; then somebody else's turn"
+)
 AUDIT_REFUSALS: Final = Limit(
     "audit_refusals", 10, "events a second", "who is refused all the time must not fill the disk"
 )

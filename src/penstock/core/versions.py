@@ -14,11 +14,10 @@ import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, NewType, Protocol, TypeVar
 
 from penstock.base.hashing import fingerprint
-from penstock.core import limits
 from penstock.core.access import MemberId, WorkspaceId
 from penstock.core.errors import Conflict, NotFound, RequestInvalid, VersionRevoked
 from penstock.core.jobs import BlobPointer, ScriptId, VersionId
@@ -27,7 +26,7 @@ from penstock.core.version_numbers import Number, parse_asked, parse_number
 
 ApprovalId = NewType("ApprovalId", str)
 VersionState = Literal["draft", "published", "deprecated", "revoked"]
-ApprovalState = Literal["waiting", "approved", "refused", "overridden"]
+ApprovalState = Literal["waiting", "approved", "refused", "overridden", "lapsed"]
 
 RUNNABLE: Final[frozenset[str]] = frozenset(["published", "deprecated"])
 _NEXT: Final[Mapping[str, frozenset[str]]] = {
@@ -56,6 +55,7 @@ class Script:
     active: VersionId | None
     created_at: float
     created_by: MemberId
+    active_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ class Version:
     Attributes:
         number: its semantic version, such as `1.2.0`.
         hash: of all that says what it does; once published, its identity.
+        updated_by: who wrote its content last.
         input_schema: JSON Schema that each record must fit, or None.
         output_schema: JSON Schema that each output record must fit, or None.
         state_reason: why it was deprecated or revoked.
@@ -99,6 +100,7 @@ class Version:
     created_at: float
     created_by: MemberId
     updated_at: float
+    updated_by: MemberId
     limits: ScriptLimits = field(default_factory=ScriptLimits)
     input_schema: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
@@ -288,45 +290,6 @@ def script_version(version: Version, code: bytes) -> ScriptVersion:
         input_schema=schema_text(version.input_schema),
         output_schema=schema_text(version.output_schema),
     )
-
-
-# Smallest and largest of what a version may ask for at all, with approval.
-LIMIT_RANGES: Final[Mapping[str, tuple[float, float]]] = {
-    "wall_s": (0.1, 3_600),
-    "cpu_s": (1, 3_600),
-    "memory_bytes": (16 * _MIB, 16_384 * _MIB),
-    "output_bytes": (_MIB, 4_096 * _MIB),
-    "recursion": (100, 100_000),
-}
-
-
-def check_limits(bounds: ScriptLimits) -> None:
-    """Raise RequestInvalid unless every limit lies in its range."""
-    problems = []
-    for name, value in asdict(bounds).items():
-        low, high = LIMIT_RANGES[name]
-        if not low <= value <= high:
-            problems.append({"place": f"limits.{name}", "message": f"{value:,} is not in {low:,} to {high:,}"})
-    if problems:
-        raise RequestInvalid("limits are out of range: " + problems[0]["message"], hint=_RANGE_HINT, problems=problems)
-
-
-_RANGE_HINT: Final = "Choose values in the ranges; those beyond the default need an approval."
-
-
-def asks_of(version: Version) -> tuple[str, ...]:
-    """Return what a version wants beyond the default, one sentence each; nothing when it needs no approval."""
-    asks = []
-    for item in fields(ScriptLimits):
-        value, default = getattr(version.limits, item.name), getattr(ScriptLimits(), item.name)
-        if value > default:
-            asks.append(f"limit {item.name}: {value:,} instead of {default:,}")
-    if version.tier == "warm":
-        asks.append("tier warm: a process is used for many chunks, so that the script can keep state between them")
-    if version.profile == "arrow" and version.code.size_bytes > limits.ARROW_CODE.value * _KIB:
-        size_kib = version.code.size_bytes / _KIB
-        asks.append(f"profile arrow with {size_kib:,.0f} KiB of code; {limits.ARROW_CODE.value} KiB need no approval")
-    return tuple(asks)
 
 
 # ---- what may become of it ----

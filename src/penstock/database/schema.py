@@ -186,6 +186,7 @@ versions: Final = Table(
     Column("published_by", Text),
     Column("state_reason", Text),
     UniqueConstraint("script", "version"),
+    Index(None, "workspace", "code_sha256"),
 )
 activations: Final = Table(
     "activations",
@@ -207,7 +208,7 @@ approvals: Final = Table(
     Column("version", Text, ForeignKey("versions.id"), nullable=False),
     Column("version_hash", Text, nullable=False),
     Column("asks", Text, nullable=False),  # JSON: what is beyond the default
-    Column("state", Text, nullable=False),  # waiting, approved, refused, overridden
+    Column("state", Text, nullable=False),  # waiting, approved, refused, overridden, lapsed
     Column("requested_by", Text, nullable=False),
     Column("requested_at", Double, nullable=False),
     Column("reason", Text, nullable=False),

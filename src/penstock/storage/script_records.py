@@ -37,27 +37,36 @@ from penstock.core.versions import (
     schema_text,
     unknown_script,
 )
-from penstock.database.schema import activations, approvals, scripts, versions
+from penstock.database.schema import activations, approvals, members, scripts, versions
 from penstock.database.statements import Statement
 
 _CACHED_MAX: Final = 1_000
 
 _SCRIPT: Final = (
-    "s.id, s.workspace, s.name, s.description, s.language, s.active_version, s.created_at, s.created_by"
-    " FROM scripts s {join} WHERE s.workspace = :workspace AND s.{column} = :script"
+    "s.id, s.workspace, s.name, s.description, s.language, s.active_version, s.created_at, s.created_by,"
+    " a.version AS active_number, a.state AS active_state"
+    " FROM scripts s LEFT JOIN versions a ON a.id = s.active_version"
 )
-_FIND: Final = {column: Statement("SELECT " + _SCRIPT.format(join="", column=column)) for column in ("id", "name")}
-_CHOSEN: Final = "SELECT v.id AS version_id, v.state AS version_state, "
-_FIND_ACTIVE: Final = {
-    column: Statement(_CHOSEN + _SCRIPT.format(join="LEFT JOIN versions v ON v.id = s.active_version", column=column))
-    for column in ("id", "name")
-}
+_EXACT: Final = " LEFT JOIN versions v ON v.script = s.id AND v.version = :number"
+_COLUMNS: Final = ("id", "name")
+_WHERE: Final = " WHERE s.workspace = :workspace AND s."
+_FIND: Final = {name: Statement(f"SELECT {_SCRIPT}{_WHERE}{name} = :script") for name in _COLUMNS}
 _FIND_EXACT: Final = {
-    column: Statement(
-        _CHOSEN + _SCRIPT.format(join="LEFT JOIN versions v ON v.script = s.id AND v.version = :number", column=column)
-    )
-    for column in ("id", "name")
+    name: Statement(f"SELECT v.id AS exact_id, v.state AS exact_state, {_SCRIPT}{_EXACT}{_WHERE}{name} = :script")
+    for name in _COLUMNS
 }
+_HOLD: Final = {
+    name: Statement(
+        f"SELECT s.id FROM scripts s{_WHERE}{name} = :script",  # SQLite has one writer at a time anyway
+        postgresql=f"SELECT s.id FROM scripts s{_WHERE}{name} = :script FOR UPDATE",
+    )
+    for name in _COLUMNS
+}
+_INSERT: Final = Statement(
+    "INSERT INTO scripts (id, workspace, name, description, language, created_at, created_by)"
+    " VALUES (:id, :workspace, :name, :description, :language, :created_at, :created_by)"
+    " ON CONFLICT (workspace, name) DO NOTHING"
+)
 _CANDIDATES: Final = Statement("SELECT id, version AS number, state FROM versions WHERE script = :script")
 _NAMES: Final = Statement("SELECT name FROM scripts WHERE workspace = :workspace ORDER BY name LIMIT 1000")
 _VERSION: Final = (
@@ -89,20 +98,18 @@ class SqlScriptRecords:
     def resolve(self, tx: Connection, workspace: WorkspaceId, script: str, asked: str) -> tuple[Script, Version]:
         """Return a script and the version of it that a job gets."""
         wanted = parse_asked(asked)
-        column = _column(script)
-        values = {"workspace": workspace, "script": script}
-        if wanted is None:
-            row = _FIND_ACTIVE[column].run(tx, values).one_or_none()
-        elif isinstance(wanted, Number):
+        column, values = _column(script), {"workspace": workspace, "script": script}
+        if isinstance(wanted, Number):
             row = _FIND_EXACT[column].run(tx, values | {"number": str(wanted)}).one_or_none()
         else:
             row = _FIND[column].run(tx, values).one_or_none()
         if row is None:
             raise unknown_script(script, self._names(tx, workspace))
         found = _script(row)
-        state = getattr(row, "version_state", None)
-        if state in RUNNABLE:
-            return found, self._version(tx, workspace, row.version_id, state)
+        if isinstance(wanted, Number) and row.exact_state in RUNNABLE:
+            return found, self._version(tx, workspace, row.exact_id, row.exact_state)
+        if wanted is None and row.active_state in RUNNABLE:
+            return found, self._version(tx, workspace, row.active_version, row.active_state)
         # A range; or else nothing that runs, which the rule explains best with all versions before it.
         chosen = resolve(asked, self._candidates(tx, found), script=found.name, active=found.active)
         return found, self._version(tx, workspace, chosen.id, chosen.state)
@@ -140,16 +147,21 @@ class SqlScriptRecords:
 
     # ---- scripts ----
 
-    def find_script(self, tx: Connection, workspace: WorkspaceId, script: str) -> Script:
+    def find_script(self, tx: Connection, workspace: WorkspaceId, script: str, *, lock: bool = False) -> Script:
         """Return a script by name or id."""
-        row = _FIND[_column(script)].run(tx, {"workspace": workspace, "script": script}).one_or_none()
+        column, values = _column(script), {"workspace": workspace, "script": script}
+        if lock:
+            _HOLD[column].run(tx, values)
+        row = _FIND[column].run(tx, values).one_or_none()
         if row is None:
             raise unknown_script(script, self._names(tx, workspace))
         return _script(row)
 
     def list_scripts(self, tx: Connection, workspace: WorkspaceId, *, after: str | None, limit: int) -> list[Script]:
         """Return scripts by name, those after a name."""
-        query = scripts.select().where(scripts.c.workspace == workspace, scripts.c.name > (after or ""))
+        query = sqlalchemy.select(scripts, versions.c.version.label("active_number"))
+        query = query.select_from(scripts.outerjoin(versions, versions.c.id == scripts.c.active_version))
+        query = query.where(scripts.c.workspace == workspace, scripts.c.name > (after or ""))
         return [_script(row) for row in tx.execute(query.order_by(scripts.c.name).limit(limit))]
 
     def count_scripts(self, tx: Connection, workspace: WorkspaceId) -> int:
@@ -159,14 +171,11 @@ class SqlScriptRecords:
 
     def insert_script(self, tx: Connection, script: Script) -> None:
         """Record a new script."""
-        taken = sqlalchemy.select(scripts.c.id)
-        if tx.execute(taken.where(scripts.c.workspace == script.workspace, scripts.c.name == script.name)).first():
+        row = asdict(script)
+        if not _INSERT.run(tx, row).rowcount:
             raise Conflict(
                 f"there is a script {script.name} already", hint="Push a version of it, or choose another name."
             )
-        row = asdict(script)
-        row["active_version"] = row.pop("active")
-        tx.execute(scripts.insert().values(row))
 
     # ---- versions ----
 
@@ -210,6 +219,11 @@ class SqlScriptRecords:
         """Record a draft's new content, or a version's new state."""
         tx.execute(versions.update().where(versions.c.id == version.id).values(_row(version)))
 
+    def knows_code(self, tx: Connection, version: Version) -> bool:
+        """Return whether a version of the workspace has the same code."""
+        query = sqlalchemy.select(versions.c.id).where(versions.c.workspace == version.workspace)
+        return tx.execute(query.where(versions.c.code_sha256 == version.code.sha256).limit(1)).first() is not None
+
     def activate(self, tx: Connection, script: Script, activation: Activation) -> None:
         """Point a script at a version, and keep that in its history."""
         tx.execute(scripts.update().where(scripts.c.id == script.id).values(active_version=activation.version))
@@ -241,6 +255,17 @@ class SqlScriptRecords:
         """Record a decision."""
         decision = {name: getattr(approval, name) for name in ("state", "decided_by", "decided_at", "decision_reason")}
         tx.execute(approvals.update().where(approvals.c.id == approval.id).values(decision))
+
+    def lapse_approvals(self, tx: Connection, version: Version, *, now: float) -> None:
+        """Close what waits for a decision about other content than a version now has."""
+        waiting = approvals.update().where(approvals.c.version == version.id, approvals.c.state == "waiting")
+        old = waiting.where(approvals.c.version_hash != version.hash)
+        tx.execute(old.values(state="lapsed", decided_at=now, decision_reason="the draft was changed"))
+
+    def is_alone(self, tx: Connection, workspace: WorkspaceId) -> bool:
+        """Return whether a workspace has one member only."""
+        query = sqlalchemy.select(members.c.id).where(members.c.workspace == workspace, members.c.removed_at.is_(None))
+        return len(tx.execute(query.limit(2)).all()) == 1
 
     def find_approval(self, tx: Connection, workspace: WorkspaceId, approval: str) -> Approval:
         """Return an approval by its id."""
@@ -287,6 +312,7 @@ def _script(row: Row[Any]) -> Script:
         active=row.active_version and VersionId(row.active_version),
         created_at=row.created_at,
         created_by=MemberId(row.created_by),
+        active_number=row.active_number,
     )
 
 
@@ -306,6 +332,7 @@ def _parse(row: Row[Any]) -> Version:
         created_at=row.created_at,
         created_by=MemberId(row.created_by),
         updated_at=row.updated_at,
+        updated_by=MemberId(row.updated_by),
         limits=ScriptLimits(**orjson.loads(row.limits)),
         input_schema=row.input_schema and orjson.loads(row.input_schema),
         output_schema=row.output_schema and orjson.loads(row.output_schema),
@@ -341,6 +368,7 @@ def _row(version: Version) -> dict[str, Any]:
         "created_at": version.created_at,
         "created_by": version.created_by,
         "updated_at": version.updated_at,
+        "updated_by": version.updated_by,
         "published_at": version.published_at,
         "published_by": version.published_by,
         "state_reason": version.state_reason,

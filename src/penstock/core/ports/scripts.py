@@ -35,8 +35,14 @@ class ScriptRecords(Protocol):
             NotFound: when the workspace has none under that id.
         """
 
-    def find_script(self, tx: Any, workspace: WorkspaceId, script: str) -> Script:
+    def find_script(self, tx: Any, workspace: WorkspaceId, script: str, *, lock: bool = False) -> Script:
         """Return a script by name or id.
+
+        Args:
+            tx: a transaction.
+            workspace: whose script.
+            script: its name or id.
+            lock: whether nobody else may change it, or its versions, until the transaction ends.
 
         Raises:
             NotFound: when there is none; the hint names the nearest.
@@ -78,6 +84,9 @@ class ScriptRecords(Protocol):
     def save_version(self, tx: Any, version: Version) -> None:
         """Record a draft's new content, or a version's new state."""
 
+    def knows_code(self, tx: Any, version: Version) -> bool:
+        """Return whether a version of the workspace has the same code."""
+
     def activate(self, tx: Any, script: Script, activation: Activation) -> None:
         """Point a script at a version, and keep that in its history."""
 
@@ -95,6 +104,12 @@ class ScriptRecords(Protocol):
 
     def decide_approval(self, tx: Any, approval: Approval) -> None:
         """Record a decision."""
+
+    def lapse_approvals(self, tx: Any, version: Version, *, now: float) -> None:
+        """Close what waits for a decision about other content than a version now has."""
+
+    def is_alone(self, tx: Any, workspace: WorkspaceId) -> bool:
+        """Return whether a workspace has one member only."""
 
     def find_approval(self, tx: Any, workspace: WorkspaceId, approval: str) -> Approval:
         """Return an approval by its id.

@@ -1,0 +1,280 @@
+"""Running a script version at once, on a few records: for trying it out, for its examples, and for comparing two texts.
+
+All of it happens in the sandbox, as a job's work does, with the version's own limits or these tighter ones: somebody
+waits for the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from penstock.base.hashing import fingerprint
+from penstock.core import limits
+from penstock.core.errors import ExamplesFailed, RequestInvalid, ScriptRejected, TooLarge, TooMany
+from penstock.core.jobs import Counts
+from penstock.core.ports import Sandbox, ScriptRunner
+from penstock.core.scripts import Cause, Chunk, ChunkResult, InputFile, ScriptLimits, ScriptVersion
+from penstock.core.versions import Example
+from penstock.execution.chunks import chunk_seed, run_chunk
+
+_MIB: Final = 2**20
+_DIFFERENCES_SHOWN: Final = 5
+_VALUE_CHARACTERS: Final = 200
+_PATIENCE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of some records.
+
+    Attributes:
+        output: NDJSON, as the script's child gave it.
+        dead_letters: NDJSON, likewise.
+        printed: what the script printed, the first of it.
+        elapsed_s: by the clock, from the compiled script to the last record.
+    """
+
+    output: bytes
+    dead_letters: bytes
+    counts: Counts
+    causes: tuple[Cause, ...]
+    printed: str
+    elapsed_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A few records to try a version on.
+
+    Attributes:
+        format: `ndjson`, `json` or `csv`.
+    """
+
+    data: bytes
+    format: str = "ndjson"
+    name: str = "sample"
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """Where trials run: a few at once, beside the requests of everybody."""
+
+    sandbox: Sandbox
+    _seats: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(limits.TRIES.value), compare=False
+    )
+
+    def run(self, script: ScriptVersion, sample: Sample) -> Trial:
+        """Return what a script makes of a sample.
+
+        Raises:
+            TooLarge: when the sample is.
+            TooMany: when others are being tried.
+            ScriptRejected: when the script cannot be compiled.
+            ScriptFailed: when its top level fails.
+            InputUnreadable: when the sample is not what its format says.
+        """
+        if len(sample.data) > limits.TRY_BYTES.value * _MIB:
+            raise _too_large(f"{len(sample.data):,} bytes", f"{limits.TRY_BYTES.value} MiB")
+        with self._seat(), self.sandbox.open_script(_bounded(script), parallel=1) as runner:
+            return _run(self.sandbox, runner, sample)
+
+    def check_examples(self, script: ScriptVersion, examples: Sequence[Example]) -> None:
+        """Return when a script compiles and does what every example says.
+
+        Raises:
+            ScriptRejected: with every problem, when it does not compile.
+            ExamplesFailed: with every difference.
+        """
+        with self._seat():
+            if problems := self.sandbox.check(script):
+                raise ScriptRejected(
+                    f"{script.name} cannot run: {problems[0]['message']}",
+                    hint="Correct it and change the draft, or push it again.",
+                    problems=problems,
+                )
+            if not examples:
+                return
+            deadline_s = time.monotonic() + limits.PUBLISH_WALL.value
+            failed: list[dict[str, str]] = []
+            with self.sandbox.open_script(_bounded(script), parallel=1) as runner:
+                for example in examples:
+                    if time.monotonic() > deadline_s:
+                        failed.append({"place": f"examples.{example.name}", "message": _SLOW})
+                        break
+                    failed += _differences(self.sandbox, runner, example)
+        if failed:
+            names = list(dict.fromkeys(problem["place"].split("/")[0].removeprefix("examples.") for problem in failed))
+            raise ExamplesFailed(
+                f"{script.name} does not do what its examples say: {', '.join(names[:10])}",
+                hint="Look at the differences; correct the script or the example, then publish again.",
+                problems=failed[: limits.CAUSES.value],
+            )
+
+    def compare(self, before: bytes, after: bytes, *, names: tuple[str, str]) -> str:
+        """Return the unified diff of two texts, made where no text can harm anybody.
+
+        Raises:
+            RequestInvalid: when they differ in more ways than can be found in time.
+        """
+        texts = [data.decode("utf-8", "replace") for data in (before, after)]
+        sample = Sample(json.dumps({"texts": texts, "names": names}).encode() + b"\n")
+        with self._seat(), self.sandbox.open_script(_DIFF, parallel=1) as runner:
+            trial = _run(self.sandbox, runner, sample)
+        if trial.counts.failed:
+            raise RequestInvalid(
+                f"{names[0]} and {names[1]} are too long and too different to be compared",
+                hint="Fetch the code of both, and compare it where you are.",
+            )
+        diff: str = json.loads(trial.output)["diff"]
+        return diff
+
+    @contextlib.contextmanager
+    def _seat(self) -> Iterator[None]:
+        if not self._seats.acquire(timeout=_PATIENCE_S):
+            raise TooMany(
+                f"{limits.TRIES.value} versions are being tried already", hint="Try again.", retry_after_s=_PATIENCE_S
+            )
+        try:
+            yield
+        finally:
+            self._seats.release()
+
+
+_SLOW: Final = f"the examples take longer than {limits.PUBLISH_WALL.value} s together"
+_DIFF: Final = ScriptVersion(
+    name="diff",
+    source=b"""
+import difflib
+
+NO_END = "\\n\\\\ No newline at end of file\\n"
+
+def process(data):
+    before, after = (text.splitlines(keepends=True) for text in data["texts"])
+    lines = difflib.unified_diff(before, after, *data["names"])
+    return {"diff": "".join(line if line.endswith("\\n") else line + NO_END for line in lines)}
+""",
+    language="python",
+    profile="std",
+    limits=ScriptLimits(wall_s=limits.TRY_WALL.value, cpu_s=10),
+)
+
+
+def _bounded(script: ScriptVersion) -> ScriptVersion:
+    bounds = dataclasses.replace(
+        script.limits,
+        wall_s=min(script.limits.wall_s, limits.TRY_WALL.value),
+        output_bytes=min(script.limits.output_bytes, limits.TRY_OUTPUT.value * _MIB),
+    )
+    return dataclasses.replace(script, limits=bounds)
+
+
+def _run(sandbox: Sandbox, runner: ScriptRunner, sample: Sample) -> Trial:
+    started_s = time.monotonic()
+    as_arrow = runner.entry_point == "process_table"
+    with tempfile.TemporaryFile() as file:
+        file.write(sample.data)
+        file.flush()
+        source = InputFile(sample.name, file.fileno(), len(sample.data), sample.format)
+        with sandbox.open_input(source, chunk_records=limits.TRY_RECORDS.value, as_arrow=as_arrow) as reader:
+            chunks = list(itertools.islice(reader, 2))
+    if len(chunks) > 1:
+        raise _too_large("more records", f"{limits.TRY_RECORDS.value:,}")
+    chunk = chunks[0] if chunks else Chunk(sample.name, "ndjson", b"", 0, ())
+    result = run_chunk(runner, chunk, seed=chunk_seed(fingerprint(sample), 0), emit="ndjson")
+    return _trial(chunk, result, elapsed_s=time.monotonic() - started_s)
+
+
+def _trial(chunk: Chunk, result: ChunkResult, *, elapsed_s: float) -> Trial:
+    counts = Counts(
+        records=result.records + chunk.unreadable_records,
+        produced=result.produced,
+        dropped=result.dropped,
+        failed=result.failed + chunk.unreadable_records,
+        rows=result.rows,
+    )
+    return Trial(
+        result.output,
+        chunk.dead_letters + result.dead_letters,
+        counts,
+        chunk.unreadable + result.causes,
+        printed=result.printed,
+        elapsed_s=elapsed_s,
+        cpu_s=result.cpu_s,
+    )
+
+
+def _too_large(what: str, most: str) -> TooLarge:
+    return TooLarge(f"the sample has {what}; at most {most} can be tried at once", hint="Try fewer, or submit a job.")
+
+
+def _differences(sandbox: Sandbox, runner: ScriptRunner, example: Example) -> list[dict[str, str]]:
+    """Return how what comes out differs from what the example says; one entry for each place."""
+    lines = b"".join(json.dumps(record, separators=(",", ":")).encode() + b"\n" for record in example.input)
+    trial = _run(sandbox, runner, Sample(lines, name=example.name))
+    counts, place = trial.counts, f"examples.{example.name}"
+    codes = ", ".join(sorted({cause.code for cause in trial.causes})) or "no error"
+    if example.error is not None:
+        if counts.failed == counts.records and codes == example.error:
+            return []
+        words = f"every record was to fail with {example.error}; {counts.failed} of {counts.records} failed: {codes}"
+        return [{"place": place, "message": words, "expected": example.error, "got": codes}]
+    if counts.failed:
+        words = f"{counts.failed} of {counts.records} records failed: {codes}"
+        return [{"place": place, "message": words, "expected": "no error", "got": _first_error(trial.dead_letters)}]
+    try:
+        got = [json.loads(line) for line in trial.output.splitlines()]
+    except (ValueError, RecursionError):
+        return [{"place": place, "message": "the output is no JSON that can be compared"}]
+    found = list(_unequal(list(example.output or ()), got, ""))
+    return [
+        {
+            "place": place + pointer,
+            "message": "the output differs",
+            "expected": _shown(expected),
+            "got": _shown(actual),
+        }
+        for pointer, expected, actual in found[:_DIFFERENCES_SHOWN]
+    ]
+
+
+_NOTHING: Final = object()
+
+
+def _unequal(expected: Any, got: Any, pointer: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the places, as JSON pointers, where two JSON values differ, with what stands there in each."""
+    if isinstance(expected, dict) and isinstance(got, dict):
+        for key in sorted(expected.keys() | got.keys()):
+            place = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+            yield from _unequal(expected.get(key, _NOTHING), got.get(key, _NOTHING), place)
+    elif isinstance(expected, list) and isinstance(got, list):
+        for index in range(max(len(expected), len(got))):
+            one, other = (values[index] if index < len(values) else _NOTHING for values in (expected, got))
+            yield from _unequal(one, other, f"{pointer}/{index}")
+    elif expected != got or isinstance(expected, bool) != isinstance(got, bool):  # to Python, true is 1
+        yield pointer, expected, got
+
+
+def _shown(value: Any) -> str:
+    text = "nothing" if value is _NOTHING else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _VALUE_CHARACTERS else f"{text[:_VALUE_CHARACTERS]} …"
+
+
+def _first_error(dead_letters: bytes) -> str:
+    try:
+        error = json.loads(dead_letters.splitlines()[0])["error"]
+        kind = f"{error['type']}: " if error["type"] else ""
+        line = f" (line {error['script_line']})" if error["script_line"] else ""
+        return f"{error['code']}: {kind}{error['message']}{line}"[:_VALUE_CHARACTERS]
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return "an error that cannot be shown"
