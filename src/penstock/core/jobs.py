@@ -221,12 +221,13 @@ class JobFilter:
     """Which jobs to list, newest first.
 
     Attributes:
+        script: its id or its name.
         labels: all of them must be there.
         before: the id after which the list goes on; None for its begin.
     """
 
     state: RunState | None = None
-    script: ScriptId | None = None
+    script: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     created_after: float | None = None
     created_before: float | None = None

@@ -179,7 +179,7 @@ def _conditions(workspace: WorkspaceId, wanted: JobFilter) -> Iterable[sqlalchem
     if wanted.state is not None:
         yield runs.c.state == wanted.state
     if wanted.script is not None:
-        yield jobs.c.script == wanted.script
+        yield sqlalchemy.or_(jobs.c.script == wanted.script, scripts.c.name == wanted.script)
     if wanted.created_after is not None:
         yield runs.c.created_at >= wanted.created_after
     if wanted.created_before is not None:
