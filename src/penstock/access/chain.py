@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 
+from penstock.core import limits
 from penstock.core.access import AuditFilter, AuditRow, ChainReport, WorkspaceId
 from penstock.database.statements import Statement
 
@@ -90,25 +91,36 @@ class SqlAuditChain:
         statement = Statement(f"{_COLUMNS} WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit")
         return [_row(row) for row in statement.run(tx, values).mappings()]
 
-    def verify(self, tx: Any, workspace: WorkspaceId, *, known_head: tuple[int, str] | None = None) -> ChainReport:
-        """Check a workspace's chain from its beginning."""
+    def verify(
+        self,
+        tx: Any,
+        workspace: WorkspaceId,
+        *,
+        start: tuple[int, str] | None = None,
+        known: tuple[int, str] | None = None,
+    ) -> ChainReport:
+        """Check a stretch of a workspace's chain; the report says whether it came to the end."""
         problems: list[tuple[int, str]] = []
-        number, hash_ = 0, GENESIS
-        for row in self._sealed(tx, workspace):
-            if len(problems) < _PROBLEMS_MAX:
+        number, hash_ = start or (0, GENESIS)
+        # Whoever writes to the table can give numbers that nobody else could; those must show too.
+        after, read = (number if start else -(2**62)), 0
+        while rows := _SEALED.run(tx, {"workspace": workspace, "after": after, "limit": _PAGE}).mappings().all():
+            for row in rows:
                 problems += _problems(row, after=number, before=hash_)
-            # From here on by what is written there, so that one change is told once.
-            number, hash_ = row["number"], row["hash"]
-            if known_head is not None and number == known_head[0] and hash_ != known_head[1]:
-                problems.append(
-                    (number, "is not the event that was noted: the chain was made anew from here or before")
-                )
-        problems += self._problems_at_end(tx, workspace, number=number, hash_=hash_, known_head=known_head)
+                # From here on by what is written there, so that one change is told once.
+                number, hash_ = row["number"], row["hash"]
+                if known is not None and number == known[0] and hash_ != known[1]:
+                    problems.append((number, "is not what was noted: the chain was made anew, here or before"))
+            del problems[_PROBLEMS_MAX:]
+            after, read = number, read + len(rows)
+            if read >= limits.VERIFY_BATCH.value:
+                return ChainReport(workspace, number, hash_, 0, complete=False, problems=tuple(problems))
+        problems += self._problems_at_end(tx, workspace, number=number, hash_=hash_, known=known)
         unsealed = _COUNT_UNSEALED.run(tx, {"workspace": workspace}).scalar_one()
-        return ChainReport(workspace, number, hash_, unsealed, tuple(problems[:_PROBLEMS_MAX]))
+        return ChainReport(workspace, number, hash_, unsealed, complete=True, problems=tuple(problems[:_PROBLEMS_MAX]))
 
     def _problems_at_end(
-        self, tx: Any, workspace: WorkspaceId, *, number: int, hash_: str, known_head: tuple[int, str] | None
+        self, tx: Any, workspace: WorkspaceId, *, number: int, hash_: str, known: tuple[int, str] | None
     ) -> Iterator[tuple[int, str]]:
         head_number, head_hash = self._head(tx, workspace)
         if number < head_number:
@@ -120,18 +132,12 @@ class SqlAuditChain:
             yield head_number + 1, "was added after the last that was sealed"
         elif hash_ != head_hash:
             yield number, "is the last, but not the one that was sealed last"
-        if known_head is not None and number < known_head[0]:
-            yield known_head[0], "was noted, but is missing"
+        if known is not None and number < known[0]:
+            yield known[0], "was noted, but is missing"
 
     def _head(self, tx: Any, workspace: str) -> tuple[int, str]:
         row = _HEAD.run(tx, {"workspace": workspace}).one_or_none()
         return (row.number, row.hash) if row is not None else (0, GENESIS)
-
-    def _sealed(self, tx: Any, workspace: WorkspaceId) -> Iterator[Any]:
-        after = -(2**62)  # a number that nobody could have given must show too
-        while rows := _SEALED.run(tx, {"workspace": workspace, "after": after, "limit": _PAGE}).mappings().all():
-            yield from rows
-            after = rows[-1]["number"]
 
 
 def _problems(row: Any, *, after: int, before: str) -> Iterator[tuple[int, str]]:

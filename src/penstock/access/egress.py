@@ -21,15 +21,13 @@ import httpx
 
 from penstock.core import limits
 from penstock.core.access import Destination, Policy
+from penstock.core.egress import Address, as_address, is_host, lists_address, lists_host
 from penstock.core.errors import DestinationUnavailable, EgressRefused
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Sequence[str]]  # a host and a port; its addresses
 
 _URL_MAX: Final = 2_048
-_NAME: Final = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ODD: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\]")
-_NUMBER: Final = re.compile(r"(0x[0-9a-f]*|[0-9]+)")  # a last label like this makes other parsers read an address
 _PUBLIC_IPV6: Final = ipaddress.IPv6Network("2000::/3")
 _CARRYING_IPV4: Final = [  # reach an IPv4 address that is written inside
     ipaddress.IPv6Network("2002::/16"),  # 6to4
@@ -64,9 +62,9 @@ class HttpEgress:
         addresses = [_unwrapped(address) for address in self._addresses(host, port)]
         if not addresses:
             raise DestinationUnavailable(f"{host} has no address now", hint="Look at the name; it is tried again.")
-        host_listed = _lists_host(policy, host, port)
+        host_listed = lists_host(policy, host, port)
         for address in addresses:
-            listed = host_listed or _lists_address(policy, address)
+            listed = host_listed or lists_address(policy, address)
             if parts.scheme == "http" and not listed:
                 raise EgressRefused(f"{host} is to be reached without TLS", hint=f"Use https. {_LISTED}")
             if not listed and not is_public(address):
@@ -89,10 +87,9 @@ class HttpEgress:
         return asyncio.run(_post_first(destination, body, headers, timeout_s=bound_s))
 
     def _addresses(self, host: str, port: int) -> Sequence[Address]:
-        try:
-            return [ipaddress.ip_address(host)]
-        except ValueError:
-            pass
+        literal = as_address(host)
+        if literal is not None:
+            return [literal]
         try:
             return [ipaddress.ip_address(address) for address in self._resolve(host, port)]
         except OSError as error:
@@ -109,21 +106,6 @@ def is_public(address: Address) -> bool:
     elif any(address in network for network in _NOT_PUBLIC):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
-
-
-def check_entry(entry: str) -> str | None:
-    """Return what is wrong with an entry of an egress policy, None when nothing is."""
-    if "/" in entry or _as_address(entry) is not None:
-        try:
-            ipaddress.ip_network(entry)
-        except ValueError as error:
-            return str(error)
-        return None
-    host, colon, port = entry.rpartition(":") if ":" in entry else (entry, "", "")
-    host = host.strip("[]")
-    if colon and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-        return f"{port!r} is not a port"
-    return None if _as_address(host) or _NAME.fullmatch(host) else f"{host!r} is neither a host name nor a network"
 
 
 def _split(url: str) -> tuple[SplitResult, str, int]:
@@ -143,43 +125,16 @@ def _split(url: str) -> tuple[SplitResult, str, int]:
         raise EgressRefused(f"the URL's scheme is {parts.scheme[:20]!r}; only https and http are possible", hint=valid)
     if "@" in parts.netloc:
         raise EgressRefused("the URL names a user before its host", hint="Send what proves who you are as a header.")
-    if port == 0 or (_as_address(host) is None and (not _NAME.fullmatch(host) or _ends_in_number(host))):
+    if port == 0 or not is_host(host):
         raise EgressRefused(
             f"{host[:100]!r} is neither a host name nor an address as it is usually written", hint=valid
         )
     return parts, host, port or (443 if parts.scheme == "https" else 80)
 
 
-def _ends_in_number(host: str) -> bool:
-    return _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
-
-
-def _as_address(host: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(host) if "%" not in host else None
-    except ValueError:
-        return None
-
-
 def _unwrapped(address: Address) -> Address:
     """Return the IPv4 address that an IPv6 one stands for, else itself."""
     return getattr(address, "ipv4_mapped", None) or address
-
-
-def _lists_host(policy: Policy, host: str, port: int) -> bool:
-    written = f"[{host}]" if ":" in host else host
-    return any(entry.lower() in (host, f"{written}:{port}") for entry in policy.egress)
-
-
-def _lists_address(policy: Policy, address: Address) -> bool:
-    for entry in policy.egress:
-        try:
-            network = ipaddress.ip_network(entry)
-        except ValueError:
-            continue
-        if address in network:
-            return True
-    return False
 
 
 def _resolve(host: str, port: int) -> Sequence[str]:

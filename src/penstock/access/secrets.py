@@ -82,7 +82,7 @@ class SqlSecrets:
         values = {"workspace": workspace, "name": name, "data_key": key_id, "at": self.clock(), "by": by}
         _PUT.run(tx, {**values, "ciphertext": _encrypt(key, value, _place(workspace, name, key_id))})
 
-    def resolve(self, tx: Any, *, workspace: WorkspaceId, name: str) -> bytes:
+    def resolve(self, tx: Any, workspace: WorkspaceId, name: str) -> bytes:
         """Return the value of a secret.
 
         Raises:

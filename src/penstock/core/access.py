@@ -235,6 +235,8 @@ class ChainReport:
     Attributes:
         number: events that were checked: the number of the last.
         head: the hash of the last; noted elsewhere, it proves later that nothing before it was changed.
+        unsealed: events that have no place in the chain yet.
+        complete: whether that was the end; else the next stretch begins at `number` and `head`.
         problems: the number and what is wrong there; the first ones.
     """
 
@@ -242,6 +244,7 @@ class ChainReport:
     number: int
     head: str
     unsealed: int
+    complete: bool
     problems: tuple[tuple[int, str], ...] = ()
 
     @property

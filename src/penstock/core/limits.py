@@ -119,5 +119,8 @@ QUEUE_BATCH: Final = Limit("queue_batch", 2_000, "entries", "a tick shares the d
 COUNTED_BEFORE: Final = Limit("counted_before", 1_000, "entries", "counting further would take longer than it tells")
 READY_POLL: Final = Limit("ready_poll", 5, "ms", "how often SQLite is asked whether anything has changed")
 READY_POLL_FAR: Final = Limit("ready_poll_far", 500, "ms", "how often PostgreSQL is asked, should a notice be lost")
+PLAIN_LINES: Final = Limit("plain_lines", 4, "MiB", "plain NDJSON up to here is cut without a reader of its own")
+OPEN_VERSIONS: Final = Limit("open_versions", 24, "versions", "each runner keeps processes of each parked")
+OPEN_VERSIONS_MEMORY: Final = Limit("open_versions_memory", 512, "MiB", "arenas keep the pages of large outputs")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

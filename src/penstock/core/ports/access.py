@@ -27,7 +27,7 @@ from penstock.core.access import (
 from penstock.core.jobs import Depth
 
 
-class ApiKeys(Protocol):
+class KeyRecords(Protocol):
     """API keys, stored by their hash only."""
 
     def authenticate(self, tx: Any, text: str) -> Actor:
@@ -100,7 +100,7 @@ class QuotaBook(Protocol):
         """Count bytes that are stored in the same transaction; fewer than none for what is deleted."""
 
 
-class Workspaces(Protocol):
+class WorkspaceRecords(Protocol):
     """Workspaces and their policies."""
 
     def create(self, tx: Any, name: str) -> Workspace:
@@ -122,7 +122,7 @@ class Workspaces(Protocol):
         """Keep others from changing the workspace's members and secrets until this transaction ends."""
 
 
-class Members(Protocol):
+class MemberRecords(Protocol):
     """Members, and the one-time tokens by which they log in."""
 
     def add(
@@ -152,13 +152,13 @@ class Members(Protocol):
         """Use a login token up, and return whose it is, or raise NotLoggedIn."""
 
 
-class Secrets(Protocol):
+class SecretRecords(Protocol):
     """Values that are stored encrypted, by name."""
 
     def put(self, tx: Any, *, workspace: WorkspaceId, name: str, value: bytes, by: MemberId) -> None:
         """Store a secret, in place of the one of that name."""
 
-    def resolve(self, tx: Any, *, workspace: WorkspaceId, name: str) -> bytes:
+    def resolve(self, tx: Any, workspace: WorkspaceId, name: str) -> bytes:
         """Return the value of a secret, for the platform's own use.
 
         Raises:
@@ -191,13 +191,21 @@ class AuditChain(Protocol):
     def list(self, tx: Any, workspace: WorkspaceId, wanted: AuditFilter) -> Sequence[AuditRow]:
         """Return events, the newest first."""
 
-    def verify(self, tx: Any, workspace: WorkspaceId, *, known_head: tuple[int, str] | None = None) -> ChainReport:
-        """Check a workspace's chain from its beginning.
+    def verify(
+        self,
+        tx: Any,
+        workspace: WorkspaceId,
+        *,
+        start: tuple[int, str] | None = None,
+        known: tuple[int, str] | None = None,
+    ) -> ChainReport:
+        """Check a stretch of a workspace's chain; the report says whether it came to the end.
 
         Args:
             tx: where it is read from.
             workspace: whose chain.
-            known_head: a number and a hash that were noted elsewhere, which the chain must still pass through.
+            start: the last number and hash of the stretch before; None begins at the beginning.
+            known: a number and a hash that were noted elsewhere, which the chain must still pass through.
         """
 
 
