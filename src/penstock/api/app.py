@@ -10,11 +10,12 @@ from prometheus_client import CollectorRegistry
 from penstock import __version__
 from penstock.api import problems
 from penstock.api.dependencies import Json
-from penstock.api.metrics import RequestMetrics
+from penstock.api.metrics import RequestMetrics, ServerMetrics
 from penstock.api.middleware import Observed
 from penstock.api.rates import RateLimiter
 from penstock.api.requests import RequestFacts
 from penstock.api.routes import routers
+from penstock.api.watching import JobWatch
 from penstock.core.access import Actor, AuditEvent
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def create_app(server: Server) -> FastAPI:
     app.state.server = server
     app.state.registry = registry
     app.state.rates = RateLimiter()
+    app.state.watch = JobWatch(server.jobs.states)
+    registry.register(ServerMetrics(server.health.scrape, clock=server.clock))
     problems.install(app)
     for router in routers():
         app.include_router(router)

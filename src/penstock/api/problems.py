@@ -17,6 +17,7 @@ from starlette.responses import Response
 from penstock.api.requests import facts_of
 from penstock.base.logs import get_log
 from penstock.core.errors import (
+    BlobNotFound,
     Bug,
     Conflict,
     NotAllowed,
@@ -32,16 +33,6 @@ from penstock.core.errors import (
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
-_STATUSES: Final[Sequence[tuple[type[PenstockError], int]]] = [  # the first that fits
-    (NotFound, 404),
-    (Conflict, 409),
-    (TooLarge, 413),
-    (NotLoggedIn, 401),
-    (NotAllowed, 403),
-    (TooMany, 429),
-    (TransientError, 503),
-    (UserError, 422),
-]
 _RETRY_AFTER_S: Final = 1.0  # when nobody knows better
 
 
@@ -55,6 +46,28 @@ class BodyTimeout(UserError):
     """The body of a request came too slowly."""
 
     code = "body_timeout"
+
+
+class MediaTypeUnsupported(UserError):
+    """The body is of a type, or compressed in a way, that is not taken here."""
+
+    code = "media_type_unsupported"
+
+
+_STATUSES: Final[Sequence[tuple[type[PenstockError], int]]] = [  # the first that fits
+    (MethodNotAllowed, 405),
+    (BodyTimeout, 408),
+    (MediaTypeUnsupported, 415),
+    (NotFound, 404),
+    (BlobNotFound, 410),
+    (Conflict, 409),
+    (TooLarge, 413),
+    (NotLoggedIn, 401),
+    (NotAllowed, 403),
+    (TooMany, 429),
+    (TransientError, 503),
+    (UserError, 422),
+]
 
 
 class ProblemItem(BaseModel):
@@ -80,10 +93,6 @@ class ProblemBody(BaseModel):
 
 def status_of(error: PenstockError) -> int:
     """Return the HTTP status of an error."""
-    if isinstance(error, MethodNotAllowed):
-        return 405
-    if isinstance(error, BodyTimeout):
-        return 408
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
 
 

@@ -49,6 +49,13 @@ WARM_AGE: Final = Limit("warm_age", 300, "s", "what a script leaks in a reused c
 DATABASE_BUSY: Final = Limit(
     "database_busy", 10, "s", "another process writes for milliseconds, not seconds", "database_unavailable"
 )
+DATABASE_STATEMENT: Final = Limit(
+    "database_statement",
+    60,
+    "s",
+    "no statement of ours takes a second; what hangs must not hold locks",
+    "database_unavailable",
+)
 SMALL_BLOB: Final = Limit("small_blob", 16, "KiB", "a file of its own costs more than the row it would save")
 KEYS: Final = Limit("keys", 100, "keys a member", "what nobody can keep in view cannot be kept safe", "conflict")
 KEY_USE_ROUNDED: Final = Limit("key_use_rounded", 600, "s", "a request is not worth a write to the database")

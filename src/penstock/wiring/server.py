@@ -18,10 +18,13 @@ from penstock.database.versioning import prepare, require_schema
 from penstock.queue.sql_queue import SqlQueue
 from penstock.storage.blobs.local import LocalBlobs
 from penstock.storage.blobs.small import BlobsWithSmall, SmallBlobRows
+from penstock.storage.figures import SqlFigures
 from penstock.storage.job_records import SqlJobRecords
 from penstock.storage.script_records import SqlScriptRecords
 from penstock.storage.work_records import SqlWorkRecords
+from penstock.usecases.health import HealthChecks
 from penstock.usecases.jobs import Jobs
+from penstock.usecases.uploads import Uploads
 from penstock.usecases.work import Work
 
 _S3: Final = "s3://"
@@ -38,6 +41,8 @@ class Server:
     blobs: Blobs
     jobs: Jobs
     work: Work
+    uploads: Uploads
+    health: HealthChecks
 
 
 @contextlib.contextmanager
@@ -82,4 +87,6 @@ def _assemble(settings: Settings, database: SqlDatabase, clock: Clock) -> Server
     work = Work(
         database, job_records, work_records, script_records, queue, blobs, small, quotas, secrets, clock
     )
-    return Server(settings, clock, database, queue, blobs, jobs, work)
+    uploads = Uploads(database, blobs, quotas)
+    health = HealthChecks(database, blobs, SqlFigures(), clock)
+    return Server(settings, clock, database, queue, blobs, jobs, work, uploads, health)

@@ -213,6 +213,9 @@ class JobRecords(Protocol):
     def past_attempts(self, tx: Any, workspace: WorkspaceId, job: RunId) -> Sequence[PastAttempt]:
         """Return the tries that have ended, the first first."""
 
+    def states(self, tx: Any, job_ids: Sequence[str]) -> Mapping[str, RunState]:
+        """Return the states of some jobs, whosever they are: for those who wait for them inside the service."""
+
 
 class WorkRecords(Protocol):
     """What a worker's round reads and writes of jobs."""

@@ -1,0 +1,67 @@
+"""Stored bytes as a response: streamed, with their size, their hash as ETag, and one range if asked for."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from fastapi import Request
+from starlette.responses import Response, StreamingResponse
+
+from penstock.core.jobs import BlobPointer
+from penstock.core.ports import Blobs
+
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+def respond_bytes(
+    request: Request, pointer: BlobPointer, blocks: Iterator[bytes], *, blobs: Blobs, name: str, media_type: str
+) -> Response:
+    """Return a response of stored bytes.
+
+    Args:
+        request: what was asked; `If-None-Match` and `Range` count.
+        pointer: what is known of the bytes.
+        blocks: all of them.
+        blobs: where a part of them is read from.
+        name: what a browser would call the file.
+        media_type: of the bytes.
+
+    Raises:
+        BlobNotFound: when they are gone, before anything is sent.
+    """
+    etag = f'"{pointer.sha256}"'
+    headers = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "X-Content-Type-Options": "nosniff",  # what a tenant wrote is no page of this server
+        "Cache-Control": "private, no-cache",
+    }
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    status, start, end = 200, 0, pointer.size_bytes
+    if wanted := _range_of(request, pointer, etag):
+        status, (start, end) = 206, wanted
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{pointer.size_bytes}"
+        blocks = blobs.stream(pointer.key, offset=start, length=end - start)
+    headers["Content-Length"] = str(end - start)
+    first = next(blocks, b"")  # an error comes before the head of the response, or it could not be told
+    return StreamingResponse(
+        itertools.chain([first], blocks), status_code=status, headers=headers, media_type=media_type
+    )
+
+
+def _range_of(request: Request, pointer: BlobPointer, etag: str) -> tuple[int, int] | None:
+    """Return begin and end of the one range asked for; None for the whole, as RFC 9110 allows for any other."""
+    found = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
+    if found is None or request.headers.get("if-range", etag) != etag:
+        return None
+    first, last = found.groups()
+    if first:
+        start, end = int(first), min(int(last) + 1 if last else pointer.size_bytes, pointer.size_bytes)
+    else:
+        start, end = max(0, pointer.size_bytes - int(last or 0)), pointer.size_bytes
+    return (start, end) if start < end else None

@@ -1,0 +1,223 @@
+"""Jobs: submit, look, wait, fetch, cancel, try again."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from pydantic import AwareDatetime
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from penstock.api.dependencies import CurrentActor, CurrentServer, Json
+from penstock.api.downloads import respond_bytes
+from penstock.api.events import event_stream
+from penstock.api.job_models import (
+    AttemptPage,
+    JobPage,
+    JobShown,
+    seconds,
+    show_attempt,
+    show_job,
+)
+from penstock.api.submitting import SUBMIT_BODY, accept
+from penstock.api.uploads import receive
+from penstock.core import limits
+from penstock.core.errors import RequestInvalid
+from penstock.core.jobs import ENDED, JobFilter, ScriptId
+from penstock.core.plan import RunId
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+
+_PAGE_MAX: Final = 200
+_MEDIA_TYPES: Final = {
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv",
+    "parquet": "application/vnd.apache.parquet",
+}
+JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,64}$", description="The id of a job: job_01...")]
+Cursor = Annotated[str | None, Query(pattern=r"^job_[0-9A-Z]{26}$", description="`next` of the page before.")]
+
+
+@router.post(
+    "",
+    name="submit_job",
+    status_code=202,
+    response_model=JobShown,
+    responses={200: {"model": JobShown, "description": "It had ended before the time of `Prefer: wait` was up."}},
+    openapi_extra=SUBMIT_BODY,
+)
+async def submit_job(
+    request: Request,
+    server: CurrentServer,
+    actor: CurrentActor,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$", description="Same key, same job.")
+    ] = None,
+    prefer: Annotated[str | None, Header(description="`wait=N`: answer when it has ended, N seconds at most.")] = None,
+) -> Response:
+    """Accept a job; the answer comes only once nothing of it can be lost.
+
+    Send records in JSON with the options; or the records alone, as a body of any size, with the options in the query;
+    or a form with one file.
+    """
+    received = await receive(request, server=server, actor=actor)
+    job, created = await run_in_threadpool(
+        accept, received, server=server, actor=actor, idempotency_key=idempotency_key
+    )
+    headers = {"Location": f"{router.prefix}/{job.id}"}
+    if not created:
+        headers["Idempotent-Replayed"] = "true"
+    if (wait_s := _wait_of(prefer)) is not None:
+        headers["Preference-Applied"] = f"wait={wait_s}"
+        if job.state not in ENDED and await request.app.state.watch.until_end(job.id, timeout_s=wait_s):
+            job = await run_in_threadpool(server.jobs.read, job.id, actor=actor)
+    ended = wait_s is not None and job.state in ENDED
+    return Json(show_job(job), status_code=200 if ended else 202, headers=headers)
+
+
+@router.get("", name="list_jobs", response_model=JobPage)
+def list_jobs(
+    server: CurrentServer,
+    actor: CurrentActor,
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"] | None = None,
+    script: Annotated[str | None, Query(min_length=1, max_length=200, description="Name or id.")] = None,
+    label: Annotated[list[str] | None, Query(max_length=16, description="`name:value`; all of them must fit.")] = None,
+    created_after: AwareDatetime | None = None,
+    created_before: AwareDatetime | None = None,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=_PAGE_MAX)] = 50,
+) -> Response:
+    """Return jobs, newest first."""
+    wanted = JobFilter(
+        state=state,
+        script=None if script is None else ScriptId(script),
+        labels=_labels(label or []),
+        created_after=seconds(created_after),
+        created_before=seconds(created_before),
+        before=None if cursor is None else RunId(cursor),
+        limit=limit + 1,
+    )
+    found = server.jobs.list(wanted, actor=actor)
+    items = [show_job(job) for job in found[:limit]]
+    return Json({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
+
+
+@router.get("/{job_id}", name="read_job", response_model=JobShown)
+def read_job(job_id: JobId, server: CurrentServer, actor: CurrentActor) -> Response:
+    """Return a job as it stands, and why it waits."""
+    job = server.jobs.read(job_id, actor=actor)
+    waiting = None if job.state in ENDED else server.jobs.waiting(job_id, actor=actor)
+    return Json(show_job(job, waiting=waiting))
+
+
+@router.get("/{job_id}/attempts", name="list_job_attempts", response_model=AttemptPage)
+def list_job_attempts(job_id: JobId, server: CurrentServer, actor: CurrentActor) -> Response:
+    """Return the tries of a job that have ended, the first first."""
+    found = server.jobs.attempts(job_id, actor=actor)
+    return Json({"items": [show_attempt(attempt) for attempt in found], "next": None})
+
+
+@router.get(
+    "/{job_id}/result",
+    name="read_job_result",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {kind: {} for kind in _MEDIA_TYPES.values()}, "description": "The bytes."},
+        206: {"description": "The bytes of one range."},
+        304: {"description": "They are what If-None-Match names."},
+    },
+)
+def read_job_result(job_id: JobId, request: Request, server: CurrentServer, actor: CurrentActor) -> Response:
+    """Return what a job gave; its SHA-256 is the ETag."""
+    job = server.jobs.read(job_id, actor=actor)
+    pointer, blocks = server.jobs.open_result(job_id, actor=actor)
+    kind = job.options.output_format
+    return respond_bytes(
+        request, pointer, blocks, blobs=server.blobs, name=f"{job.id}.{kind}", media_type=_MEDIA_TYPES[kind]
+    )
+
+
+@router.get(
+    "/{job_id}/dead-letters",
+    name="read_job_dead_letters",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"application/x-ndjson": {}}, "description": "One line for each record."},
+        206: {"description": "The bytes of one range."},
+        304: {"description": "They are what If-None-Match names."},
+    },
+)
+def read_job_dead_letters(job_id: JobId, request: Request, server: CurrentServer, actor: CurrentActor) -> Response:
+    """Return the records that could not be processed, each with its error."""
+    pointer, blocks = server.jobs.open_dead_letters(job_id, actor=actor)
+    name = f"{job_id}.dead-letters.ndjson"
+    return respond_bytes(request, pointer, blocks, blobs=server.blobs, name=name, media_type=_MEDIA_TYPES["ndjson"])
+
+
+@router.get(
+    "/{job_id}/events",
+    name="watch_job",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "`state`, `progress` and `waiting`, each a job."},
+        204: {"description": "The job has ended, and Last-Event-ID has seen it."},
+    },
+)
+async def watch_job(
+    job_id: JobId,
+    request: Request,
+    server: CurrentServer,
+    actor: CurrentActor,
+    last_event_id: Annotated[str | None, Header(max_length=200)] = None,
+) -> Response:
+    """Tell what becomes of a job while it becomes; the stream ends with the job."""
+    return await event_stream(
+        job_id, server=server, actor=actor, watch=request.app.state.watch, last_event_id=last_event_id
+    )
+
+
+@router.post("/{job_id}/cancel", name="cancel_job", response_model=JobShown)
+def cancel_job(job_id: JobId, server: CurrentServer, actor: CurrentActor) -> Response:
+    """End a job: at once while it waits, soon while it runs."""
+    return Json(show_job(server.jobs.cancel(job_id, actor=actor)))
+
+
+@router.post("/{job_id}/retry", name="retry_job", status_code=202, response_model=JobShown)
+def retry_job(job_id: JobId, server: CurrentServer, actor: CurrentActor) -> Response:
+    """Run a job that failed or was cancelled again, as a new job."""
+    job = server.jobs.retry(job_id, actor=actor)
+    return Json(show_job(job), status_code=202, headers={"Location": f"{router.prefix}/{job.id}"})
+
+
+@router.post("/{job_id}/dead-letters/replay", name="replay_job", status_code=202, response_model=JobShown)
+def replay_job(
+    job_id: JobId,
+    server: CurrentServer,
+    actor: CurrentActor,
+    version: Annotated[str, Query(min_length=1, max_length=200, description="The script version to use.")] = "active",
+) -> Response:
+    """Run the dead letters of a job as the input of a new one."""
+    job = server.jobs.replay(job_id, version=version, actor=actor)
+    return Json(show_job(job), status_code=202, headers={"Location": f"{router.prefix}/{job.id}"})
+
+
+def _wait_of(prefer: str | None) -> int | None:
+    """Return the seconds of `Prefer: wait=N`, and at most what is allowed. Source: RFC 7240."""
+    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?", prefer or "")
+    return min(int(found[1]), limits.PREFER_WAIT.value) if found else None
+
+
+def _labels(texts: list[str]) -> dict[str, str]:
+    labels = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon or not name:
+            raise RequestInvalid(
+                f"query.label: a label is name:value, not {text[:100]!r}",
+                hint="Give it as label=name:value.",
+                problems=[{"place": "query.label", "message": "is not name:value"}],
+            )
+        labels[name] = value
+    return labels

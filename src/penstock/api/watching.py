@@ -1,0 +1,95 @@
+"""Waiting for jobs to end: one look at the database for all who wait, not one for each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+
+from penstock.core.jobs import ENDED
+
+_LOOK_MIN_S: Final = 0.005
+_LOOK_MOST_S: Final = 0.25
+_LOOK_SHARE: Final = 0.1  # of the time that the newest has waited: what takes long is looked at less often
+_JOBS_MAX: Final = 500  # in one look
+
+
+class JobWatch:
+    """Tells when jobs have ended. Belongs to one event loop.
+
+    Attributes:
+        watchers: how many event streams are open.
+        stopping: set once the server ends; nobody is to wait any more.
+    """
+
+    def __init__(self, states: Callable[[Sequence[str]], Mapping[str, str]]) -> None:
+        """Take what returns the states of jobs by id."""
+        self._states = states
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._newest_s = 0.0
+        self._looking: asyncio.Task[None] | None = None
+        self._stirred = asyncio.Event()
+        self.watchers = 0
+        self.stopping = asyncio.Event()
+
+    async def until_end(self, job_id: str, *, timeout_s: float) -> bool:
+        """Return True once a job has ended, False when the time is up or the server stops."""
+        ended = asyncio.Event()
+        self._waiting.setdefault(job_id, set()).add(ended)
+        self._newest_s = time.monotonic()
+        self._stirred.set()
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await ended.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._leave(job_id, ended)
+        return not self.stopping.is_set()
+
+    @contextlib.contextmanager
+    def watcher(self) -> Iterator[None]:
+        """Count an event stream while it is open."""
+        self.watchers += 1
+        try:
+            yield
+        finally:
+            self.watchers -= 1
+
+    def stop(self) -> None:
+        """Let everybody go who waits."""
+        self.stopping.set()
+        for events in self._waiting.values():
+            for event in events:
+                event.set()
+
+    def _leave(self, job_id: str, ended: asyncio.Event) -> None:
+        events = self._waiting.get(job_id, set())
+        events.discard(ended)
+        if not events:
+            self._waiting.pop(job_id, None)
+
+    async def _look(self) -> None:
+        while self._waiting and not self.stopping.is_set():
+            job_ids = list(self._waiting)
+            for start in range(0, len(job_ids), _JOBS_MAX):
+                with contextlib.suppress(Exception):  # an outage: those who wait find out for themselves
+                    states = await run_in_threadpool(self._states, job_ids[start : start + _JOBS_MAX])
+                    self._tell(states)
+            self._stirred.clear()
+            pause_s = (time.monotonic() - self._newest_s) * _LOOK_SHARE
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(max(pause_s, _LOOK_MIN_S), _LOOK_MOST_S)):
+                    await self._stirred.wait()
+
+    def _tell(self, states: Mapping[str, str]) -> None:
+        for job_id, state in states.items():
+            if state in ENDED:
+                for event in self._waiting.get(job_id, set()):
+                    event.set()

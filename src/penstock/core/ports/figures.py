@@ -1,0 +1,24 @@
+"""The port behind /health and /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from penstock.core.figures import AttemptFigures, QueueFigures, WorkerFigures
+
+
+class Figures(Protocol):
+    """What the records database knows of all workspaces together; each question costs a bounded time."""
+
+    def queues(self, tx: Any) -> Sequence[QueueFigures]:
+        """Return the workspaces with the most in the queue."""
+
+    def workers(self, tx: Any, *, alive_since: float) -> Sequence[WorkerFigures]:
+        """Return the workers that were heard of since."""
+
+    def last_attempt(self, tx: Any) -> int:
+        """Return the number of the newest attempt, 0 when there is none."""
+
+    def attempts(self, tx: Any, *, after: int, until: float) -> AttemptFigures:
+        """Return what became of attempts with higher numbers than one that ended before a time."""

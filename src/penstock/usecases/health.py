@@ -1,0 +1,98 @@
+"""Whether the server is well, and its figures for monitoring."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from penstock.core.errors import BlobsUnavailable, DatabaseUnavailable
+from penstock.core.figures import Health, QueueFigures, WorkerFigures
+from penstock.core.ports import Blobs, Clock, Database
+from penstock.core.ports.figures import Figures
+
+_ALIVE_S: Final = 5.0  # ten heartbeats
+_BLOBS_CHECKED_S: Final = 5.0  # a check writes to the store
+_SETTLED_S: Final = 5.0
+_LEVELS: Final = ("none", "seccomp", "landlock+seccomp")  # the weakest first
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """What is measured now, and what was counted since this process began."""
+
+    queues: tuple[QueueFigures, ...]
+    workers: tuple[WorkerFigures, ...]
+    outcomes: Counter[str]
+    codes: Counter[str]
+
+
+@dataclass(slots=True)
+class HealthChecks:
+    """What monitoring asks for. Needs no actor: it tells nothing of a workspace but the depth of its queue.
+
+    Attributes:
+        attempts_seen: the newest attempt that is counted, None before the first look.
+    """
+
+    database: Database
+    blobs: Blobs
+    figures: Figures
+    clock: Clock
+    attempts_seen: int | None = None
+    outcomes: Counter[str] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    _blobs_checked_at: float = 0.0
+    _blobs_problem: str | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check(self) -> Health:
+        """Return whether the server is well."""
+        now = self.clock()
+        checks = {"blobs": problem} if (problem := self._check_blobs(now)) else {}
+        try:
+            with self.database.read() as tx:
+                workers = self.figures.workers(tx, alive_since=now - _ALIVE_S)
+                queues = self.figures.queues(tx)
+        except DatabaseUnavailable as error:
+            return Health("unavailable", {**checks, "database": error.message})
+        if not workers:
+            checks["workers"] = "no worker is alive: jobs are taken and wait"
+        levels = {worker.sandbox_level for worker in workers}
+        level = next((level for level in _LEVELS if level in levels), None)
+        if level == "none":
+            checks["sandbox"] = "a worker cannot run scripts safely and refuses them"
+        oldest = [queue.oldest_ready_at for queue in queues if queue.oldest_ready_at is not None]
+        lag_s = max(0.0, now - min(oldest)) if oldest else 0.0
+        return Health(
+            "unavailable" if "blobs" in checks else "degraded" if checks else "ok",
+            checks,
+            workers=len(workers),
+            sandbox_level=level,
+            queue_lag_s=lag_s,
+        )
+
+    def scrape(self) -> Scrape:
+        """Return the figures of now."""
+        now = self.clock()
+        with self._lock, self.database.read() as tx:
+            queues = tuple(self.figures.queues(tx))
+            workers = tuple(self.figures.workers(tx, alive_since=now - _ALIVE_S))
+            if self.attempts_seen is None:
+                self.attempts_seen = self.figures.last_attempt(tx)
+            more = self.figures.attempts(tx, after=self.attempts_seen, until=now - _SETTLED_S)
+            self.attempts_seen = more.last_id
+            self.outcomes.update(more.by_outcome)
+            self.codes.update(more.by_code)
+            return Scrape(queues, workers, Counter(self.outcomes), Counter(self.codes))
+
+    def _check_blobs(self, now: float) -> str | None:
+        if not 0 <= now - self._blobs_checked_at < _BLOBS_CHECKED_S:
+            try:
+                self.blobs.check()
+                self._blobs_problem = None
+            except BlobsUnavailable as error:
+                self._blobs_problem = error.message
+            self._blobs_checked_at = now
+        return self._blobs_problem
