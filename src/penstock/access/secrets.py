@@ -125,19 +125,21 @@ class SqlSecrets:
             _REWRAP.run(tx, {"id": row.id, **self._wrapped(row.workspace, row.id, self._unwrap(row))})
         return len(rows)
 
-    def check(self, tx: Any) -> None:
-        """Return when every data key can be opened.
+    def is_newest(self, tx: Any) -> bool:
+        """Return whether every data key is wrapped by the newest master key.
 
         Raises:
             SettingInvalid: when a master key is missing.
         """
-        for row in _MASTERS.run(tx):
-            if self._master.by_fingerprint(row.master) is None:
+        used = [row.master for row in _MASTERS.run(tx)]
+        for fingerprint in used:
+            if self._master.by_fingerprint(fingerprint) is None:
                 raise SettingInvalid(
-                    f"secrets are wrapped by the master key with the fingerprint {row.master}, which was not given; "
+                    f"secrets are wrapped by the master key with the fingerprint {fingerprint}, which was not given; "
                     f"the first that was given has {self._master.newest}",
                     hint="Give the missing key too, after the first one, or restore master.key from its copy.",
                 )
+        return used in ([], [self._master.newest])
 
     def _create_data_key(self, tx: Any, workspace: WorkspaceId) -> tuple[_DataKeyId, bytes]:
         key_id, key = _DataKeyId(new_id("dk")), secrets.token_bytes(32)

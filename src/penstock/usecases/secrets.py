@@ -84,5 +84,6 @@ class Secrets:
             SettingInvalid: when a master key is missing that wraps one of them.
         """
         with self.database.read() as tx:
-            self.records.check(tx)
+            if self.records.is_newest(tx):
+                return 0
         return self.database.write(self.records.rewrap)

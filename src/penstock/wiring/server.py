@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from penstock.access.audit import SqlAudit
-from penstock.access.quotas import SqlQuotas
 from penstock.core.ports import Blobs, Clock
+from penstock.core.ports.access import Egress
 from penstock.core.settings import Settings
 from penstock.database.opening import SqlDatabase, open_database
 from penstock.database.versioning import prepare, require_schema
@@ -22,10 +21,17 @@ from penstock.storage.figures import SqlFigures
 from penstock.storage.job_records import SqlJobRecords
 from penstock.storage.script_records import SqlScriptRecords
 from penstock.storage.work_records import SqlWorkRecords
+from penstock.usecases.audit import AuditLog
 from penstock.usecases.health import HealthChecks
 from penstock.usecases.jobs import Jobs
+from penstock.usecases.keys import Keys
+from penstock.usecases.members import Members
+from penstock.usecases.quotas import QuotaUse
+from penstock.usecases.secrets import Secrets
 from penstock.usecases.uploads import Uploads
 from penstock.usecases.work import Work
+from penstock.usecases.workspaces import Workspaces
+from penstock.wiring.access import assemble_access
 
 _S3: Final = "s3://"
 
@@ -43,6 +49,13 @@ class Server:
     work: Work
     uploads: Uploads
     health: HealthChecks
+    workspaces: Workspaces
+    members: Members
+    keys: Keys
+    quotas: QuotaUse
+    secrets: Secrets
+    audit_log: AuditLog
+    egress: Egress
 
 
 @contextlib.contextmanager
@@ -76,17 +89,30 @@ def open_store(settings: Settings) -> Blobs:
 
 def _assemble(settings: Settings, database: SqlDatabase, clock: Clock) -> Server:
     queue = SqlQueue(database, clock)
-    audit = SqlAudit(clock)
-    quotas = SqlQuotas(clock)
+    access = assemble_access(settings, database, queue, clock)
+    audit, quotas, secrets = access.audit, access.quota_records, access.secret_records
     small = SmallBlobRows()
     blobs = BlobsWithSmall(database, open_store(settings), small)
     job_records, work_records, script_records = SqlJobRecords(), SqlWorkRecords(), SqlScriptRecords()
-    jobs = Jobs(
-        database, job_records, work_records, script_records, queue, blobs, small, quotas, audit, clock
-    )
-    work = Work(
-        database, job_records, work_records, script_records, queue, blobs, small, quotas, secrets, clock
-    )
+    jobs = Jobs(database, job_records, work_records, script_records, queue, blobs, small, quotas, audit, clock)
+    work = Work(database, job_records, work_records, script_records, queue, blobs, small, quotas, secrets, clock)
     uploads = Uploads(database, blobs, quotas)
     health = HealthChecks(database, blobs, SqlFigures(), clock)
-    return Server(settings, clock, database, queue, blobs, jobs, work, uploads, health)
+    return Server(
+        settings,
+        clock,
+        database,
+        queue,
+        blobs,
+        jobs,
+        work,
+        uploads,
+        health,
+        workspaces=access.workspaces,
+        members=access.members,
+        keys=access.keys,
+        quotas=access.quotas,
+        secrets=access.secrets,
+        audit_log=access.audit_log,
+        egress=access.egress,
+    )

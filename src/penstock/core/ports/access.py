@@ -178,8 +178,8 @@ class SecretRecords(Protocol):
     def rewrap(self, tx: Any) -> int:
         """Wrap every data key by the newest master key that is not yet; return how many there were."""
 
-    def check(self, tx: Any) -> None:
-        """Return when every data key can be opened, or raise SettingInvalid."""
+    def is_newest(self, tx: Any) -> bool:
+        """Return whether every data key is wrapped by the newest master key; raise SettingInvalid when one is lost."""
 
 
 class AuditChain(Protocol):
