@@ -10,14 +10,33 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 import sqlalchemy
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
+from penstock.core import limits
 from penstock.core.errors import DatabaseUnavailable
 
 T = TypeVar("T")
 
 _TRIES_MAX: Final = 10
 _CONFLICTS: Final = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_PASSING: Final = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)  # a standby takes no writes
+# A server that has gone away without a word is noticed, and no statement holds its locks for ever.
+_OPTIONS: Final = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "options": " ".join(
+        f"-c {name}={seconds}s"
+        for name, seconds in (
+            ("statement_timeout", limits.DATABASE_STATEMENT.value),
+            ("lock_timeout", limits.DATABASE_BUSY.value),
+            ("idle_in_transaction_session_timeout", limits.DATABASE_STATEMENT.value),
+        )
+    ),
+    "prepare_threshold": 2,
+}
 
 
 class PostgresDatabase:
@@ -38,14 +57,13 @@ class PostgresDatabase:
             max_overflow=0,
             pool_timeout=30,
             pool_pre_ping=False,  # a round trip for each use; a broken connection is found by its error instead
-            connect_args={"connect_timeout": 5, "prepare_threshold": 2},
+            connect_args=_OPTIONS,
         )
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
         """Open a snapshot to read from."""
-        with _reporting(), self.engine.connect() as connection:
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        with _reporting(), contextlib.closing(self._snapshot()) as connection:
             try:
                 yield connection
             finally:
@@ -53,21 +71,50 @@ class PostgresDatabase:
 
     def write(self, work: Callable[[Any], T], /, *, durable: bool = True) -> T:
         """Run `work` in a transaction of its own, again when it lost against another; return once it is committed."""
+        reconnected = False
         for tried in range(1, _TRIES_MAX + 1):
+            committing = False
             try:
                 with _reporting(), self.engine.begin() as connection:
                     if not durable:
                         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-                    return work(connection)
+                    result = work(connection)
+                    committing = True
+                return result
             except DBAPIError as error:
                 if not isinstance(error.orig, _CONFLICTS) or tried == _TRIES_MAX:
                     raise
                 time.sleep(random.uniform(0, 0.002 * 2**tried))
+            except _Disconnected:
+                # A pooled connection of before a restart. What had not begun to commit is not there and never will be.
+                if reconnected or committing:
+                    raise
+                reconnected = True
         raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+    def _snapshot(self) -> sqlalchemy.Connection:
+        for last in (False, True):
+            connection = self.engine.connect()
+            try:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            except DBAPIError as error:
+                connection.close()
+                if last or not error.connection_invalidated:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise AssertionError("the last try returns or raises")
+
+
+class _Disconnected(DatabaseUnavailable):
+    """The connection was lost, whether or not the server is there."""
 
 
 @contextlib.contextmanager
@@ -76,18 +123,18 @@ def _reporting() -> Iterator[None]:
         yield
     except sqlalchemy.exc.TimeoutError as error:
         raise _unavailable("every connection is in use") from error
-    except OperationalError as error:
+    except DBAPIError as error:
         if isinstance(error.orig, _CONFLICTS):
             raise
-        raise _unavailable(type(error.orig).__name__) from error
-    except DBAPIError as error:
         if error.connection_invalidated:
+            raise _unavailable(type(error.orig).__name__, kind=_Disconnected) from error
+        if isinstance(error.orig, _PASSING):
             raise _unavailable(type(error.orig).__name__) from error
         raise
 
 
-def _unavailable(what: str) -> DatabaseUnavailable:
-    return DatabaseUnavailable(
+def _unavailable(what: str, *, kind: type[DatabaseUnavailable] = DatabaseUnavailable) -> DatabaseUnavailable:
+    return kind(
         f"the records database cannot be used now: {what}",
         hint="Look at the PostgreSQL server; nothing was lost, and the request may be repeated.",
         retry_after_s=1,

@@ -24,12 +24,33 @@ import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
 from penstock.core import limits
-from penstock.core.errors import DatabaseUnavailable
+from penstock.core.errors import Bug, DatabaseUnavailable
 
 T = TypeVar("T")
 
 _BATCH_MAX: Final = 128  # pieces of work in one transaction: enough to share a wait, few enough to be quick
-_PRAGMAS: Final = ["busy_timeout = 0", "journal_mode = WAL", "foreign_keys = ON", "temp_store = MEMORY"]
+_CLOSING_S: Final = 1.0  # who closes does not wait longer for another process's turn to end
+_PRAGMAS: Final = [
+    f"busy_timeout = {limits.DATABASE_BUSY.value * 1000}",  # opening and reading wait for moments only
+    "journal_mode = WAL",
+    "journal_size_limit = 67108864",  # what a long read has made grow is given back afterwards
+    "foreign_keys = ON",
+    "temp_store = MEMORY",
+]
+# What passes by itself or with the disk's help. Everything else that SQLite calls operational is a mistake in the SQL.
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -58,7 +79,8 @@ class SqliteDatabase:
         sqlalchemy.event.listen(self.engine, "connect", _prepare)
         self._works: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._asking = threading.Lock()
+        self._closing = threading.Event()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
@@ -71,28 +93,36 @@ class SqliteDatabase:
                 connection.exec_driver_sql("ROLLBACK")
 
     def write(self, work: Callable[[Any], T], /, *, durable: bool = True) -> T:
-        """Run `work` in the next transaction of the writing thread, and return once that is committed."""
-        self._start()
+        """Run `work` in the next transaction of the writing thread, and return once that is committed.
+
+        Raises:
+            Bug: when `work` itself writes; it would wait for itself.
+            DatabaseUnavailable: when the file cannot be written to now, or the database is closed.
+        """
         piece = _Work(work, durable)
-        self._works.put(piece)
+        self._ask(piece)
         result: T = piece.done.result()
         return result
 
     def close(self) -> None:
         """Finish what was asked for, and close every connection."""
-        with self._starting:
-            if self._writer is not None:
-                self._works.put(None)
-                self._writer.join()
-                self._writer = None
+        with self._asking:  # nothing is asked for afterwards
+            self._closing.set()
+            self._works.put(None)
+        if self._writer is not None:
+            self._writer.join()
         self.engine.dispose()
 
-    def _start(self) -> None:
-        if self._writer is None:
-            with self._starting:
-                if self._writer is None:
-                    self._writer = threading.Thread(target=self._write, name="database-writer", daemon=True)
-                    self._writer.start()
+    def _ask(self, piece: _Work) -> None:
+        if threading.current_thread() is self._writer:
+            raise Bug("work in a transaction asked for another transaction", hint="Report it; pass the one it has on.")
+        with self._asking:
+            if self._closing.is_set():
+                raise DatabaseUnavailable("the records database is closed", hint="Start the server again.")
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write, name="database-writer", daemon=True)
+                self._writer.start()
+            self._works.put(piece)
 
     def _write(self) -> None:
         connection: sqlalchemy.Connection | None = None
@@ -103,8 +133,8 @@ class SqliteDatabase:
                 continue
             try:
                 with _reporting():
-                    connection = connection or self.engine.connect()
-                    settle = _run(connection, batch)
+                    connection = connection or self._connect()
+                    settle = self._run(connection, batch)
             except BaseException as error:  # noqa: BLE001  # the whole batch failed: each waiting thread raises it
                 for piece in batch:
                     piece.done.set_exception(error)
@@ -130,53 +160,59 @@ class SqliteDatabase:
                 return batch, False
         return batch, True
 
+    def _connect(self) -> sqlalchemy.Connection:
+        connection = self.engine.connect()
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")  # it asks for its turn by itself
+        return connection
+
+    def _run(self, connection: sqlalchemy.Connection, batch: list[_Work]) -> Callable[[], None]:
+        """Commit a batch in one transaction, and return what tells the waiting threads."""
+        durable = any(piece.durable for piece in batch)
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._begin(connection)
+        outcomes: list[tuple[_Work, Any, BaseException | None]] = []
+        try:
+            for piece in batch:
+                connection.exec_driver_sql("SAVEPOINT piece")
+                try:
+                    outcomes.append((piece, piece.do(connection), None))
+                except Exception as error:  # the thread that asked for it raises it
+                    if not _in_transaction(connection):  # SQLite has taken everything back: the disk is full, say
+                        raise
+                    connection.exec_driver_sql("ROLLBACK TO piece")
+                    outcomes.append((piece, None, error))
+                connection.exec_driver_sql("RELEASE piece")
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            with contextlib.suppress(Exception):
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+        return lambda: _settle(outcomes)
+
+    def _begin(self, connection: sqlalchemy.Connection) -> None:
+        started_s = time.monotonic()
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except DBAPIError as error:
+                patience_s = _CLOSING_S if self._closing.is_set() else limits.DATABASE_BUSY.value
+                if not _is_busy(error) or time.monotonic() - started_s > patience_s:
+                    raise
+                time.sleep(random.uniform(0.001, 0.003))
+            else:
+                return
+
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _run(connection: sqlalchemy.Connection, batch: list[_Work]) -> Callable[[], None]:
-    """Commit a batch in one transaction, and return what tells the waiting threads."""
-    durable = any(piece.durable for piece in batch)
-    connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    _begin(connection)
-    outcomes: list[tuple[_Work, Any, BaseException | None]] = []
-    try:
-        for piece in batch:
-            connection.exec_driver_sql("SAVEPOINT piece")
-            try:
-                outcomes.append((piece, piece.do(connection), None))
-            except Exception as error:  # noqa: BLE001  # the thread that asked for it raises it
-                connection.exec_driver_sql("ROLLBACK TO piece")
-                outcomes.append((piece, None, error))
-            connection.exec_driver_sql("RELEASE piece")
-        connection.exec_driver_sql("COMMIT")
-    except BaseException:
-        with contextlib.suppress(Exception):
-            connection.exec_driver_sql("ROLLBACK")
-        raise
-    return lambda: _settle(outcomes)
-
-
-def _begin(connection: sqlalchemy.Connection) -> None:
-    deadline_s = time.monotonic() + limits.DATABASE_BUSY.value
-    while True:
-        try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        except DBAPIError as error:
-            if "locked" not in str(error.orig) or time.monotonic() > deadline_s:
-                raise
-            time.sleep(random.uniform(0.001, 0.003))
-        else:
-            return
-
-
 def _settle(outcomes: list[tuple[_Work, Any, BaseException | None]]) -> None:
     for piece, result, error in outcomes:
         if error is None:
             piece.done.set_result(result)
-        elif isinstance(error, DBAPIError) and isinstance(error.orig, sqlite3.OperationalError):
+        elif isinstance(error, DBAPIError) and _passes(error):
             piece.done.set_exception(unavailable(error))
         else:
             piece.done.set_exception(error)
@@ -186,10 +222,31 @@ def _settle(outcomes: list[tuple[_Work, Any, BaseException | None]]) -> None:
 def _reporting() -> Iterator[None]:
     try:
         yield
+    except sqlalchemy.exc.TimeoutError as error:
+        raise DatabaseUnavailable(
+            "too many threads read the records database at once", hint="Try again.", retry_after_s=1
+        ) from error
     except DBAPIError as error:
-        if isinstance(error.orig, sqlite3.OperationalError):
+        if _passes(error):
             raise unavailable(error) from error
         raise
+
+
+def _in_transaction(connection: sqlalchemy.Connection) -> bool:
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.in_transaction)
+
+
+def _passes(error: DBAPIError) -> bool:
+    return _code(error) in _PASSING
+
+
+def _is_busy(error: DBAPIError) -> bool:
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _code(error: DBAPIError) -> int:
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # without what says more about the same
 
 
 def unavailable(error: DBAPIError) -> DatabaseUnavailable:

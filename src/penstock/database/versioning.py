@@ -88,6 +88,9 @@ def prepare(database: SqlDatabase) -> None:
 
 def _upgrade(connection: sqlalchemy.Connection) -> SchemaStatus:
     if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
+        )  # a step may take long
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
     status = _status(connection)
     if not status.known:

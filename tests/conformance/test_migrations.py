@@ -1,0 +1,172 @@
+"""The steps lead from nothing to what `schema.py` says, on both databases; the audit can only be added to."""
+
+import contextlib
+
+import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from penstock.core.errors import SchemaUnknown
+from penstock.database.opening import open_database
+from penstock.database.schema import audit_events, metadata
+from penstock.database.versioning import prepare, require_schema, schema_status, upgrade
+from tests.servers import KINDS
+
+EVENT = {
+    "workspace": "ws_1",
+    "at": 1.0,
+    "actor": "mem_1",
+    "actor_name": "ana",
+    "action": "job.submit",
+    "subject": "job_1",
+    "outcome": "done",
+    "origin": "local",
+    "request_id": "r",
+    "details": '{"a": "b:c"}',
+}
+
+
+@pytest.fixture(params=KINDS)
+def empty(request, tmp_path):
+    """Open a database without any table."""
+    with contextlib.ExitStack() as afterwards:
+        if request.param == "sqlite":
+            url = f"sqlite:///{tmp_path}/empty.db"
+        else:
+            server = request.getfixturevalue("postgres")
+            url = server.fresh_url()
+            afterwards.callback(server.drop, url)
+        yield afterwards.enter_context(contextlib.closing(open_database(url)))
+
+
+def test_all_steps_lead_to_the_schema(empty):
+    upgrade(empty)
+    with empty.engine.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": differs, "target_metadata": metadata}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+
+
+def differs(_context, _found, _column, found_default, _default, rendered):
+    """Alembic takes SQLite's `''` for another default than an empty text; the rest is left to it."""
+    return False if (found_default, rendered) == ("('')", "") else None
+
+
+def test_an_empty_database_is_created_by_the_server_that_owns_it(empty):
+    assert schema_status(empty).found is None
+    with pytest.raises(SchemaUnknown, match="is empty") as caught:
+        require_schema(empty)
+    assert "penstock db upgrade" in caught.value.hint
+    prepare(empty)
+    require_schema(empty)
+    prepare(empty)
+    assert schema_status(empty).missing == ()
+
+
+def test_upgrading_twice_finds_nothing_to_do(empty):
+    assert upgrade(empty).missing == ("0001", "0002")
+    assert upgrade(empty).missing == ()
+
+
+def test_a_database_of_an_older_version_is_refused_with_the_command_to_run(database):
+    stamp(database, "0001")
+    for refused in (require_schema, prepare):
+        with pytest.raises(SchemaUnknown, match=r"of revision 0001, .* works with revision 0002") as caught:
+            refused(database)
+        assert "penstock db upgrade" in caught.value.hint
+    assert schema_status(database).missing == ("0002",)
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(database):
+    stamp(database, "9999")
+    for refused in (require_schema, prepare, upgrade):
+        with pytest.raises(SchemaUnknown, match="of revision 9999") as caught:
+            refused(database)
+        assert "newer" in caught.value.hint
+    assert schema_status(database).found == "9999"
+
+
+def test_a_database_of_something_else_is_refused_and_left_alone(empty):
+    empty.write(lambda tx: tx.exec_driver_sql("CREATE TABLE customers (id INTEGER PRIMARY KEY)"))
+    for refused in (require_schema, prepare, upgrade):
+        with pytest.raises(SchemaUnknown, match="'customers'"):
+            refused(empty)
+    with empty.read() as tx:
+        assert sqlalchemy.inspect(tx).get_table_names() == ["customers"]
+
+
+def test_a_step_that_fails_leaves_the_database_as_it_was(empty):
+    in_the_way = "ix_runs_finished_at"  # the name of an index
+    empty.write(lambda tx: tx.exec_driver_sql(f"CREATE VIEW {in_the_way} AS SELECT 1 AS one"))
+    with pytest.raises(DBAPIError, match=in_the_way):
+        upgrade(empty)
+    with empty.read() as tx:
+        assert sqlalchemy.inspect(tx).get_table_names() == []
+
+
+def test_the_queues_tables_are_stored_as_the_schema_says(postgres, fresh_database):
+    url = postgres.fresh_url()
+    with contextlib.closing(open_database(url)) as database:
+        database.write(metadata.create_all)
+        wanted = storage(database)
+    assert wanted["queue_entries"]
+    assert storage(fresh_database("postgresql")) == wanted
+    postgres.drop(url)
+
+
+def storage(database):
+    with database.read() as tx:
+        rows = tx.exec_driver_sql(
+            "SELECT relname, reloptions FROM pg_class WHERE relname LIKE 'queue%%' AND relkind = 'r'"
+        )
+        return {name: sorted(options or []) for name, options in rows}
+
+
+# ---- audit events can only be added ----
+
+
+def test_an_event_is_sealed_once(database):
+    add(database)
+    run(database, "UPDATE audit_events SET number = 1, hash = 'h' WHERE number IS NULL")
+    for change in ("number = 2", "hash = 'x'", "number = NULL", "hash = NULL", "details = '{}'"):
+        with pytest.raises(IntegrityError, match="never changed"):
+            run(database, f"UPDATE audit_events SET {change}")
+    assert rows(database) == [(1, "h", EVENT["details"])]
+
+
+@pytest.mark.parametrize("column", [*EVENT, "id"])
+def test_no_column_of_an_event_can_be_changed_before_it_is_sealed(database, column):
+    add(database)
+    value = "7" if column in ("id", "at") else "'other'"
+    with pytest.raises(IntegrityError, match="never changed"):
+        run(database, f"UPDATE audit_events SET {column} = {value}, number = 1, hash = 'h'")
+    assert rows(database) == [(None, None, EVENT["details"])]
+
+
+def test_an_event_is_never_deleted(database):
+    add(database)
+    statements = ["DELETE FROM audit_events"]
+    if database.dialect == "postgresql":
+        statements.append("TRUNCATE audit_events")
+    for statement in statements:
+        with pytest.raises(IntegrityError, match="never deleted"):
+            run(database, statement)
+    assert len(rows(database)) == 1
+
+
+def add(database):
+    database.write(lambda tx: tx.execute(audit_events.insert().values(EVENT)))
+
+
+def run(database, statement):
+    database.write(lambda tx: tx.exec_driver_sql(statement))
+
+
+def rows(database):
+    with database.read() as tx:
+        return tx.exec_driver_sql("SELECT number, hash, details FROM audit_events").all()
+
+
+def stamp(database, revision):
+    run(database, f"UPDATE alembic_version SET version_num = '{revision}'")
