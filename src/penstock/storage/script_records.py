@@ -41,6 +41,7 @@ from penstock.database.schema import activations, approvals, members, scripts, v
 from penstock.database.statements import Statement
 
 _CACHED_MAX: Final = 1_000
+_LONG: Final = ("input_schema", "output_schema", "examples")
 
 _SCRIPT: Final = (
     "s.id, s.workspace, s.name, s.description, s.language, s.active_version, s.created_at, s.created_by,"
@@ -192,9 +193,11 @@ class SqlScriptRecords:
         return _parse(row)
 
     def list_versions(self, tx: Connection, script: Script, *, before: str | None, limit: int) -> list[Version]:
-        """Return versions, the newest first, those before an id."""
+        """Return versions without their schemas and examples, the newest first, those before an id."""
         named = versions.join(scripts, scripts.c.id == versions.c.script)
-        query = sqlalchemy.select(versions, scripts.c.name.label("script_name"), scripts.c.language)
+        kept = [column for column in versions.c if column.name not in _LONG]
+        nothing = [sqlalchemy.null().label(name) for name in _LONG]
+        query = sqlalchemy.select(*kept, *nothing, scripts.c.name.label("script_name"), scripts.c.language)
         query = query.select_from(named).where(versions.c.script == script.id)
         if before is not None:
             query = query.where(versions.c.id < before)

@@ -27,8 +27,6 @@ from penstock.core.versions import Example
 from penstock.execution.chunks import chunk_seed, run_chunk
 
 _MIB: Final = 2**20
-_DIFFERENCES_SHOWN: Final = 5
-_VALUE_CHARACTERS: Final = 200
 _PATIENCE_S: Final = 5.0
 
 
@@ -107,12 +105,15 @@ class Trials:
                 return
             deadline_s = time.monotonic() + limits.PUBLISH_WALL.value
             failed: list[dict[str, str]] = []
-            with self.sandbox.open_script(_bounded(script), parallel=1) as runner:
+            with (
+                self.sandbox.open_script(_bounded(script), parallel=1) as runner,
+                self.sandbox.open_script(_JUDGE, parallel=1) as judge,
+            ):
                 for example in examples:
                     if time.monotonic() > deadline_s:
                         failed.append({"place": f"examples.{example.name}", "message": _SLOW})
                         break
-                    failed += _differences(self.sandbox, runner, example)
+                    failed += _problems(self.sandbox, runner, judge, example)
         if failed:
             names = list(dict.fromkeys(problem["place"].split("/")[0].removeprefix("examples.") for problem in failed))
             raise ExamplesFailed(
@@ -218,7 +219,7 @@ def _too_large(what: str, most: str) -> TooLarge:
     return TooLarge(f"the sample has {what}; at most {most} can be tried at once", hint="Try fewer, or submit a job.")
 
 
-def _differences(sandbox: Sandbox, runner: ScriptRunner, example: Example) -> list[dict[str, str]]:
+def _problems(sandbox: Sandbox, runner: ScriptRunner, judge: ScriptRunner, example: Example) -> list[dict[str, str]]:
     """Return how what comes out differs from what the example says; one entry for each place."""
     lines = b"".join(json.dumps(record, separators=(",", ":")).encode() + b"\n" for record in example.input)
     trial = _run(sandbox, runner, Sample(lines, name=example.name))
@@ -229,52 +230,67 @@ def _differences(sandbox: Sandbox, runner: ScriptRunner, example: Example) -> li
             return []
         words = f"every record was to fail with {example.error}; {counts.failed} of {counts.records} failed: {codes}"
         return [{"place": place, "message": words, "expected": example.error, "got": codes}]
+    found = _judge(sandbox, judge, example, trial)
     if counts.failed:
         words = f"{counts.failed} of {counts.records} records failed: {codes}"
-        return [{"place": place, "message": words, "expected": "no error", "got": _first_error(trial.dead_letters)}]
-    try:
-        got = [json.loads(line) for line in trial.output.splitlines()]
-    except (ValueError, RecursionError):
-        return [{"place": place, "message": "the output is no JSON that can be compared"}]
-    found = list(_unequal(list(example.output or ()), got, ""))
+        return [{"place": place, "message": words, "expected": "no error", "got": found["error"]}]
     return [
-        {
-            "place": place + pointer,
-            "message": "the output differs",
-            "expected": _shown(expected),
-            "got": _shown(actual),
-        }
-        for pointer, expected, actual in found[:_DIFFERENCES_SHOWN]
+        {"place": place + pointer, "message": "the output differs", "expected": expected, "got": got}
+        for pointer, expected, got in found["places"]
     ]
 
 
-_NOTHING: Final = object()
+def _judge(sandbox: Sandbox, judge: ScriptRunner, example: Example, trial: Trial) -> dict[str, Any]:
+    """Return where an output differs, found by our own script in a child: the service does not parse what came out."""
+    case = {
+        "expected": list(example.output or ()),
+        "output": trial.output.decode("utf-8", "replace"),
+        "dead_letters": trial.dead_letters.decode("utf-8", "replace"),
+    }
+    judged = _run(sandbox, judge, Sample(json.dumps(case).encode() + b"\n", "ndjson", "comparison"))
+    if judged.counts.produced != 1:
+        return {"places": [("", "JSON that can be compared", "something else")], "error": "an error without a text"}
+    found: dict[str, Any] = json.loads(judged.output)
+    return found
 
 
-def _unequal(expected: Any, got: Any, pointer: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the places, as JSON pointers, where two JSON values differ, with what stands there in each."""
+_JUDGE: Final = ScriptVersion(
+    name="judge",
+    source=b"""
+import json
+from itertools import islice
+
+NOTHING = object()
+
+def process(data):
+    got = [json.loads(line) for line in data["output"].splitlines()]
+    letters = data["dead_letters"].splitlines()
+    found = islice(unequal(data["expected"], got, ""), 5)
+    places = [(place, shown(expected), shown(other)) for place, expected, other in found]
+    return {"places": places, "error": described(json.loads(letters[0])["error"]) if letters else ""}
+
+def unequal(expected, got, pointer):
     if isinstance(expected, dict) and isinstance(got, dict):
         for key in sorted(expected.keys() | got.keys()):
-            place = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
-            yield from _unequal(expected.get(key, _NOTHING), got.get(key, _NOTHING), place)
+            place = pointer + "/" + key.replace("~", "~0").replace("/", "~1")
+            yield from unequal(expected.get(key, NOTHING), got.get(key, NOTHING), place)
     elif isinstance(expected, list) and isinstance(got, list):
         for index in range(max(len(expected), len(got))):
-            one, other = (values[index] if index < len(values) else _NOTHING for values in (expected, got))
-            yield from _unequal(one, other, f"{pointer}/{index}")
+            pair = [values[index] if index < len(values) else NOTHING for values in (expected, got)]
+            yield from unequal(*pair, pointer + "/" + str(index))
     elif expected != got or isinstance(expected, bool) != isinstance(got, bool):  # to Python, true is 1
         yield pointer, expected, got
 
+def shown(value):
+    text = "nothing" if value is NOTHING else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else text[:200] + " ..."
 
-def _shown(value: Any) -> str:
-    text = "nothing" if value is _NOTHING else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _VALUE_CHARACTERS else f"{text[:_VALUE_CHARACTERS]} …"
-
-
-def _first_error(dead_letters: bytes) -> str:
-    try:
-        error = json.loads(dead_letters.splitlines()[0])["error"]
-        kind = f"{error['type']}: " if error["type"] else ""
-        line = f" (line {error['script_line']})" if error["script_line"] else ""
-        return f"{error['code']}: {kind}{error['message']}{line}"[:_VALUE_CHARACTERS]
-    except (LookupError, TypeError, ValueError, RecursionError):
-        return "an error that cannot be shown"
+def described(error):
+    kind = error["type"] + ": " if error["type"] else ""
+    line = " (line " + str(error["script_line"]) + ")" if error["script_line"] else ""
+    return (error["code"] + ": " + kind + error["message"] + line)[:200]
+""",
+    language="python",
+    profile="std",
+    limits=ScriptLimits(wall_s=limits.TRY_WALL.value, cpu_s=10),
+)

@@ -69,7 +69,7 @@ class ScriptRecords(Protocol):
         """
 
     def list_versions(self, tx: Any, script: Script, *, before: str | None, limit: int) -> list[Version]:
-        """Return versions, the newest first, those before an id."""
+        """Return versions without their schemas and examples, the newest first, those before an id."""
 
     def numbers(self, tx: Any, script: Script) -> list[str]:
         """Return the numbers of all versions of a script."""
