@@ -41,8 +41,6 @@ _KILLS: Final = frozenset(
     ]
 )
 
-OpenFiles = Callable[[Assignment], PartFiles]
-
 
 @dataclass(slots=True)
 class PartProgress:
@@ -71,34 +69,22 @@ class PartContext(Context):
     files: PartFiles
 
 
-@dataclass(frozen=True, slots=True)
-class PartRunner:
-    """Carries out assignments; safe to call from several threads.
-
-    Attributes:
-        open_files: makes the Files of one assignment.
-    """
-
-    sandbox: Sandbox
-    open_files: OpenFiles
-
-    def run(self, assignment: Assignment) -> AttemptReport:
-        """Return how a part ended; only a bug raises."""
-        files = self.open_files(assignment)
-        progress = PartProgress()
-        context = PartContext(self.sandbox, files, progress, parallel=1)
-        try:
-            report = _PARTS[assignment.lease.entry.part](assignment, context)
-        except PenstockError as error:
-            return _failed(error, files, progress)
-        return AttemptReport(
-            "succeeded",
-            report=report | {"printed": progress.text},
-            output=files.made.get(RESULT),
-            dead_letters=files.made.get(DEAD_LETTERS),
-            killed=_killed(report),
-            small=files.small,
-        )
+def run_part(assignment: Assignment, *, sandbox: Sandbox, files: PartFiles) -> AttemptReport:
+    """Return how a part of a job ended; whatever was raised on purpose is in it."""
+    progress = PartProgress()
+    context = PartContext(sandbox, files, progress, parallel=1)
+    try:
+        report = _PARTS[assignment.lease.entry.part](assignment, context)
+    except PenstockError as error:
+        return _failed(error, files, progress)
+    return AttemptReport(
+        "succeeded",
+        report=report | {"printed": progress.text},
+        output=files.made.get(RESULT),
+        dead_letters=files.made.get(DEAD_LETTERS),
+        killed=_killed(report),
+        small=files.small,
+    )
 
 
 def _whole(assignment: Assignment, context: PartContext) -> dict[str, Any]:

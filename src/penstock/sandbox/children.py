@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -20,6 +21,7 @@ from penstock.sandbox.arenas import Arena
 from penstock.sandbox.zygotes import VersionZygote, kill_child, kill_if_alive
 from penstock_guest import wire
 
+_LONG_S: Final = 0.02
 _PROCESS_IDS: Final = 2**22  # source: PID_MAX_LIMIT in include/linux/threads.h
 
 
@@ -60,6 +62,7 @@ class Seat:
         self.end: dict[str, Any] | None = None
         self.ended = threading.Event()
         self.in_use = False
+        self.counted_cpu_s = 0.0
         self.left_s: float | None = None  # when its child had given its reply
 
     def close(self) -> None:
@@ -97,6 +100,7 @@ class Children:
         self._closed = False
         for seat in self._seats:
             self._park(seat)
+        self._cpu_s = 0.0
         self._keeper = threading.Thread(target=self._keep, name=f"keeper-{zygote.pid}", daemon=True)
         self._keeper.start()
 
@@ -173,6 +177,30 @@ class Children:
             elif self._spec["warm"] and seat.channel is not None:
                 seat.channel.close()  # it reads the end of its channel, and goes
 
+    @property
+    def alive(self) -> bool:
+        """Whether children can still be taken."""
+        return not self._closed
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much memory the seats hold on to between runs."""
+        return sum(arena.used_bytes for seat in self._seats for arena in (seat.input, seat.output) if arena is not None)
+
+    def take_cpu_s(self) -> float:
+        """Return the CPU time that children have used since this was asked last; one that has just ended may lack."""
+        with self._change:
+            for seat in self._seats:
+                if self._spec["warm"] and seat.pid is not None and not seat.ended.is_set():
+                    self._count_cpu(seat, _cpu_s(seat.pid))
+            used_s, self._cpu_s = self._cpu_s, 0.0
+        return used_s
+
+    def end(self, seat: Seat) -> None:
+        """Kill the child of a seat that is in use; whoever waits for it is told."""
+        if seat.pid is not None:
+            kill_child(seat.pid, parent=self._zygote.pid)
+
     def stop(self) -> None:
         """End all children and the zygote; whoever waits for one of them is told."""
         with self._change:
@@ -232,6 +260,7 @@ class Children:
             seat, seat_end = ended
             with self._change:
                 seat.end = seat_end
+                self._count_cpu(seat, seat_end["cpu_s"])
                 seat.ended.set()
                 # One that died unasked stays: whoever takes it is told. To park another would go on for ever.
                 if not seat.in_use and seat not in self._parked:
@@ -241,6 +270,10 @@ class Children:
             for seat in self._seats:  # nobody is left to tell how they end; with their zygote they do
                 seat.ended.set()
             self._change.notify_all()
+
+    def _count_cpu(self, seat: Seat, cpu_s: float) -> None:
+        self._cpu_s += max(0.0, cpu_s - seat.counted_cpu_s)
+        seat.counted_cpu_s = max(seat.counted_cpu_s, cpu_s)
 
     def _next_end(self) -> tuple[Seat, dict[str, Any]] | None:
         """Wait for the zygote to say which child has ended; None when it is gone, or says what makes no sense."""
@@ -298,6 +331,57 @@ class Children:
         kill_child(seat.pid, parent=self._zygote.pid)
         seat.ended.wait(timeout=limits.ZYGOTE_START.value)
         return Death(code, detail, seat.output.mark(), (seat.end or {"cpu_s": 0.0})["cpu_s"])
+
+
+class Claim:
+    """One user's part in children that others use too: what it stops is only its own."""
+
+    def __init__(self, children: Children) -> None:
+        self._children = children
+        self._seats: set[Seat] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def run(self, request: dict[str, Any], data: bytes = b"") -> Reply | Death:
+        """Give one request to a child and wait for its reply or its end.
+
+        Raises:
+            SandboxUnavailable: when it was stopped meanwhile, or no child is left.
+        """
+        seat = self._children.take()
+        started_s = time.monotonic()
+        try:
+            with self._lock:
+                self._require_going()
+                self._seats.add(seat)
+            reply = self._children.ask(seat, request, data)
+            if time.monotonic() - started_s > _LONG_S:  # its CPU time is worth a moment; that of others is told later
+                seat.ended.wait(timeout=_LONG_S)
+        finally:
+            with self._lock:
+                self._seats.discard(seat)
+            self._children.give_back(seat)
+        self._require_going()
+        return reply
+
+    def stop(self) -> None:
+        """End what runs for this user, and let nothing more begin."""
+        with self._lock:
+            self._stopped = True
+            for seat in self._seats:
+                self._children.end(seat)
+
+    def _require_going(self) -> None:
+        if self._stopped:
+            raise SandboxUnavailable("the work was stopped", hint="Run it again.")
+
+
+def _cpu_s(pid: int) -> float:
+    """Return the CPU time of a living process; 0 where the kernel does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _cause(status: int, cpu_s: float, cpu_limit_s: int) -> tuple[str, str]:

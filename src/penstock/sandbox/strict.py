@@ -26,7 +26,7 @@ from penstock.core.scripts import (
     ScriptVersion,
 )
 from penstock.sandbox import selftest
-from penstock.sandbox.children import Children, Death, Reply, Seat
+from penstock.sandbox.children import Children, Claim, Death, Reply, Seat
 from penstock.sandbox.zygotes import BOOT, BaseZygote, VersionZygote
 from penstock_guest import wire
 
@@ -94,10 +94,15 @@ class StrictSandbox:
     @contextlib.contextmanager
     def open_script(self, script: ScriptVersion, *, parallel: int) -> Iterator[StrictScriptRunner]:
         """Prepare a script version and keep children of it parked while the context lasts."""
+        children, entry_point = self.start_script(script, seats=2 * parallel)
+        with contextlib.closing(children):
+            yield StrictScriptRunner(script, children, entry_point)
+
+    def start_script(self, script: ScriptVersion, *, seats: int) -> tuple[Children, str]:
+        """Prepare a script version, and return its parked children and the name of its function."""
         spec = _script_spec(script)
         zygote = self._fork(script.profile, spec, script.source)
-        with contextlib.closing(Children(zygote, spec, seats=2 * parallel)) as children:
-            yield StrictScriptRunner(script, children, zygote.entry_point)
+        return Children(zygote, spec, seats=seats), zygote.entry_point
 
     @contextlib.contextmanager
     def open_input(self, file: InputFile, *, chunk_records: int, as_arrow: bool) -> Iterator[StrictReader]:
@@ -135,7 +140,7 @@ class StrictSandbox:
 class StrictScriptRunner:
     """Runs chunks of one script version; safe to call from several threads."""
 
-    def __init__(self, script: ScriptVersion, children: Children, entry_point: str) -> None:
+    def __init__(self, script: ScriptVersion, children: Children | Claim, entry_point: str) -> None:
         self._limit_words = _limit_words(script.limits)
         self._children = children
         self.entry_point = entry_point
@@ -184,18 +189,28 @@ class StrictReader:
     def __init__(self, file: InputFile, children: Children) -> None:
         self._file = file
         self._children = children
+        self._seat: Seat | None = None
         self.position_bytes = 0
         self.skipped: list[tuple[str, str]] = []
 
     def __iter__(self) -> Iterator[Chunk]:
         """Yield the chunks in order."""
-        seat = self._children.take()
+        seat = self._seat = self._children.take()
         self._children.tell(seat, {})
         while "end" not in (reply := self._hear(seat)).message:
             self._children.tell(seat, {})
             self.position_bytes = reply.message["position_bytes"]
             self.skipped += [(member, reason) for member, reason in reply.message["skipped"]]
             yield _chunk(self._file.name, reply)
+
+    def stop(self) -> None:
+        """End the child that reads; whoever waits for the next chunk is told."""
+        if self._seat is not None:
+            self._children.end(self._seat)
+
+    def take_cpu_s(self) -> float:
+        """Return the CPU time used since this was asked last."""
+        return self._children.take_cpu_s()
 
     def _hear(self, seat: Seat) -> Reply:
         while True:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,6 +60,7 @@ class BaseZygote:
         self._socket.settimeout(limits.ZYGOTE_START.value)
         self._socket.send(orjson.dumps({"profile": profile, "paths": _library_paths()}))
         self._ready: dict[str, Any] | None = None
+        self._asking = threading.Lock()  # one question at a time: answers do not say whom they are for
 
     def ready(self) -> dict[str, Any]:
         """Wait until it is locked, and return what its lock reached.
@@ -66,8 +68,9 @@ class BaseZygote:
         Raises:
             SandboxUnavailable: when it did not start.
         """
-        if self._ready is None:
-            self._ready = self._receive().get("ready")
+        with self._asking:
+            if self._ready is None:
+                self._ready = self._receive().get("ready")
         if self._ready is None:
             raise self._not_started("it could not lock itself")
         return self._ready
@@ -80,10 +83,10 @@ class BaseZygote:
         """
         self.ready()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, self._asking:
             # It gets both ends: a signal in it writes to ours what it then reads from its own.
             socket.send_fds(self._socket, [b"{}"], [theirs.fileno(), ours.fileno()])
-        pid = self._receive()["pid"]
+            pid = self._receive()["pid"]
         return VersionZygote(ours, pid, spec, source)
 
     def close(self) -> None:

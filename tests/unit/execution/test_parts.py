@@ -14,7 +14,7 @@ from penstock.core.plan import RunId
 from penstock.core.scripts import ChunkDeath, ScriptLimits, ScriptVersion
 from penstock.core.work import Assignment, Piece
 from penstock.execution.context import Context
-from penstock.execution.parts import PartRunner, spec_of
+from penstock.execution.parts import run_part, spec_of
 from penstock.storage.blobs.memory import MemoryBlobs
 from penstock.storage.files import LocalFiles
 from penstock.storage.job_files import JobFiles
@@ -39,7 +39,7 @@ class Worker:
     def __init__(self, sandbox, given, *, name="in.ndjson", format_="ndjson", encoding="identity", **options):
         self.blobs = MemoryBlobs()
         self.rows = {}
-        self.runner = PartRunner(sandbox, lambda assignment: JobFiles(self.blobs, assignment))
+        self.sandbox = sandbox
         if len(given) <= 1000:
             pointer = small_blob(f"{PREFIX}input", given)
             self.rows[pointer.key] = given
@@ -58,9 +58,13 @@ class Worker:
 
     def run(self, part, number=0, **more):
         """The report of a part."""
-        report = self.runner.run(self.assignment(part, number, **more))
+        report = self.carry_out(self.assignment(part, number, **more))
         self.rows |= report.small
         return report
+
+    def carry_out(self, assignment):
+        """The report of an assignment."""
+        return run_part(assignment, sandbox=self.sandbox, files=JobFiles(self.blobs, assignment))
 
     def run_split(self):
         """The report of the last part of a job in chunks; every part before it succeeds."""
@@ -238,5 +242,5 @@ def test_attempts_never_share_a_key(sandbox):
     worker = Worker(sandbox, RECORDS)
     first = worker.assignment("whole")
     second = dataclasses.replace(first, lease=dataclasses.replace(first.lease, token=2))
-    outputs = [worker.runner.run(each).output for each in (first, second)]
+    outputs = [worker.carry_out(each).output for each in (first, second)]
     assert len(worker.blobs.kept) == 1 + len(outputs)
