@@ -15,12 +15,14 @@ from penstock.core.settings import Settings
 from penstock.database.opening import SqlDatabase, open_database
 from penstock.database.versioning import prepare, require_schema
 from penstock.queue.sql_queue import SqlQueue
+from penstock.sandbox.strict import StrictSandbox
 from penstock.storage.blobs.local import LocalBlobs
 from penstock.storage.blobs.small import BlobsWithSmall, SmallBlobRows
 from penstock.storage.figures import SqlFigures
 from penstock.storage.job_records import SqlJobRecords
 from penstock.storage.script_records import SqlScriptRecords
 from penstock.storage.work_records import SqlWorkRecords
+from penstock.usecases.approvals import Approvals
 from penstock.usecases.audit import AuditLog
 from penstock.usecases.health import HealthChecks
 from penstock.usecases.jobs import Jobs
@@ -28,7 +30,9 @@ from penstock.usecases.keys import Keys
 from penstock.usecases.members import Members
 from penstock.usecases.quotas import QuotaUse
 from penstock.usecases.secrets import Secrets
+from penstock.usecases.trials import Trials
 from penstock.usecases.uploads import Uploads
+from penstock.usecases.versions import Scripts
 from penstock.usecases.work import Work
 from penstock.usecases.workspaces import Workspaces
 from penstock.wiring.access import assemble_access
@@ -56,6 +60,9 @@ class Server:
     secrets: Secrets
     audit_log: AuditLog
     egress: Egress
+    sandbox: StrictSandbox  # nothing of it is started before somebody tries or publishes a version
+    scripts: Scripts
+    approvals: Approvals
 
 
 @contextlib.contextmanager
@@ -73,9 +80,12 @@ def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = 
     """
     if settings.embedded:
         Path(settings.home).mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.closing(open_database(settings.database_url)) as database:
+    with (
+        contextlib.closing(open_database(settings.database_url)) as database,
+        contextlib.closing(StrictSandbox()) as sandbox,
+    ):
         prepare(database) if create else require_schema(database)
-        yield _assemble(settings, database, clock)
+        yield _assemble(settings, database, sandbox, clock)
 
 
 def open_store(settings: Settings) -> Blobs:
@@ -87,7 +97,7 @@ def open_store(settings: Settings) -> Blobs:
     return LocalBlobs(Path(settings.blobs))
 
 
-def _assemble(settings: Settings, database: SqlDatabase, clock: Clock) -> Server:
+def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox, clock: Clock) -> Server:
     queue = SqlQueue(database, clock)
     access = assemble_access(settings, database, queue, clock)
     audit, quotas, secrets = access.audit, access.quota_records, access.secret_records
@@ -98,6 +108,7 @@ def _assemble(settings: Settings, database: SqlDatabase, clock: Clock) -> Server
     work = Work(database, job_records, work_records, script_records, queue, blobs, small, quotas, secrets, clock)
     uploads = Uploads(database, blobs, quotas)
     health = HealthChecks(database, blobs, SqlFigures(), clock)
+    trials = Trials(sandbox)
     return Server(
         settings,
         clock,
@@ -115,4 +126,7 @@ def _assemble(settings: Settings, database: SqlDatabase, clock: Clock) -> Server
         secrets=access.secrets,
         audit_log=access.audit_log,
         egress=access.egress,
+        sandbox=sandbox,
+        scripts=Scripts(database, script_records, blobs, queue, quotas, audit, trials, clock),
+        approvals=Approvals(database, script_records, audit, clock),
     )
