@@ -1,0 +1,216 @@
+"""Counters that nobody waits for: changes are written down, and added up by whoever holds the turn.
+
+A counter in a row that every transaction updates makes them all wait for one another's commit. Here a transaction
+inserts a row that says by how much it changed the counters, which waits for nobody. Whoever holds the turn takes the
+rows that are there and adds them to the counters of workspaces and lanes. A counter's true value is what stands in its
+row plus the changes that were not added yet, and both are written in the transaction that changes the entries
+themselves: they agree in every snapshot, and what is rolled back was never counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from penstock.core import limits
+from penstock.core.access import WorkspaceId
+from penstock.core.jobs import Depth, Lane
+from penstock.database.statements import Statement
+from penstock.queue.sharing import DRAIN_WINDOW_S, LEAST_CHARGE_S, drain_rate, learned
+
+_NAMES: Final = ("scheduled", "ready", "running", "finished", "busy_s", "charged_s")
+_NOTE: Final = Statement(
+    f"INSERT INTO queue_changes (workspace, lane, {', '.join(_NAMES)})"
+    f" VALUES (:workspace, :lane, {', '.join(':' + name for name in _NAMES)})"
+)
+_SUMS: Final = ", ".join(f"SUM({name}) AS {name}" for name in _NAMES)
+_TAKE: Final = Statement(
+    f"SELECT workspace, lane, {_SUMS} FROM queue_changes GROUP BY workspace, lane",
+    postgresql=f"""
+        WITH taken AS (DELETE FROM queue_changes RETURNING *)
+        SELECT workspace, lane, {_SUMS} FROM taken GROUP BY workspace, lane""",
+)
+_FORGET: Final = Statement("DELETE FROM queue_changes")
+_ADD_TO_LANE: Final = Statement("""
+    INSERT INTO queue_lanes (workspace, lane, ready, running, running_max, mean_s)
+    VALUES (:workspace, :lane, :ready, :running, :lane_max, :mean_s)
+    ON CONFLICT (workspace, lane) DO UPDATE SET
+        ready = queue_lanes.ready + excluded.ready,
+        running = queue_lanes.running + excluded.running,
+        mean_s = CASE WHEN queue_lanes.mean_s = 0 THEN excluded.mean_s
+            ELSE queue_lanes.mean_s + (excluded.mean_s - queue_lanes.mean_s) * :learned END""")
+_ADD_TO_WORKSPACE: Final = Statement(f"""
+    INSERT INTO queue_workspaces (workspace, scheduled, ready, running, running_max, virtual_time, drained_at)
+    VALUES (:workspace, :scheduled, :ready, :running, :workspace_max, :charged_s, :now)
+    ON CONFLICT (workspace) DO UPDATE SET
+        scheduled = queue_workspaces.scheduled + excluded.scheduled,
+        ready = queue_workspaces.ready + excluded.ready,
+        running = queue_workspaces.running + excluded.running,
+        virtual_time = queue_workspaces.virtual_time + excluded.virtual_time / queue_workspaces.weight,
+        drained_per_s = (queue_workspaces.drained_per_s * {DRAIN_WINDOW_S} + :finished) / ({DRAIN_WINDOW_S} +
+            CASE WHEN :now > queue_workspaces.drained_at THEN :now - queue_workspaces.drained_at ELSE 0 END),
+        drained_at = excluded.drained_at""")
+_DEPTH: Final = Statement("""
+    SELECT SUM(scheduled), SUM(ready), SUM(running), MAX(drained_per_s), MAX(drained_at),
+        (SELECT MIN(ready_at) FROM queue_entries WHERE workspace = :workspace AND state = 'ready')
+    FROM (
+        SELECT scheduled, ready, running, drained_per_s, drained_at
+        FROM queue_workspaces WHERE workspace = :workspace
+        UNION ALL
+        SELECT scheduled, ready, running, 0, 0 FROM queue_changes WHERE workspace = :workspace
+    ) AS counted""")
+
+_TURN: Final = "SELECT virtual_time FROM queue_turn WHERE id = 1"
+_HOLD: Final = Statement(_TURN, postgresql=f"{_TURN} FOR UPDATE")
+_HOLD_IF_FREE: Final = Statement(_TURN, postgresql=f"{_TURN} FOR UPDATE SKIP LOCKED")
+_FIRST_TURN: Final = Statement("INSERT INTO queue_turn (id, virtual_time) VALUES (1, 0) ON CONFLICT (id) DO NOTHING")
+
+# By how much each counter is less than what there is.
+_MISSING: Final = """
+    SELECT {keys}, SUM(scheduled) AS scheduled, SUM(ready) AS ready, SUM(running) AS running FROM (
+        SELECT {keys}, CASE state WHEN 'scheduled' THEN 1 ELSE 0 END AS scheduled,
+            CASE state WHEN 'ready' THEN 1 ELSE 0 END AS ready, CASE state WHEN 'leased' THEN 1 ELSE 0 END AS running
+        FROM queue_entries
+        UNION ALL SELECT {keys}, -scheduled, -ready, -running FROM queue_changes
+        UNION ALL SELECT {keys}, {scheduled}, -ready, -running FROM {table}
+    ) AS both_sides
+    GROUP BY {keys} HAVING {having}"""
+_DIFFERS: Final = "SUM(ready) <> 0 OR SUM(running) <> 0"
+_MISSING_IN_LANES: Final = Statement(
+    _MISSING.format(keys="workspace, lane", table="queue_lanes", scheduled="0", having=_DIFFERS)
+)
+_MISSING_IN_WORKSPACES: Final = Statement(
+    _MISSING.format(
+        keys="workspace",
+        table="queue_workspaces",
+        scheduled="-scheduled",
+        having=f"{_DIFFERS} OR SUM(scheduled) <> 0",
+    )
+)
+
+
+@dataclass(slots=True)
+class Change:
+    """By how much a transaction changed the counters of one lane."""
+
+    workspace: WorkspaceId
+    lane: Lane
+    scheduled: int = 0
+    ready: int = 0
+    running: int = 0
+    finished: int = 0
+    busy_s: float = 0.0
+    charged_s: float = 0.0
+
+
+class Changes:
+    """The changes of a transaction, one for each lane."""
+
+    def __init__(self) -> None:
+        self._by_lane: dict[tuple[WorkspaceId, Lane], Change] = {}
+
+    def of(self, workspace: WorkspaceId, lane: Lane) -> Change:
+        """Return the change of a lane, to be added to."""
+        key = (workspace, lane)
+        if (change := self._by_lane.get(key)) is None:
+            change = self._by_lane[key] = Change(workspace, lane)
+        return change
+
+    def __bool__(self) -> bool:
+        """Return whether anything changed."""
+        return bool(self._by_lane)
+
+    def lanes(self) -> list[tuple[WorkspaceId, Lane]]:
+        """Return the lanes in which more became ready."""
+        return [key for key, change in self._by_lane.items() if change.ready > 0]
+
+    def note(self, tx: Any) -> None:
+        """Write them down."""
+        if rows := [_values(change) for change in self._by_lane.values()]:
+            _NOTE.run(tx, rows if len(rows) > 1 else rows[0])
+
+
+def hold_turn(tx: Any) -> float:
+    """Wait until nobody else holds the turn, hold it until the transaction ends, and return the virtual time.
+
+    On SQLite whoever writes holds it anyway.
+    """
+    row = _HOLD.run(tx).first()
+    if row is None:
+        _FIRST_TURN.run(tx)
+        row = _HOLD.run(tx).one()
+    return float(row[0])
+
+
+def add_up_if_free(tx: Any, *, now: float) -> None:
+    """Add up the changes, unless somebody holds the turn, who does it anyway."""
+    if _HOLD_IF_FREE.run(tx).first() is not None:
+        add_up(tx, now=now)
+
+
+def add_up(tx: Any, *, now: float) -> None:
+    """Add the changes that are there to the counters. The turn is held.
+
+    Args:
+        tx: the transaction.
+        now: for the drain rate.
+    """
+    taken = _TAKE.run(tx).all()
+    if not taken:
+        return
+    if tx.dialect.name == "sqlite":
+        _FORGET.run(tx)
+    lanes: list[dict[str, Any]] = []
+    workspaces: dict[WorkspaceId, Change] = {}
+    for workspace, lane, scheduled, ready, running, finished, busy_s, charged_s in taken:
+        lanes.append(
+            {
+                "workspace": workspace,
+                "lane": lane,
+                "ready": ready,
+                "running": running,
+                "lane_max": limits.LANE_RUNNING.value,
+                "mean_s": max(busy_s / finished, LEAST_CHARGE_S) if finished else 0.0,
+                "learned": learned(finished),
+            }
+        )
+        sums = workspaces.setdefault(workspace, Change(workspace, lane))
+        sums.scheduled += scheduled
+        sums.ready += ready
+        sums.running += running
+        sums.finished += finished
+        sums.charged_s += charged_s
+    _ADD_TO_LANE.run(tx, lanes if len(lanes) > 1 else lanes[0])
+    rows = [
+        _values(sums) | {"now": now, "workspace_max": limits.WORKSPACE_RUNNING.value} for sums in workspaces.values()
+    ]
+    _ADD_TO_WORKSPACE.run(tx, rows if len(rows) > 1 else rows[0])
+
+
+def depth(tx: Any, workspace: WorkspaceId, *, now: float) -> Depth:
+    """Return what a workspace has in the queue."""
+    scheduled, ready, running, rate_per_s, drained_at, oldest = _DEPTH.run(tx, {"workspace": workspace}).one()
+    rate_per_s = drain_rate(rate_per_s or 0.0, finished=0, elapsed_s=now - (drained_at or now))
+    return Depth(scheduled or 0, ready or 0, running or 0, rate_per_s, oldest)
+
+
+def reconcile(tx: Any, *, now: float) -> int:
+    """Correct the counters from the entries themselves; return how many rows were wrong.
+
+    What is missing is found by one statement, so in one snapshot, in which entries and changes agree whatever others
+    are doing.
+    """
+    hold_turn(tx)
+    add_up(tx, now=now)
+    lanes = [dict(row) for row in _MISSING_IN_LANES.run(tx).mappings()]
+    workspaces = [dict(row) for row in _MISSING_IN_WORKSPACES.run(tx).mappings()]
+    for row in lanes:
+        _ADD_TO_LANE.run(tx, row | {"lane_max": limits.LANE_RUNNING.value, "mean_s": 0.0, "learned": 0.0})
+    for row in workspaces:
+        added = {"finished": 0, "charged_s": 0.0, "now": now, "workspace_max": limits.WORKSPACE_RUNNING.value}
+        _ADD_TO_WORKSPACE.run(tx, row | added)
+    return len(lanes) + len(workspaces)
+
+
+def _values(change: Change) -> dict[str, Any]:
+    return {name: getattr(change, name) for name in ("workspace", "lane", *_NAMES)}

@@ -1,0 +1,99 @@
+"""The rows of entries: how they are written, closed, and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy.exc import IntegrityError
+
+from penstock.core.errors import Bug
+from penstock.core.jobs import Entry, Lease
+from penstock.database.statements import Statement
+
+COLUMNS: Final = (
+    "id, workspace, lane, run, task, part, number, -rank AS priority, attempt, attempts_max,"
+    " not_before, deadline, reason"
+)
+_WRITTEN: Final = [
+    *("id", "workspace", "lane", "run", "task", "part", "number", "rank", "attempt", "attempts_max"),
+    *("not_before", "deadline", "reason", "state", "ready_at"),
+]
+_TYPES: Final = dict.fromkeys(_WRITTEN, "text") | dict.fromkeys(["number", "rank", "attempt", "attempts_max"], "int")
+_TYPES.update(dict.fromkeys(["not_before", "deadline", "ready_at"], "float8"))
+_INSERT: Final = f"INSERT INTO queue_entries ({', '.join(_WRITTEN)}) "
+_INSERT_ONE: Final = Statement(f"{_INSERT} VALUES ({', '.join(':' + name for name in _WRITTEN)})")
+_INSERT_MANY: Final = Statement(
+    f"{_INSERT} VALUES ({', '.join(':' + name for name in _WRITTEN)})",
+    postgresql=f"{_INSERT} SELECT * FROM unnest({', '.join(f':{name}::{_TYPES[name]}[]' for name in _WRITTEN)})",
+)
+
+# Which leases are meant; each is still held only under its own token.
+_HELD_SQLITE: Final = """
+    state = 'leased' AND (id, token) IN
+        (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:leases))"""
+_HELD_POSTGRESQL: Final = """
+    state = 'leased' AND (id, token) IN (SELECT * FROM unnest(:ids::text[], :tokens::bigint[]))"""
+
+
+def insert(tx: Any, entries: Sequence[Entry], *, now: float) -> None:
+    """Add rows.
+
+    Raises:
+        Bug: when an id is there already.
+    """
+    rows = [_row(entry, now) for entry in entries]
+    try:
+        if len(rows) == 1:
+            _INSERT_ONE.run(tx, rows[0])
+        elif tx.dialect.name == "sqlite":
+            _INSERT_MANY.run(tx, rows)
+        elif rows:
+            _INSERT_MANY.run(tx, {name: [row[name] for row in rows] for name in _WRITTEN})
+    except IntegrityError as error:
+        raise Bug("an entry is in the queue already", hint="Give each entry an id of its own.") from error
+
+
+def is_scheduled(entry: Entry, now: float) -> bool:
+    """Return whether an entry has to wait for its time first."""
+    return entry.not_before is not None and entry.not_before > now
+
+
+def entry_of(row: Sequence[Any]) -> Entry:
+    """Return the entry of a row that begins with `COLUMNS`."""
+    return Entry(*row[:13])
+
+
+def held(sql: str) -> Statement:
+    """Return a statement about leases that are still held: `HELD` in it says which."""
+    return Statement(sql.replace("HELD", _HELD_SQLITE), postgresql=sql.replace("HELD", _HELD_POSTGRESQL))
+
+
+def naming(tx: Any, leases: Iterable[Lease]) -> dict[str, Any]:
+    """Return the parameters that `HELD` takes."""
+    if tx.dialect.name == "sqlite":
+        return {"leases": json.dumps([(lease.entry.id, lease.token) for lease in leases])}
+    leases = list(leases)
+    return {"ids": [lease.entry.id for lease in leases], "tokens": [lease.token for lease in leases]}
+
+
+def _row(entry: Entry, now: float) -> dict[str, Any]:
+    scheduled = entry.not_before is not None and entry.not_before > now
+    return {
+        "id": entry.id,
+        "workspace": entry.workspace,
+        "lane": entry.lane,
+        "run": entry.run,
+        "task": entry.task,
+        "part": entry.part,
+        "number": entry.number,
+        "rank": -entry.priority,
+        "attempt": entry.attempt,
+        "attempts_max": entry.attempts_max,
+        "not_before": entry.not_before,
+        "deadline": entry.deadline,
+        "reason": entry.reason,
+        "state": "scheduled" if scheduled else "ready",
+        "ready_at": None if scheduled else now,
+    }
