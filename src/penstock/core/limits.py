@@ -75,6 +75,7 @@ VERIFY_BATCH: Final = Limit(
 AUDIT_REFUSALS: Final = Limit(
     "audit_refusals", 10, "events a second", "who is refused all the time must not fill the disk"
 )
+LOGIN_RATE: Final = Limit("login_rate", 5, "a second", "nobody logs in so often; who guesses does", "too_many")
 LOGIN_TOKEN: Final = Limit("login_token", 86_400, "s", "it may stand in a terminal or a chat", "not_logged_in")
 QUOTA_AGE: Final = Limit("quota_age", 1, "s", "every submit asks; a new quota may wait that long")
 RETRY_AFTER: Final = Limit("retry_after", 600, "s", "a drain rate says little about times further off", "too_many")
@@ -129,5 +130,9 @@ READY_POLL_FAR: Final = Limit("ready_poll_far", 500, "ms", "how often PostgreSQL
 PLAIN_LINES: Final = Limit("plain_lines", 4, "MiB", "plain NDJSON up to here is cut without a reader of its own")
 OPEN_VERSIONS: Final = Limit("open_versions", 24, "versions", "each runner keeps processes of each parked")
 OPEN_VERSIONS_MEMORY: Final = Limit("open_versions_memory", 512, "MiB", "arenas keep the pages of large outputs")
+KEEP_ALIVE: Final = Limit("keep_alive", 75, "s", "a connection that nobody uses holds a descriptor")
+REQUESTS_RUNNING: Final = Limit(
+    "requests_running", 1_000, "requests", "more would wait for threads longer than callers do", "server_unavailable"
+)
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from penstock.core import limits
@@ -29,6 +29,7 @@ FIRST: Final = "default"
 FIRST_ADMIN: Final = "admin"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _DAY_S: Final = 86_400
+_RUNNING_MAX: Final = 100_000  # what no number of workers can do
 _QUOTA_MAX: Final = 2**53  # what a number in JSON holds exactly
 
 
@@ -38,7 +39,7 @@ class LoggedIn:
 
     workspace: Workspace
     member: Member
-    api_key: str
+    api_key: str = field(repr=False)
     expires_at: float
 
 
@@ -195,8 +196,9 @@ def _check(quotas: Quotas | None, policy: Policy | None) -> None:
     problems = []
     if quotas is not None:
         for name, value in asdict(quotas).items():
-            if not 0 <= value <= _QUOTA_MAX:
-                problems.append({"place": f"body.quotas.{name}", "message": f"{value} is not in 0 to 2^53"})
+            most = _RUNNING_MAX if name == "running_jobs_max" else _QUOTA_MAX
+            if not 0 <= value <= most:
+                problems.append({"place": f"body.quotas.{name}", "message": f"{value} is not in 0 to {most:,}"})
     if policy is not None:
         if len(policy.egress) > limits.EGRESS_ENTRIES.value:
             text = f"has {len(policy.egress):,} entries; {limits.EGRESS_ENTRIES.value} are possible"
