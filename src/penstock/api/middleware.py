@@ -17,7 +17,7 @@ from penstock.base.ids import new_id
 from penstock.base.logs import get_log
 from penstock.core import limits
 from penstock.core.access import Actor
-from penstock.core.errors import NotAllowed, NotLoggedIn, PenstockError, TooLarge
+from penstock.core.errors import NotAllowed, NotLoggedIn, PenstockError, ServerUnavailable, TooLarge
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -57,6 +57,7 @@ class Observed:
         self._metrics = metrics
         self._refused = refused
         self._unbounded = unbounded
+        self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -68,17 +69,20 @@ class Observed:
         bounded = (scope["method"], scope["path"]) not in self._unbounded
         body = _Body(receive, facts, bytes_max=limits.REQUEST_BODY.value * _MIB if bounded else None)
         answer = _Answer(send, facts)
-        self._metrics.running.inc()
+        self._running += 1
+        self._metrics.running.set(self._running)
         try:
             await self._answer(scope, body, answer, facts)
         finally:
-            self._metrics.running.dec()
+            self._running -= 1
+            self._metrics.running.set(self._running)
             self._tell(scope, facts)
             if isinstance(facts.error, NotLoggedIn | NotAllowed):
                 await asyncio.to_thread(self._refused, facts.actor, facts)
 
     async def _answer(self, scope: Scope, body: _Body, answer: _Answer, facts: RequestFacts) -> None:
         try:
+            self._refuse_when_full()
             await self._app(scope, body.receive, answer.send)
         except ClientGone:
             facts.status = facts.status or 499  # as nginx notes it: nobody is there to be answered
@@ -90,6 +94,14 @@ class Observed:
             else:
                 # The head is out: only a broken connection still tells that the body is not whole.
                 raise _Broken from None
+
+    def _refuse_when_full(self) -> None:
+        if self._running > limits.REQUESTS_RUNNING.value:
+            raise ServerUnavailable(
+                f"this server answers {limits.REQUESTS_RUNNING.value:,} requests already",
+                hint="Try again in a moment.",
+                retry_after_s=1,
+            )
 
     def _tell(self, scope: Scope, facts: RequestFacts) -> None:
         duration_s = time.monotonic() - facts.started_s

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -123,6 +124,55 @@ class TerminalProgress:
     def printed(self, text: str) -> None:
         """Show what a script printed, above the bar."""
         self._printing.show(text)
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+@contextlib.contextmanager
+def transfer_progress(verb: str) -> Iterator[Callable[[int, int | None], None] | None]:
+    """Give what shows how much of a file has been sent or fetched; None where nobody watches."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = [TextColumn(verb), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class JobProgress:
+    """What becomes of a job: a bar on a terminal, a line for each change of state in a log."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._state = ""
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = [SpinnerColumn(), BarColumn(), TextColumn("{task.fields[words]}"), TimeElapsedColumn()]
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._bar.add_task("", total=None, words="")
+
+    def tell(self, *, state: str, counts: Mapping[str, int | None], waiting: str | None) -> None:
+        """Show where a job stands."""
+        records = count(counts["records"] or 0, "record")
+        words = f"{state}: {harmless(waiting)}" if waiting else f"{state}, {records}"
+        if self._bar is not None:
+            self._bar.update(
+                self._bar.task_ids[0], completed=counts["chunks_done"] or 0, total=counts["chunks"], words=words
+            )
+        elif state != self._state:
+            click.echo(words, err=True)
+        self._state = state
 
     def end(self) -> None:
         """Take the bar away."""

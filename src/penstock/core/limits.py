@@ -134,5 +134,6 @@ KEEP_ALIVE: Final = Limit("keep_alive", 75, "s", "a connection that nobody uses 
 REQUESTS_RUNNING: Final = Limit(
     "requests_running", 1_000, "requests", "more would wait for threads longer than callers do", "server_unavailable"
 )
+DRAIN: Final = Limit("drain", 30, "s", "what runs may finish before a server ends")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

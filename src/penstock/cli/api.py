@@ -1,0 +1,98 @@
+"""`penstock api`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from penstock.core.settings import Settings
+
+
+@click.command(name="api")
+@click.option("--host", envvar="PENSTOCK_HOST", help="The address to listen on.  [127.0.0.1]")
+@click.option(
+    "--port", envvar="PENSTOCK_PORT", type=click.IntRange(0, 65535), help="Its port; 0 takes a free one.  [8400]"
+)
+def command(*, host: str | None, port: int | None) -> None:
+    """Serve the HTTP API, and nothing else; workers are processes of their own.
+
+    It refuses to start on a database of another version. Ctrl-C finishes the requests that run.
+
+    \b
+    Examples:
+      penstock api
+      PENSTOCK_DATABASE_URL=postgresql+psycopg://penstock@db/penstock penstock api --host 0.0.0.0
+    """
+    from penstock.base.logs import configure_logs
+    from penstock.wiring.settings import read_settings
+
+    environment = dict(os.environ)
+    if host:
+        environment["PENSTOCK_HOST"] = host
+    if port is not None:
+        environment["PENSTOCK_PORT"] = str(port)
+    configure_logs()
+    serve(read_settings(environment))
+
+
+def serve(settings: Settings) -> None:
+    """Answer requests until somebody asks this process to end."""
+    import uvicorn
+
+    from penstock.api.app import create_app
+    from penstock.core import limits
+    from penstock.wiring.server import open_server
+
+    with open_server(settings) as server:
+        app = create_app(server)
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            loop="uvloop",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=limits.KEEP_ALIVE.value,
+            timeout_graceful_shutdown=limits.DRAIN.value,
+        )
+        with _listen(settings.host, settings.port) as listener:
+            address, port = listener.getsockname()[:2]
+            click.echo(f"listening on http://{address}:{port}", err=True)
+            _serving(config, app).run([listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    from penstock.core.errors import SettingInvalid
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingInvalid(
+            f"the API cannot listen on {host}:{port}: {error.strerror}",
+            hint="Does another server run already? Choose another with --port.",
+        ) from error
+    listener.listen(2048)
+    return listener
+
+
+def _serving(config: Any, app: Any) -> Any:
+    import uvicorn
+
+    class Serving(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            # uvicorn's own raises the signal again at the end, which would make a failure of an orderly end.
+            app.state.watch.stop()  # event streams end, and with them their connections
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self.should_exit = True
+
+    return Serving(config)
