@@ -19,6 +19,7 @@ RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ENDED: frozenset[str] = frozenset(["succeeded", "failed", "cancelled"])
 PartKind = Literal["whole", "split", "chunk", "join", "webhook"]
 Encoding = Literal["identity", "gzip", "zstd", "br"]
+Outcome = Literal["succeeded", "failed", "transient", "crashed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ class AttemptReport:
         small: bytes of small blobs, stored in the transaction that closes the attempt.
     """
 
-    outcome: Literal["succeeded", "failed", "transient", "crashed", "cancelled"]
+    outcome: Outcome
     report: Mapping[str, Any] = field(default_factory=dict)
     output: BlobPointer | None = None
     dead_letters: BlobPointer | None = None

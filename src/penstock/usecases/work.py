@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from penstock.core.access import WorkspaceId
-from penstock.core.errors import BlobNotFound, BlobsUnavailable, PenstockError
+from penstock.core.errors import PenstockError, TransientError
 from penstock.core.jobs import (
     ENDED,
     SMALL_PREFIX,
@@ -24,6 +24,7 @@ from penstock.core.jobs import (
     Entry,
     EntryId,
     Lease,
+    Outcome,
     RunState,
     VersionId,
 )
@@ -184,7 +185,8 @@ class Work:
 
     def _settle_delivery(self, tx: Any, entry: Entry, ended: Ended, now: float) -> None:
         step = after_delivery(entry, ended, now=now, chance=random.random())
-        self.queue.enqueue(tx, step.entries)
+        if step.entries:
+            self.queue.enqueue(tx, step.entries)
         arrived = ended.report.outcome == "succeeded"
         state = "delivered" if arrived else "waiting" if step.entries else "failed"
         error = (ended.report.error or {}).get("message")
@@ -300,11 +302,17 @@ class Work:
 
     def _assign(self, worker: str, taken: Sequence[_Taken]) -> tuple[Assignment, ...]:
         assignments: list[Assignment] = []
+        out_of_reach: list[Ended] = []
         for each in taken:
             try:
                 assignments.append(self._assignment(each))
-            except (BlobsUnavailable, BlobNotFound) as error:
-                self.release(worker, [each.lease], reason=error.code)
+            except PenstockError as error:
+                outcome: Outcome = "transient" if isinstance(error, TransientError) else "crashed"
+                told = {"code": error.code, "message": error.message, "hint": error.hint}
+                now = self.clock()
+                out_of_reach.append(Ended(each.lease, AttemptReport(outcome, error=told), now, now))
+        if out_of_reach:
+            self.round(worker, out_of_reach, count=0)
         return tuple(assignments)
 
     def _assignment(self, taken: _Taken) -> Assignment:
