@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "process": "Run a script over files, safely.",
     "check": "Say what would keep a script from running.",
     "doctor": "Say whether scripts can run safely on this machine.",
+    "up": "Start a whole server: the API and a worker.",
     "db": "See and upgrade the schema of the records database.",
     "api": "Serve the HTTP API.",
     "jobs": "Submit records to a server, watch jobs, fetch results.",
