@@ -64,8 +64,17 @@ def commands() -> list[tuple[str, click.Command]]:
 
     group = next(value for value in vars(main).values() if isinstance(value, click.Group))
     context = click.Context(group, info_name="penstock")
-    found = ((name, group.get_command(context, name)) for name in group.list_commands(context))
-    return [(f"penstock {name}", command) for name, command in found if command is not None]
+    return list(commands_of(group, context))
+
+
+def commands_of(group: click.Group, context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    """Yield the commands of a group, and those of the groups in it after each."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is not None:
+            yield f"{context.info_name} {name}", command
+            if isinstance(command, click.Group):
+                yield from commands_of(command, click.Context(command, info_name=f"{context.info_name} {name}"))
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {

@@ -127,10 +127,18 @@ def _reporting() -> Iterator[None]:
         if isinstance(error.orig, _CONFLICTS):
             raise
         if error.connection_invalidated:
-            raise _unavailable(type(error.orig).__name__, kind=_Disconnected) from error
+            raise _unavailable(_reason(error), kind=_Disconnected) from error
         if isinstance(error.orig, _PASSING):
-            raise _unavailable(type(error.orig).__name__) from error
+            raise _unavailable(_reason(error)) from error
         raise
+
+
+def _reason(error: DBAPIError) -> str:
+    """Return the name of what the server answered; or the end of what the library says of a server it did not reach."""
+    if getattr(error.orig, "sqlstate", None):
+        return type(error.orig).__name__
+    first, *_ = str(error.orig).splitlines() or [type(error.orig).__name__]
+    return first.rpartition(": ")[2].strip()
 
 
 def _unavailable(what: str, *, kind: type[DatabaseUnavailable] = DatabaseUnavailable) -> DatabaseUnavailable:

@@ -9,6 +9,7 @@ gets nearly all turns), so the turn is asked for again every one to three millis
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import random
 import sqlite3
@@ -24,7 +25,7 @@ import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
 from penstock.core import limits
-from penstock.core.errors import Bug, DatabaseUnavailable
+from penstock.core.errors import Bug, DatabaseUnavailable, SettingInvalid
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _create(path)
         # Transactions are begun by hand below, so that a writer takes its lock before it reads.
         self.engine = sqlalchemy.create_engine(
             f"sqlite:///{path}",
@@ -201,6 +202,18 @@ class SqliteDatabase:
                 time.sleep(random.uniform(0.001, 0.003))
             else:
                 return
+
+
+def _create(path: Path) -> None:
+    """Create an empty file that only its owner may read; the files that SQLite puts beside it are like it."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise SettingInvalid(
+            f"the records database {path} cannot be opened: {error.strerror}",
+            hint="Let PENSTOCK_HOME or PENSTOCK_DATABASE_URL name a place that you may write to.",
+        ) from error
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:

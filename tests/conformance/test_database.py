@@ -1,0 +1,433 @@
+"""What both databases promise: work is done whole or not at all, and an outage is said and survived."""
+
+import contextlib
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from penstock.core import limits
+from penstock.core.errors import Bug, DatabaseUnavailable, SettingInvalid
+from penstock.core.limits import Limit
+from penstock.database.opening import open_database
+from penstock.database.schema import metadata, small_blobs
+from penstock.database.sqlite import SqliteDatabase
+from penstock.database.statements import Statement
+from tests.processes import wait_for
+from tests.servers import start_postgres
+
+INSERT = Statement("INSERT INTO small_blobs (key, data) VALUES (:key, :data)")
+
+
+def insert(tx, key):
+    INSERT.run(tx, {"key": key, "data": b"1"})
+    return key
+
+
+def keys(database):
+    with database.read() as tx:
+        return set(tx.execute(sqlalchemy.select(small_blobs.c.key)).scalars())
+
+
+# ---- work is done whole or not at all ----
+
+
+def test_what_work_returns_is_returned_and_what_it_did_can_be_read(database):
+    assert database.write(lambda tx: insert(tx, "a")) == "a"
+    assert keys(database) == {"a"}
+
+
+def test_work_that_fails_leaves_nothing_and_raises_its_own_error(database):
+    def fail(tx):
+        insert(tx, "a")
+        raise LookupError("of the work")
+
+    with pytest.raises(LookupError, match="of the work"):
+        database.write(fail)
+    assert keys(database) == set()
+
+
+def test_one_failing_piece_takes_nothing_else_with_it(database):
+    def ask(number):
+        def do(tx):
+            insert(tx, f"{number}-one")
+            if number % 3 == 1:
+                raise LookupError(number)
+            insert(tx, "taken" if number % 3 == 2 else f"{number}-two")
+
+        try:
+            database.write(do)
+        except (LookupError, IntegrityError) as error:
+            return type(error)
+        return None
+
+    insert_taken = database.write(lambda tx: insert(tx, "taken"))
+    with ThreadPoolExecutor(16) as pool:
+        ends = list(pool.map(ask, range(90)))
+    assert ends == [None, LookupError, IntegrityError] * 30
+    assert keys(database) == {insert_taken} | {f"{n}-{word}" for n in range(0, 90, 3) for word in ("one", "two")}
+
+
+def test_a_mistake_in_the_sql_is_no_outage(database):
+    for statement in ("SELECT * FROM nothing_of_the_kind", "SELEC 1"):
+        with pytest.raises(DBAPIError):
+            database.write(lambda tx, statement=statement: tx.exec_driver_sql(statement))
+        with pytest.raises(DBAPIError), database.read() as tx:
+            tx.exec_driver_sql(statement)
+    database.write(lambda tx: insert(tx, "a"))
+    assert keys(database) == {"a"}
+
+
+def test_a_snapshot_does_not_move_and_hinders_nobody(database):
+    database.write(lambda tx: insert(tx, "before"))
+    with database.read() as tx:
+        count = sqlalchemy.select(sqlalchemy.func.count()).select_from(small_blobs)
+        assert tx.execute(count).scalar() == 1
+        database.write(lambda tx: insert(tx, "meanwhile"))
+        assert tx.execute(count).scalar() == 1
+    assert keys(database) == {"before", "meanwhile"}
+
+
+def test_reading_goes_on_during_a_long_write(database):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def long(tx):
+        insert(tx, "long")
+        begun.set()
+        assert go_on.wait(30)
+
+    writer = threading.Thread(target=database.write, args=(long,))
+    writer.start()
+    try:
+        assert begun.wait(10)
+        started_s = time.monotonic()
+        assert keys(database) == set()
+        assert time.monotonic() - started_s < 2
+    finally:
+        go_on.set()
+        writer.join()
+    assert keys(database) == {"long"}
+
+
+def test_nothing_can_be_written_while_reading_only_on_a_server(fresh_database):
+    with pytest.raises(DatabaseUnavailable), fresh_database("postgresql").read() as tx:
+        insert(tx, "a")
+
+
+def test_only_what_must_survive_a_loss_of_power_waits_for_the_disk(database):
+    question = {"sqlite": "PRAGMA synchronous", "postgresql": "SHOW synchronous_commit"}[database.dialect]
+    answers = {"sqlite": (2, 1), "postgresql": ("on", "off")}[database.dialect]
+
+    def ask(tx):
+        insert(tx, str(time.monotonic_ns()))
+        return tx.exec_driver_sql(question).scalar()
+
+    assert (database.write(ask), database.write(ask, durable=False)) == answers
+    assert database.write(ask) == answers[0]
+    assert len(keys(database)) == 3
+
+
+# ---- killed in the middle ----
+
+WRITER = """
+import sys
+from penstock.database.opening import open_database
+from penstock.database.statements import Statement
+from concurrent.futures import ThreadPoolExecutor
+insert = Statement("INSERT INTO small_blobs (key, data) VALUES (:key, :data)")
+database = open_database(sys.argv[1])
+def one(number):
+    key = sys.argv[2] + "-" + str(number)
+    database.write(lambda tx: [insert.run(tx, {"key": key + part, "data": bytes(2000)}) for part in "ab"])
+    sys.stdout.write(key + "\\n")
+    sys.stdout.flush()
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(one, range(int(sys.argv[3]))))
+database.close()
+"""
+
+
+def writer(url, name, count=10**6):
+    return subprocess.Popen([sys.executable, "-c", WRITER, url, name, str(count)], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_process_killed_while_it_commits_loses_nothing_that_it_was_told_of(fresh_database_url, kind):
+    url = fresh_database_url(kind)
+    told: set[str] = set()
+    for round_ in range(3):
+        with writer(url, f"round-{round_}") as process:
+            assert process.stdout is not None
+            told |= {process.stdout.readline().strip() for _ in range(20 + 13 * round_)}
+            process.kill()
+            told |= {line.strip() for line in process.stdout if line.endswith("\n")}
+    with contextlib.closing(open_database(url)) as database:
+        found = keys(database)
+        assert {key + part for key in told for part in "ab"} <= found
+        assert {key[:-1] + "a" for key in found} | {key[:-1] + "b" for key in found} == found  # whole or not at all
+        if kind == "sqlite":
+            with database.read() as tx:
+                assert tx.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+
+
+# ---- SQLite ----
+
+
+def test_processes_that_write_to_one_file_get_fair_shares(fresh_database_url):
+    url = fresh_database_url("sqlite")
+    with contextlib.ExitStack() as afterwards:
+        processes = [afterwards.enter_context(writer(url, name)) for name in "pqrs"]
+        with contextlib.closing(open_database(url)) as database:
+            wait_for(lambda: len({key[0] for key in keys(database)}) == 4)
+            before = keys(database)
+            time.sleep(1.5)
+            done = keys(database) - before
+        for process in processes:
+            process.kill()
+    shares = [sum(key.startswith(name) for key in done) / len(done) for name in "pqrs"]
+    assert min(shares) > 0.05, shares
+
+
+def test_work_that_asks_for_another_transaction_is_told_instead_of_waiting_for_itself(fresh_database):
+    database = fresh_database("sqlite")
+    with pytest.raises(Bug, match="another transaction"):
+        database.write(lambda tx: database.write(lambda inner: insert(inner, "a")))
+    database.write(lambda tx: insert(tx, "b"))
+    assert keys(database) == {"b"}
+
+
+def test_closing_finishes_what_was_asked_for_and_refuses_the_rest(fresh_database_url):
+    url = fresh_database_url("sqlite")
+    database = open_database(url)
+    begun = threading.Event()
+
+    def slow(tx):
+        begun.set()
+        time.sleep(0.3)
+        return insert(tx, "asked")
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(database.write, slow)
+        begun.wait(10)
+        database.close()
+        assert asked.result(timeout=10) == "asked"
+    with pytest.raises(DatabaseUnavailable, match="closed"):
+        database.write(lambda tx: insert(tx, "late"))
+    database.close()
+    with contextlib.closing(open_database(url)) as again:
+        assert keys(again) == {"asked"}
+
+
+def test_closing_does_not_wait_long_for_another_process_that_writes(fresh_database_url):
+    url = fresh_database_url("sqlite")
+    database = open_database(url)
+    with holding(url), ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(database.write, lambda tx: insert(tx, "a"))
+        time.sleep(0.1)
+        started_s = time.monotonic()
+        database.close()
+        assert time.monotonic() - started_s < 5
+        with pytest.raises(DatabaseUnavailable, match="locked"):
+            asked.result(timeout=10)
+
+
+def test_a_file_that_stays_busy_is_said_after_a_while_and_works_again(fresh_database_url, monkeypatch):
+    monkeypatch.setattr(limits, "DATABASE_BUSY", Limit("database_busy", 1, "s", "a short one for the test"))
+    url = fresh_database_url("sqlite")
+    with contextlib.closing(open_database(url)) as database:
+        with holding(url):
+            started_s = time.monotonic()
+            with pytest.raises(DatabaseUnavailable, match="locked"):
+                database.write(lambda tx: insert(tx, "a"))
+            assert time.monotonic() - started_s < 5
+            assert keys(database) == set()
+        database.write(lambda tx: insert(tx, "b"))
+        assert keys(database) == {"b"}
+
+
+def test_a_file_that_is_busy_for_a_moment_is_waited_for(fresh_database_url):
+    url = fresh_database_url("sqlite")
+    with contextlib.closing(open_database(url)) as database, ThreadPoolExecutor(1) as pool:
+        with holding(url):
+            asked = pool.submit(database.write, lambda tx: insert(tx, "a"))
+            time.sleep(0.3)
+            assert not asked.done()
+        assert asked.result(timeout=10) == "a"
+
+
+@contextlib.contextmanager
+def holding(url):
+    """Hold the turn to write, as another process would."""
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+FULL = """
+import resource, signal, sys
+from penstock.core.errors import DatabaseUnavailable
+from penstock.database.opening import open_database
+from penstock.database.statements import Statement
+from concurrent.futures import ThreadPoolExecutor
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+insert = Statement("INSERT INTO small_blobs (key, data) VALUES (:key, :data)")
+database = open_database(sys.argv[1])
+def one(key, size=100_000):
+    try:
+        database.write(lambda tx: insert.run(tx, {"key": key, "data": bytes(size)}))
+    except DatabaseUnavailable as error:
+        print("said", error.message)
+        return False
+    return True
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, resource.RLIM_INFINITY))
+with ThreadPoolExecutor(8) as pool:
+    done = list(pool.map(lambda number: one(f"full-{number}"), range(200)))
+assert not one("huge", 50_000_000)
+with database.read() as tx:
+    found = {key for (key,) in tx.exec_driver_sql("SELECT key FROM small_blobs")}
+assert found == {f"full-{number}" for number, ended in enumerate(done) if ended}, (len(found), sum(done))
+assert 0 < sum(done) < 200, sum(done)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert one("room again")
+with database.read() as tx:
+    assert tx.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+database.close()
+"""
+
+
+def test_a_full_disk_is_said_loses_nothing_and_is_survived(fresh_database_url):
+    url = fresh_database_url("sqlite")
+    ended = subprocess.run([sys.executable, "-c", FULL, url], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert "cannot be used now: " in ended.stdout
+    with contextlib.closing(open_database(url)) as database:
+        assert "room again" in keys(database)
+
+
+def test_the_files_are_the_owners_alone(tmp_path):
+    path = tmp_path / "home" / "penstock.db"
+    with contextlib.closing(open_database(f"sqlite:///{path}")) as database:
+        database.write(metadata.create_all)
+        files = list(path.parent.iterdir())
+        assert {file.name for file in files} == {"penstock.db", "penstock.db-wal", "penstock.db-shm"}
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(SettingInvalid, match=r"file/penstock\.db cannot be opened"):
+        SqliteDatabase(tmp_path / "file" / "penstock.db")
+
+
+# ---- PostgreSQL ----
+
+
+def test_a_transaction_that_loses_against_another_is_run_again(fresh_database):
+    database = fresh_database("postgresql")
+    for key in "ab":
+        database.write(lambda tx, key=key: insert(tx, key))
+    both = threading.Barrier(2)
+    update = "UPDATE small_blobs SET data = data || '\\x32' WHERE key = %(key)s"
+
+    def cross(first, second):
+        tries = 0
+
+        def do(tx):
+            nonlocal tries
+            tries += 1
+            tx.exec_driver_sql(update, {"key": first})
+            if tries == 1:
+                both.wait(10)
+            tx.exec_driver_sql(update, {"key": second})
+
+        database.write(do)
+        return tries
+
+    with ThreadPoolExecutor(2) as pool:
+        tries = [pool.submit(cross, *order) for order in ("ab", "ba")]
+        assert sorted(each.result(timeout=30) for each in tries) == [1, 2]
+    with database.read() as tx:
+        assert set(tx.exec_driver_sql("SELECT data FROM small_blobs").scalars()) == {b"122"}
+
+
+def test_a_server_that_is_stopped_and_started_again_is_used_again_by_the_same_process():
+    with start_postgres() as server, contextlib.closing(open_database(server.fresh_url())) as database:
+        database.write(metadata.create_all)
+        with ThreadPoolExecutor(4) as pool:  # several connections in the pool, all of which go stale
+            list(pool.map(lambda number: database.write(lambda tx: insert(tx, f"before-{number}")), range(8)))
+        server.stop()
+        for act in (lambda: database.write(lambda tx: insert(tx, "meanwhile")), lambda: keys(database)):
+            started_s = time.monotonic()
+            with pytest.raises(DatabaseUnavailable):
+                act()
+            assert time.monotonic() - started_s < 8
+        server.start()
+        assert len(keys(database)) == 8
+        database.write(lambda tx: insert(tx, "after"))
+        assert "after" in keys(database)
+
+
+def test_a_restart_between_two_requests_is_not_even_noticed(fresh_database):
+    database = fresh_database("postgresql")
+    for act in (lambda: database.write(lambda tx: insert(tx, "after")), lambda: keys(database)):
+        cut(database)
+        act()
+    assert keys(database) == {"after"}
+
+
+def test_work_that_is_cut_off_before_its_commit_is_done_once(fresh_database):
+    database = fresh_database("postgresql")
+    tries: list[str] = []
+
+    def do(tx):
+        tries.append(insert(tx, f"try-{len(tries)}"))
+        if len(tries) == 1:
+            cut(database)
+        insert(tx, "end")
+
+    database.write(do)
+    assert keys(database) == {"try-1", "end"}
+
+
+def test_a_server_that_cannot_be_reached_is_said_without_its_password():
+    with contextlib.closing(open_database("postgresql+psycopg://someone:pass-word@127.0.0.1:1/x")) as database:
+        for act in (lambda: database.write(lambda tx: insert(tx, "a")), lambda: keys(database)):
+            with pytest.raises(DatabaseUnavailable, match="Connection refused") as caught:
+                act()
+            assert "pass-word" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_statement_that_hangs_is_ended(fresh_database):
+    database = fresh_database("postgresql")
+
+    def hang(tx):
+        tx.exec_driver_sql("SET LOCAL statement_timeout = '200ms'")
+        tx.exec_driver_sql("SELECT pg_sleep(30)")
+
+    with pytest.raises(DatabaseUnavailable, match="QueryCanceled"):
+        database.write(hang)
+    with database.read() as tx:
+        assert tx.exec_driver_sql("SHOW statement_timeout").scalar() == "1min"
+        assert tx.exec_driver_sql("SHOW lock_timeout").scalar() == "10s"
+
+
+def cut(database):
+    """End every other connection of a database, as a restart of the server does."""
+    engine = sqlalchemy.create_engine(database.url, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
