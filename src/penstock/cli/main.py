@@ -14,6 +14,7 @@ from penstock import __version__
 _COMMANDS: Final = {
     "process": "Run a script over files, safely.",
     "check": "Say what would keep a script from running.",
+    "scripts": "Keep scripts on a server: push, try, publish, activate, roll back.",
     "doctor": "Say whether scripts can run safely on this machine.",
     "up": "Start a whole server: the API and a worker.",
     "db": "See and upgrade the schema of the records database.",

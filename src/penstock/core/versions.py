@@ -227,6 +227,12 @@ def check_name(name: str) -> str:
     )
 
 
+def name_from_file(file_name: str) -> str:
+    """Return a name for the script in a file: its own, with what a name cannot hold as underscores."""
+    stem = re.sub(r"[^a-z0-9_-]", "_", file_name.rpartition(".")[0].lower())
+    return check_name(stem[:64])
+
+
 def unknown_script(asked: str, names: Sequence[str]) -> NotFound:
     """Return the error of a script that is not there, with the nearest names."""
     near = difflib.get_close_matches(asked, names, n=3, cutoff=0.5)
