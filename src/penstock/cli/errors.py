@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import traceback
+from typing import Final
 
 import click
 
 from penstock.base.text import harmless
-from penstock.core.errors import Bug, PenstockError, ScriptRejected, UsageError
+from penstock.core.errors import Bug, PenstockError, RequestInvalid, ScriptRejected, UsageError
+
+_PROBLEMS_SHOWN: Final = 10
 
 
 def render(error: Exception) -> int:
     """Print an error for the person at the terminal, and return the exit code."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return UsageError.exit_code
     if isinstance(error, click.ClickException):
         error = _usage_error(error)
     if not isinstance(error, PenstockError):
@@ -21,8 +27,20 @@ def render(error: Exception) -> int:
     if isinstance(error, ScriptRejected):
         for problem in error.problems[1:]:
             click.echo(f"       line {problem['script_line']}: {harmless(str(problem['message']))}", err=True)
+    if isinstance(error, RequestInvalid):
+        _render_problems(error)
     click.echo(f"{click.style('hint:', fg='cyan', bold=True)} {harmless(error.hint)}", err=True)
     return error.exit_code
+
+
+def _render_problems(error: RequestInvalid) -> None:
+    for problem in error.problems[:_PROBLEMS_SHOWN]:
+        click.echo(f"       {harmless(problem['place'])}: {harmless(problem['message'])}", err=True)
+        for name in ("expected", "got"):
+            if name in problem:
+                click.echo(f"         {name:<9} {harmless(problem[name])}", err=True)
+    if len(error.problems) > _PROBLEMS_SHOWN:
+        click.echo(f"       and {len(error.problems) - _PROBLEMS_SHOWN:,} more", err=True)
 
 
 def as_json(error: PenstockError) -> dict[str, object]:
