@@ -9,6 +9,7 @@
     │   ├── ScriptFailed      the script's own top level failed, or it hit a limit there
     │   ├── TooManyErrors     more records failed than allowed; there is no output
     │   ├── OutputFailed      the output could not be written; nothing appeared in its place
+    │   ├── WebhookRefused    the receiver of a webhook answered that it does not take it
     │   ├── SandboxUnsafe     this machine cannot run scripts safely; they are refused
     │   ├── UsageError        an argument is not valid
     │   ├── NotFound          nothing under that id or name in this workspace
@@ -126,6 +127,12 @@ class OutputFailed(UserError):
     """The output could not be written; what stood in its place before still stands."""
 
     code = "output_failed"
+
+
+class WebhookRefused(UserError):
+    """The receiver of a webhook answered with something else than success."""
+
+    code = "webhook_refused"
 
 
 class SandboxUnsafe(UserError):

@@ -135,5 +135,11 @@ REQUESTS_RUNNING: Final = Limit(
     "requests_running", 1_000, "requests", "more would wait for threads longer than callers do", "server_unavailable"
 )
 DRAIN: Final = Limit("drain", 30, "s", "what runs may finish before a server ends")
+WORKER_FRAME: Final = Limit("worker_frame", 64, "MiB", "the report of 20,000 chunks is a tenth of that")
+RUNNER_SILENT: Final = Limit("runner_silent", 15, "s", "a runner that says nothing for so long is ended")
+RUNNER_READY: Final = Limit("runner_ready", 60, "s", "the self-test takes seconds on a busy machine")
+LEASED_AHEAD: Final = Limit("leased_ahead", 100, "ms", "work that is taken but not begun keeps other workers from it")
+LEASE_BATCH: Final = Limit("lease_batch", 16, "entries", "enough that a transaction costs little for each")
+KNOWN_SCRIPTS: Final = Limit("known_scripts", 256, "versions", "what a runner keeps of scripts, at most a MiB each")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

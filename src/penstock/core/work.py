@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from penstock.core.access import WorkspaceId
+from penstock.core.access import Policy, WorkspaceId
 from penstock.core.jobs import (
     AttemptReport,
     BlobPointer,
@@ -50,14 +50,14 @@ class Message:
         id: the same for every try, so that the receiver can know it again.
         body: the job as the API shows it, without data.
         secret: signs it; never logged, never stored with the attempt.
-        allow: networks and hosts of the workspace's egress policy that are open besides public addresses.
+        policy: what the workspace may reach besides public addresses.
     """
 
     id: str
     url: str
     body: bytes
     secret: bytes = field(repr=False)
-    allow: tuple[str, ...] = ()
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from penstock.core.errors import (
     Bug,
+    NotFound,
     PenstockError,
     ScriptFailed,
     ScriptRejected,
@@ -16,12 +18,14 @@ from penstock.core.errors import (
     TransientError,
 )
 from penstock.core.jobs import AttemptReport
-from penstock.core.ports import PartFiles, Sandbox
+from penstock.core.ports import Clock, PartFiles, Sandbox
+from penstock.core.ports.access import Egress
 from penstock.core.processing import ScriptReport, ScriptSpec, parse_error_budget
 from penstock.core.work import Assignment, Piece
 from penstock.execution.context import Context
 from penstock.tasks import script_phases
 from penstock.tasks.script import ScriptTask
+from penstock.tasks.webhook import deliver
 
 RESULT: Final = "result"
 DEAD_LETTERS: Final = "dead-letters"
@@ -64,15 +68,32 @@ class PartProgress:
 
 @dataclass(frozen=True, slots=True)
 class PartContext(Context):
-    """The Context of a part: its files know what became of outputs."""
+    """The Context of a part: its files know what became of outputs, and there may be a way out."""
 
     files: PartFiles
+    egress: Egress | None = None
+    clock: Clock = time.time
 
 
-def run_part(assignment: Assignment, *, sandbox: Sandbox, files: PartFiles) -> AttemptReport:
-    """Return how a part of a job ended; whatever was raised on purpose is in it."""
+def run_part(
+    assignment: Assignment,
+    *,
+    sandbox: Sandbox,
+    files: PartFiles,
+    egress: Egress | None = None,
+    clock: Clock = time.time,
+) -> AttemptReport:
+    """Return how a part of a job ended; whatever was raised on purpose is in it.
+
+    Args:
+        assignment: the part.
+        sandbox: where scripts run and inputs are read.
+        files: those of this attempt alone.
+        egress: the way out for webhooks.
+        clock: gives seconds since 1970.
+    """
     progress = PartProgress()
-    context = PartContext(sandbox, files, progress, parallel=1)
+    context = PartContext(sandbox, files, progress, parallel=1, egress=egress, clock=clock)
     try:
         report = _PARTS[assignment.lease.entry.part](assignment, context)
     except PenstockError as error:
@@ -132,11 +153,20 @@ def _done(piece: Piece, context: PartContext) -> script_phases.Done:
     )
 
 
+def _webhook(assignment: Assignment, context: PartContext) -> dict[str, Any]:
+    if assignment.message is None:
+        raise NotFound("the webhook's secret is not there any more", hint="Set it again: penstock secrets set NAME")
+    if context.egress is None:
+        raise Bug("a webhook without a way out", hint="Report this line.")
+    return {"status": deliver(assignment.message, context.egress, now=context.clock())}
+
+
 _PARTS: Final[Mapping[str, Callable[[Assignment, PartContext], dict[str, Any]]]] = {
     "whole": _whole,
     "split": _split,
     "chunk": _chunk,
     "join": _join,
+    "webhook": _webhook,
 }
 
 

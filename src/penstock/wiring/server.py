@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from penstock.core.ports import Blobs, Clock
 from penstock.core.ports.access import Egress
@@ -16,7 +15,6 @@ from penstock.database.opening import SqlDatabase, open_database
 from penstock.database.versioning import prepare, require_schema
 from penstock.queue.sql_queue import SqlQueue
 from penstock.sandbox.strict import StrictSandbox
-from penstock.storage.blobs.local import LocalBlobs
 from penstock.storage.blobs.small import BlobsWithSmall, SmallBlobRows
 from penstock.storage.figures import SqlFigures
 from penstock.storage.job_records import SqlJobRecords
@@ -36,8 +34,7 @@ from penstock.usecases.versions import Scripts
 from penstock.usecases.work import Work
 from penstock.usecases.workspaces import Workspaces
 from penstock.wiring.access import assemble_access
-
-_S3: Final = "s3://"
+from penstock.wiring.stores import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +83,6 @@ def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = 
     ):
         prepare(database) if create else require_schema(database)
         yield _assemble(settings, database, sandbox, clock)
-
-
-def open_store(settings: Settings) -> Blobs:
-    """Return where blobs are kept that are no rows of the database."""
-    if settings.blobs.startswith(_S3):
-        from penstock.storage.blobs.s3 import S3Blobs
-
-        return S3Blobs(settings.blobs, endpoint=settings.s3_endpoint)
-    return LocalBlobs(Path(settings.blobs))
 
 
 def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox, clock: Clock) -> Server:

@@ -1,0 +1,211 @@
+"""A runner: carries out what its supervisor assigns, and knows no database. `python -m penstock.worker.runner FD THREADS`.
+
+It is a process of its own because it holds tenants' bytes: when it dies, or one of its parsers hangs, the supervisor
+goes on keeping leases alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import queue
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from penstock.core import limits
+from penstock.core.access import WorkspaceId
+from penstock.core.errors import PenstockError
+from penstock.core.jobs import AttemptReport, EntryId
+from penstock.core.ports import PartFiles, Sandbox
+from penstock.core.ports.access import Egress
+from penstock.core.scripts import SandboxReport, ScriptVersion
+from penstock.core.work import Assignment
+from penstock.execution.parts import as_error, run_part
+from penstock.worker import messages
+
+EXIT_SANDBOX_GONE: Final = 75
+_ALIVE_MS: Final = 1_000
+_RECEIVE_BYTES: Final = 2**18
+_SANDBOX_FAILURES_MAX: Final = 3  # in a row; then a fresh process has better chances
+
+
+class PartSandbox(Sandbox, Protocol):
+    """A Sandbox that can be stopped."""
+
+    cpu_s: float
+
+    def stop(self) -> None:
+        """End what runs, and let nothing more begin."""
+
+
+class Parts(Protocol):
+    """What a runner reaches."""
+
+    egress: Egress
+
+    def report(self) -> SandboxReport:
+        """Return what the self-test of the sandbox shows."""
+
+    def sandbox(self, workspace: WorkspaceId, /) -> PartSandbox:
+        """Return the sandbox of one part."""
+
+    def files(self, assignment: Assignment, /) -> PartFiles:
+        """Return the files of one part."""
+
+
+class Runner:
+    """Reads assignments from a channel and writes how they ended.
+
+    Args:
+        channel: to the supervisor.
+        parts: what attempts need.
+        threads: how many attempts run at once.
+        clock: gives seconds since 1970.
+    """
+
+    def __init__(
+        self, channel: socket.socket, parts: Any, *, threads: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._channel = channel
+        self._readable = select.poll()
+        self._readable.register(channel, select.POLLIN)
+        self._parts: Parts = parts
+        self._clock = clock
+        self._sending = threading.Lock()
+        self._waiting: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._running: dict[tuple[EntryId, int], PartSandbox] = {}
+        self._stopped: set[tuple[EntryId, int]] = set()
+        self._scripts: dict[str, ScriptVersion] = {}
+        self._sandbox_failures = 0
+        self._threads = [
+            threading.Thread(target=self._work, name=f"runner-{number}", daemon=True) for number in range(threads)
+        ]
+
+    def serve(self) -> None:
+        """Say that the sandbox is ready, and carry out assignments until the supervisor is gone."""
+        if not self._get_ready():
+            return
+        for thread in self._threads:
+            thread.start()
+        frames = messages.Frames()
+        while (data := self._receive()) is not None:
+            for header, tail in frames.feed(data):
+                self._heed(header, tail)
+
+    def _get_ready(self) -> bool:
+        try:
+            report = self._parts.report()
+        except PenstockError as error:
+            self._say(messages.ready_frame(level="none", error=as_error(error)))
+            return False
+        self._say(messages.ready_frame(level=report.level if report.safe else "none"))
+        return report.safe
+
+    def _receive(self) -> bytes | None:
+        """Return what has arrived; None when the supervisor is gone."""
+        while not self._readable.poll(_ALIVE_MS):
+            self._say(messages.alive_frame())
+        try:
+            return self._channel.recv(_RECEIVE_BYTES) or None
+        except OSError:
+            return None
+
+    def _heed(self, header: Mapping[str, Any], tail: bytes) -> None:
+        if header["say"] == "run":
+            script = self._scripts.get(header["hash"])
+            self._waiting.put(messages.read_assignment(header, tail, script))
+        elif header["say"] == "script":
+            if len(self._scripts) >= limits.KNOWN_SCRIPTS.value:
+                self._scripts.clear()  # the supervisor counts as well, and makes known anew what it needs
+            self._scripts[header["hash"]] = messages.read_script(header, tail)
+        elif header["say"] == "stop":
+            self._stop(EntryId(header["id"]), header["token"])
+
+    def _stop(self, entry: EntryId, token: int) -> None:
+        with self._lock:
+            self._stopped.add((entry, token))
+            sandbox = self._running.get((entry, token))
+        if sandbox is not None:
+            sandbox.stop()
+
+    def _work(self) -> None:
+        while (assignment := self._waiting.get()) is not None:
+            started_at = self._clock()
+            report = self._attempt(assignment)
+            self._say(messages.end_frame(assignment.lease, report, started_at=started_at, finished_at=self._clock()))
+            self._look_at_sandbox(report)
+
+    def _attempt(self, assignment: Assignment) -> AttemptReport:
+        lease = assignment.lease
+        key = lease.entry.id, lease.token
+        sandbox = self._parts.sandbox(lease.entry.workspace)
+        with self._lock:
+            self._running[key] = sandbox
+            stopped = key in self._stopped
+        try:
+            if stopped:
+                return _cancelled(0.0)
+            report = run_part(
+                assignment, sandbox=sandbox, files=self._parts.files(assignment), egress=self._parts.egress
+            )
+        except Exception as error:  # noqa: BLE001  # the door of an attempt: whatever it was, the others go on
+            report = AttemptReport("crashed", error=_bug(error))
+        finally:
+            with self._lock:
+                del self._running[key]
+                stopped = key in self._stopped
+                self._stopped.discard(key)
+        return _cancelled(sandbox.cpu_s) if stopped else dataclasses.replace(report, cpu_s=sandbox.cpu_s)
+
+    def _look_at_sandbox(self, report: AttemptReport) -> None:
+        """End this process when its sandbox does not come back by itself."""
+        gone = report.outcome == "transient" and (report.error or {}).get("code") == "sandbox_unavailable"
+        self._sandbox_failures = self._sandbox_failures + 1 if gone else 0
+        if self._sandbox_failures >= _SANDBOX_FAILURES_MAX:
+            os._exit(EXIT_SANDBOX_GONE)
+
+    def _say(self, frame: bytes) -> None:
+        with self._sending, contextlib.suppress(OSError):  # when the supervisor is gone, serve() ends
+            self._channel.sendall(frame)
+
+
+def _cancelled(cpu_s: float) -> AttemptReport:
+    error = {"code": "cancelled", "message": "it was cancelled while it ran", "hint": "Submit it again."}
+    return AttemptReport("cancelled", error=error, cpu_s=cpu_s)
+
+
+def _bug(error: BaseException) -> dict[str, str]:
+    """Return an unexpected exception as it is stored: its type and place, none of its values."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    place = f"{os.path.basename(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno}" if traceback else "?"
+    return {
+        "code": "bug",
+        "message": f"Penstock failed: {type(error).__name__} at {place}",
+        "hint": "It is tried again; report this line when it stays.",
+    }
+
+
+def main() -> None:
+    """Serve the supervisor whose channel is the first argument."""
+    from penstock.wiring.runner import open_runner
+    from penstock.wiring.settings import read_settings
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    fd, threads = int(sys.argv[1]), int(sys.argv[2])
+    with socket.socket(fileno=fd) as channel, open_runner(read_settings(os.environ), threads=threads) as parts:
+        Runner(channel, parts, threads=threads).serve()
+    os._exit(0)  # threads may still be at work for nobody
+
+
+if __name__ == "__main__":
+    main()
