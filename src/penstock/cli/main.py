@@ -20,6 +20,14 @@ _COMMANDS: Final = {
     "db": "See and upgrade the schema of the records database.",
     "api": "Serve the HTTP API.",
     "jobs": "Submit records to a server, watch jobs, fetch results.",
+    "login": "Log in to a server.",
+    "logout": "End the key of this machine.",
+    "quota": "Show what the workspace may use, and uses.",
+    "members": "Decide who may work in the workspace, and as what.",
+    "keys": "Make, list and end API keys.",
+    "secrets": "Store values that never come out again.",
+    "audit": "See who did what, and check that the log of it is whole.",
+    "workspaces": "Make workspaces and set what they may use, on the server's machine.",
 }
 
 

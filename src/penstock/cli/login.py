@@ -1,0 +1,50 @@
+"""`penstock login`: a one-time token becomes a key that other commands show."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from penstock.base.text import harmless
+
+_URL = "http://127.0.0.1:8400"
+
+
+@click.command(name="login")
+@click.option("--url", help=f"The server.  [PENSTOCK_URL, or {_URL}]")
+@click.option("--token", help="The one-time token; asked for when not given.")
+@click.option("--key", help="An API key instead of a token; `-` asks for it.")
+@click.option("--json", "as_json", is_flag=True, help="Print who has logged in as JSON.")
+def command(*, url: str | None, token: str | None, key: str | None, as_json: bool) -> None:
+    """Log in to a server, and keep a key for other commands.
+
+    The first `penstock up` prints a token; an admin makes one with `penstock members add` or `penstock members token`.
+    A token works once, within a day. The key that it becomes is good for 90 days and is kept in
+    ~/.config/penstock/credentials.json, which only you can read.
+
+    \b
+    Examples:
+      penstock login --token pt_...
+      penstock login --url https://penstock.example.com
+      penstock login --url https://penstock.example.com --key -
+    """
+    from penstock.cli.connection import Credentials, keep_credentials
+    from penstock.cli.tables import print_json
+    from penstock.client import Client
+    from penstock.client.workspace import log_in
+
+    url = (url or os.environ.get("PENSTOCK_URL") or _URL).rstrip("/")
+    if key is None:
+        key = log_in(url, token or click.prompt("token", hide_input=True, err=True))["api_key"]
+    elif key == "-":
+        key = click.prompt("API key", hide_input=True, err=True)
+    with Client(url, str(key)) as client:
+        me = client.workspace.me()
+    path = keep_credentials(Credentials(url, str(key)))
+    if as_json:
+        print_json({"url": url, "credentials": str(path), **me})
+        return
+    name, workspace = harmless(me["name"]), harmless(me["workspace"]["name"])
+    click.echo(f"{click.style('logged in', fg='green')} at {url} as {name}, {me['role']} of {workspace}")
+    click.echo(f"the key is in {path}")
