@@ -1,0 +1,226 @@
+"""Jobs over HTTP, from the request to the bytes of the result."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import threading
+import time
+
+import httpx
+import orjson
+import pytest
+
+from tests.serving import Api, Tenant
+
+LINES = b'{"id":1}\n{"id":2}\n'
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+@pytest.fixture
+def tenant(api: Api) -> Tenant:
+    return api.tenant()
+
+
+@pytest.fixture
+def http(api: Api, tenant: Tenant):
+    with api.http(tenant) as client:
+        yield client
+
+
+def submit(http: httpx.Client, content: bytes = LINES, *, query: str = "", **headers: str) -> httpx.Response:
+    return http.post(f"/api/v1/jobs?script=clean{query}", content=content, headers={**NDJSON, **headers})
+
+
+def test_records_sent_as_a_body_come_back_as_the_result(api, http):
+    sent = submit(http)
+    assert sent.status_code == 202, sent.text
+    job = sent.json()
+    assert sent.headers["location"] == f"/api/v1/jobs/{job['id']}"
+    assert job["state"] == "queued"
+    assert job["script"]["version"] == "1.0.0"
+    assert api.work() == 1
+    done = http.get(sent.headers["location"]).json()
+    assert done["state"] == "succeeded"
+    assert done["progress"]["records"] == 2
+    result = http.get(f"{sent.headers['location']}/result")
+    assert result.content == LINES
+    assert result.headers["etag"] == f'"{hashlib.sha256(LINES).hexdigest()}"'
+    assert result.headers["content-length"] == str(len(LINES))
+    assert result.headers["content-type"] == "application/x-ndjson"
+
+
+def test_inline_records_are_stored_as_the_bytes_they_were(api, http):
+    records = b'[ {"id": 1.50, "big": 12345678901234567890123},\n {"id":"\\u00e9"} ]'
+    body = b'{"input": ' + records + b', "script": "clean", "labels": {"day": "1"}}'
+    sent = http.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert sent.status_code == 202, sent.text
+    assert sent.json()["input"]["sha256"] == hashlib.sha256(records).hexdigest()
+    assert sent.json()["input"]["format"] == "json"
+    assert sent.json()["options"]["labels"] == {"day": "1"}
+    assert api.work() == 1
+
+
+def test_a_form_with_one_file_is_taken(api, http):
+    form = {"script": "clean", "label": "day:2", "priority": "5"}
+    sent = http.post("/api/v1/jobs", data=form, files={"file": ("orders.csv", b"a,b\n1,2\n", "text/csv")})
+    assert sent.status_code == 202, sent.text
+    job = sent.json()
+    assert job["input"]["name"] == "orders.csv"
+    assert job["input"]["sha256"] == hashlib.sha256(b"a,b\n1,2\n").hexdigest()
+    assert job["options"]["labels"] == {"day": "2"}
+    assert job["options"]["priority"] == 5
+    assert api.work() == 1
+
+
+def test_compressed_bodies_are_kept_as_they_came(api, http):
+    packed = gzip.compress(LINES)
+    sent = submit(http, packed, **{"Content-Encoding": "gzip"})
+    assert sent.json()["input"]["encoding"] == "gzip"
+    assert sent.json()["input"]["sha256"] == hashlib.sha256(packed).hexdigest()
+    assert api.work() == 1
+
+
+def test_a_chunked_body_larger_than_memory_blocks_is_stored_whole(api, http, tenant):
+    block = b"x" * 99_999 + b"\n"
+    sent = http.post(
+        "/api/v1/jobs?script=clean", content=(block for _ in range(30)), headers={**NDJSON, "X-Request-Id": "mine"}
+    )
+    assert sent.status_code == 202, sent.text
+    assert sent.headers["x-request-id"] == "mine"
+    assert sent.json()["input"]["size_bytes"] == 3_000_000
+    assert sent.json()["input"]["sha256"] == hashlib.sha256(block * 30).hexdigest()
+    assert any(key.startswith(f"{tenant.workspace}/uploads/") for key in api.blobs())
+
+
+def test_an_object_of_the_workspace_is_pointed_to(api, http, tenant):
+    api.server.blobs.put(f"{tenant.workspace}/incoming/orders.ndjson", LINES)
+    body = {"script": "clean", "input": {"blob": "incoming/orders.ndjson"}}
+    sent = http.post("/api/v1/jobs", json=body)
+    assert sent.status_code == 202, sent.text
+    assert sent.json()["input"]["sha256"] == hashlib.sha256(LINES).hexdigest()
+    assert sent.json()["input"]["name"] == "orders.ndjson"
+    missing = http.post("/api/v1/jobs", json={"script": "clean", "input": {"blob": "incoming/none"}})
+    assert missing.status_code == 404
+
+
+@pytest.mark.parametrize("key", ["../other/jobs/x", "/etc/passwd", "a/../../b", "", ".hidden", "a\x00b"])
+def test_a_pointer_cannot_leave_the_workspace(api, http, key):
+    api.server.blobs.put("other/jobs/x", b"secret")
+    refused = http.post("/api/v1/jobs", json={"script": "clean", "input": {"blob": key}})
+    assert refused.status_code in (404, 422), refused.text
+
+
+def test_the_same_key_and_body_make_the_same_job_and_leave_one_input(api, http):
+    body = LINES * 2_000  # too large to be a row
+    before = set(api.blobs())
+    first, again = (submit(http, body, **{"Idempotency-Key": "k1"}) for _ in range(2))
+    assert first.json()["id"] == again.json()["id"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(set(api.blobs()) - before) == 1
+    other = submit(http, LINES, **{"Idempotency-Key": "k1"})
+    assert other.status_code == 409
+    assert other.json()["code"] == "conflict"
+    other_options = submit(http, body, query="&priority=3", **{"Idempotency-Key": "k1"})
+    assert other_options.status_code == 409
+    assert len(set(api.blobs()) - before) == 1
+    api.work()
+
+
+def test_who_prefers_to_wait_gets_the_end(api, http):
+    def work() -> None:
+        time.sleep(0.2)
+        api.work()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    answered = submit(http, Prefer="respond-async, wait=10")
+    worker.join()
+    assert answered.status_code == 200
+    assert answered.headers["preference-applied"] == "wait=10"
+    assert answered.json()["state"] == "succeeded"
+
+
+def test_who_waits_for_what_does_not_end_gets_it_as_it_stands(api, http):
+    began = time.monotonic()
+    answered = submit(http, Prefer="wait=1")
+    assert answered.status_code == 202
+    assert answered.json()["state"] == "queued"
+    assert 0.9 < time.monotonic() - began < 5
+    api.work()
+
+
+def test_events_tell_of_a_job_until_its_end(api, http):
+    job = submit(http).json()["id"]
+    events = []
+    with http.stream("GET", f"/api/v1/jobs/{job}/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                events.append(orjson.loads(line[6:]))
+                if len(events) == 1:
+                    api.work()
+            elif line.startswith("id: "):
+                last = line[4:]
+    assert events[0]["state"] == "queued"
+    assert events[-1]["state"] == "succeeded"
+    seen = http.get(f"/api/v1/jobs/{job}/events", headers={"Last-Event-ID": last})
+    assert seen.status_code == 204
+
+
+def test_a_result_is_not_there_before_its_end_and_says_so(api, http):
+    job = submit(http).json()["id"]
+    early = http.get(f"/api/v1/jobs/{job}/result")
+    assert early.status_code == 409
+    assert "queued" in early.json()["detail"]
+    api.work()
+    assert http.get(f"/api/v1/jobs/{job}/dead-letters").status_code == 404
+
+
+def test_a_part_of_a_result_can_be_fetched_and_what_is_known_is_not_sent_again(api, http):
+    job = submit(http).json()["id"]
+    api.work()
+    path = f"/api/v1/jobs/{job}/result"
+    part = http.get(path, headers={"Range": "bytes=2-5"})
+    assert (part.status_code, part.content) == (206, LINES[2:6])
+    assert part.headers["content-range"] == f"bytes 2-5/{len(LINES)}"
+    assert http.get(path, headers={"Range": "bytes=-3"}).content == LINES[-3:]
+    assert http.get(path, headers={"Range": "bytes=9999-"}).content == LINES
+    assert http.get(path, headers={"If-None-Match": part.headers["etag"]}).status_code == 304
+
+
+def test_jobs_are_listed_by_state_label_script_and_time_page_after_page(api):
+    tenant = api.tenant("lister")
+    with api.http(tenant) as http:
+        made = [submit(http, query=f"&label=n:{number % 2}").json() for number in range(5)]
+        page = http.get("/api/v1/jobs?limit=2").json()
+        assert [job["id"] for job in page["items"]] == [made[4]["id"], made[3]["id"]]
+        rest = http.get(f"/api/v1/jobs?cursor={page['next']}").json()
+        assert [job["id"] for job in rest["items"]] == [made[2]["id"], made[1]["id"], made[0]["id"]]
+        assert rest["next"] is None
+        odd = http.get("/api/v1/jobs?label=n:1&script=clean&state=queued").json()["items"]
+        assert [job["id"] for job in odd] == [made[3]["id"], made[1]["id"]]
+        after = made[3]["created_at"]
+        assert len(http.get("/api/v1/jobs", params={"created_after": after}).json()["items"]) >= 2
+        assert len(http.get("/api/v1/jobs", params={"created_before": "2020-01-01T00:00:00Z"}).json()["items"]) == 0
+        api.work()
+
+
+def test_a_job_can_be_cancelled_and_run_again(api, http):
+    job = submit(http).json()["id"]
+    cancelled = http.post(f"/api/v1/jobs/{job}/cancel")
+    assert cancelled.json()["state"] == "cancelled"
+    assert http.post(f"/api/v1/jobs/{job}/cancel").status_code == 409
+    again = http.post(f"/api/v1/jobs/{job}/retry")
+    assert again.status_code == 202
+    assert again.json()["replay_of"] == job
+    api.work()
+
+
+def test_a_waiting_job_says_why(api, http):
+    job = submit(http).json()["id"]
+    assert http.get(f"/api/v1/jobs/{job}").json()["waiting"]["code"] in ("its_turn", "no_worker")
+    later = submit(http, query="&not_before=2099-01-01T00:00:00Z").json()["id"]
+    assert http.get(f"/api/v1/jobs/{later}").json()["waiting"]["code"] == "not_before"
+    http.post(f"/api/v1/jobs/{later}/cancel")
+    api.work()
