@@ -13,12 +13,18 @@
     │   ├── SandboxUnsafe     this machine cannot run scripts safely; they are refused
     │   ├── UsageError        an argument is not valid
     │   ├── NotFound          nothing under that id or name in this workspace
+    │   │   └── SnapshotGone      a snapshot of a table has expired, or never was
     │   ├── BlobNotFound      bytes that are pointed to are not there any more
     │   ├── Conflict          what is asked for does not fit what is there
     │   │   ├── VersionRevoked    nothing may run on that version any more
+    │   │   ├── TableOwned        another task writes that table
     │   │   └── ApprovalNeeded    a second person must agree first
     │   ├── RequestInvalid    a request, or a value in it, is not valid
-    │   │   └── ExamplesFailed    a version does not do what its own examples say
+    │   │   ├── ExamplesFailed    a version does not do what its own examples say
+    │   │   └── SchemaRefused     columns do not fit those of the table
+    │   ├── FileRefused       a file is not one that a table can take
+    │   ├── RowsOutside       rows lie outside the partitions that are written
+    │   ├── TableUnreadable   another program wrote the table in a way that cannot be read safely
     │   ├── TooLarge          a request is larger than allowed
     │   ├── NotLoggedIn       there is no valid API key
     │   │   └── KeyEnded      a genuine one that has expired or was revoked
@@ -32,6 +38,9 @@
     │   ├── TooMany           a quota is used up or a queue is full; says when to come back
     │   ├── DatabaseUnavailable
     │   ├── BlobsUnavailable
+    │   ├── LakeUnavailable
+    │   ├── TableBusy         others keep a table's lease
+    │   ├── NeedsRerun        a table that the result depends on has changed meanwhile
     │   ├── SpoolFull         a worker's disk has no room for what a job puts aside
     │   ├── ServerUnavailable the server cannot be reached
     │   └── DestinationUnavailable  an address outside cannot be reached now
@@ -251,6 +260,42 @@ class SecretUnreadable(UserError):
     code = "secret_unreadable"
 
 
+class SchemaRefused(RequestInvalid):
+    """The columns of what is to be written do not fit those of the table; the problems name each."""
+
+    code = "schema_refused"
+
+
+class FileRefused(UserError):
+    """A file is not one that a table can take."""
+
+    code = "file_refused"
+
+
+class RowsOutside(UserError):
+    """Rows lie outside the partitions that the task says it writes."""
+
+    code = "rows_outside"
+
+
+class TableOwned(Conflict):
+    """Another task writes this table."""
+
+    code = "table_owned"
+
+
+class TableUnreadable(UserError):
+    """A table was written by another program in a way that cannot be read by files without being wrong."""
+
+    code = "table_unreadable"
+
+
+class SnapshotGone(NotFound):
+    """A snapshot has expired, or never was."""
+
+    code = "snapshot_gone"
+
+
 class TransientError(PenstockError):
     """The same request may work when tried again.
 
@@ -287,6 +332,32 @@ class BlobsUnavailable(TransientError):
     """The blob store cannot be reached or is full."""
 
     code = "blobs_unavailable"
+
+
+class LakeUnavailable(TransientError):
+    """The catalog or the files of the lake cannot be reached."""
+
+    code = "lake_unavailable"
+
+
+class TableBusy(TransientError):
+    """Others have kept a table's lease for too long."""
+
+    code = "table_busy"
+
+
+class NeedsRerun(TransientError):
+    """A table has changed since the task read it, in a way that its result depends on.
+
+    Attributes:
+        tables: those that changed.
+    """
+
+    code = "needs_rerun"
+
+    def __init__(self, message: str, *, hint: str, tables: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.tables = tables
 
 
 class SpoolFull(TransientError):

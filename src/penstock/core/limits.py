@@ -91,6 +91,7 @@ WEBHOOK_ATTEMPTS: Final = Limit("webhook_attempts", 12, "tries", "with back-off 
 REQUEST_BODY: Final = Limit("request_body", 4, "MiB", "a request that is not an upload is held in memory", "too_large")
 BODY_IDLE: Final = Limit("body_idle", 30, "s", "a sender that went silent holds a connection", "body_timeout")
 BODY_RATE: Final = Limit("body_rate", 1_024, "bytes/s", "one that drips bytes holds it just as long", "body_timeout")
+BODY_DRAIN: Final = Limit("body_drain", 5, "s", "what is still sent after a refusal is thrown away, for a while")
 ENVELOPE: Final = Limit("envelope", 1, "MiB", "inline records are split off in memory; more is streamed", "too_large")
 JSON_DEPTH: Final = Limit("json_depth", 64, "levels", "nesting without end costs whoever reads it", "request_invalid")
 PREFER_WAIT: Final = Limit("prefer_wait", 30, "s", "proxies on the way give up on a request after a minute or so")
@@ -141,5 +142,19 @@ RUNNER_READY: Final = Limit("runner_ready", 60, "s", "the self-test takes second
 LEASED_AHEAD: Final = Limit("leased_ahead", 100, "ms", "work that is taken but not begun keeps other workers from it")
 LEASE_BATCH: Final = Limit("lease_batch", 16, "entries", "enough that a transaction costs little for each")
 KNOWN_SCRIPTS: Final = Limit("known_scripts", 256, "versions", "what a runner keeps of scripts, at most a MiB each")
+LAKE_LEASE: Final = Limit("lake_lease", 15, "s", "a commit takes less; so long a killed one keeps others waiting")
+LAKE_WAIT: Final = Limit("lake_wait", 60, "s", "a commit takes milliseconds to seconds", "table_busy")
+LAKE_TRIES: Final = Limit(
+    "lake_tries", 10, "tries", "a commit that lost to others ten times has a reason", "table_busy"
+)
+LAKE_REQUEST: Final = Limit("lake_request", 30, "s", "a request to the object store", "lake_unavailable")
+LAKE_SNAPSHOTS: Final = Limit("lake_snapshots", 50, "snapshots a table", "each is read and written with every commit")
+LAKE_KEPT: Final = Limit("lake_kept", 20, "snapshots a table", "so many publications can be rolled back to")
+LAKE_MANIFESTS: Final = Limit("lake_manifests", 20, "manifests", "each is a file to open when a table is read")
+LAKE_ORPHAN: Final = Limit("lake_orphan", 24, "h", "a reader may still have a file open that nothing refers to")
+LAKE_FILES: Final = Limit("lake_files", 10_000, "files a commit", "each is looked into and listed", "too_large")
+LAKE_COLUMNS: Final = Limit("lake_columns", 2_000, "columns a table", "all stand in every manifest", "schema_refused")
+COMPACT_FROM: Final = Limit("compact_from", 8, "files a partition", "rewriting fewer gains little")
+COMPACT_SMALL: Final = Limit("compact_small", 32, "MiB", "a larger file is read at full speed already")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))
