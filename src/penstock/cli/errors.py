@@ -35,6 +35,8 @@ def render(error: Exception) -> int:
 
 def _render_problems(error: RequestInvalid) -> None:
     for problem in error.problems[:_PROBLEMS_SHOWN]:
+        if len(error.problems) == 1 and problem["message"] in error.message:
+            return  # it has just been said
         click.echo(f"       {harmless(problem['place'])}: {harmless(problem['message'])}", err=True)
         for name in ("expected", "got"):
             if name in problem:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from penstock.base.text import count, duration, harmless, size
+from penstock.base.text import count, harmless, size
 from penstock.core.record_errors import SENTENCES
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def show_trial(trial: Trial, version: str) -> None:
     counts = trial.counts
     shares = f"{counts['produced']:,} gave output + {counts['dropped']:,} dropped + {counts['failed']:,} failed"
     account = f"{count(counts['records'], 'record')} in = {shares}"
-    click.echo(f"{click.style(account, bold=True)} (version {version}, {duration(trial.elapsed_s)})", err=True)
+    click.echo(f"{click.style(account, bold=True)} (version {version}, {trial.elapsed_s * 1000:,.0f} ms)", err=True)
     for cause in trial.shown["causes"][:_CAUSES_SHOWN]:
         what = SENTENCES.get(cause["code"], cause["code"])
         if cause["type"] and cause["script_line"]:
@@ -189,9 +189,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     cells = [[harmless(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [list(head), *cells]) for column in range(len(head))]
     for number, row in enumerate([list(head), *cells]):
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        styled = [click.style(cell, fg=_COLOURS.get(cell.strip()), bold=number == 0) for cell in padded]
-        click.echo("  ".join(styled).rstrip())
+        padded = [cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)]
+        styled = [click.style(cell, fg=_COLOURS.get(cell.strip()), bold=number == 0) for cell in [*padded, row[-1]]]
+        click.echo("  ".join(styled))
 
 
 def _name(version: Version) -> str:

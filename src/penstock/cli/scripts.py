@@ -46,7 +46,7 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(short_help="Bring a file to the server, as a draft.")
 @click.argument("script", metavar="FILE", type=click.Path())
 @click.option("--name", help="Of the script on the server.  [the file's name]")
 @click.option(
@@ -103,7 +103,7 @@ def push(
         texts.show_pushed(pushed)
 
 
-@command.command(name="list")
+@command.command(name="list", short_help="List scripts.")
 @click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many at most.")
 @json_option
 def list_(*, limit: int, as_json: bool) -> None:
@@ -122,7 +122,7 @@ def list_(*, limit: int, as_json: bool) -> None:
         texts.show_scripts(found)
 
 
-@command.command()
+@command.command(short_help="Show a script or a version.")
 @script_name
 @version_argument
 @click.option("--code", is_flag=True, help="Print the code of the version, and nothing else.")
@@ -149,7 +149,7 @@ def show(*, script: str, version: str | None, code: bool, as_json: bool) -> None
             _print_json(one.shown) if as_json else texts.show_version(one)
 
 
-@command.command(name="try")
+@command.command(name="try", short_help="Run a version on a few records.")
 @script_name
 @click.argument("sample", metavar="FILE")
 @click.option(
@@ -180,7 +180,7 @@ def try_(*, script: str, sample: str, data_format: str | None, as_json: bool) ->
     sys.exit(2 if trial.counts["failed"] else 0)
 
 
-@command.command()
+@command.command(short_help="Check a draft and fix it for ever.")
 @script_name
 @version_argument
 @click.option("--activate", is_flag=True, help="Let `active` stand for it, too.")
@@ -206,7 +206,7 @@ def publish(*, script: str, version: str | None, activate: bool, as_json: bool) 
         texts.show_published(done, active)
 
 
-@command.command()
+@command.command(short_help="Let `active` stand for a version.")
 @script_name
 @version_argument
 @json_option
@@ -223,7 +223,7 @@ def activate(*, script: str, version: str | None, as_json: bool) -> None:
     _print_json(found.shown) if as_json else texts.show_active(found)
 
 
-@command.command()
+@command.command(short_help="Go back to the version before.")
 @click.argument("script")
 @json_option
 def rollback(*, script: str, as_json: bool) -> None:
@@ -238,7 +238,7 @@ def rollback(*, script: str, as_json: bool) -> None:
     _print_json(found.shown) if as_json else texts.show_active(found)
 
 
-@command.command()
+@command.command(short_help="Compare two versions.")
 @click.argument("script")
 @click.argument("before")
 @click.argument("after")
@@ -255,7 +255,7 @@ def diff(*, script: str, before: str, after: str, as_json: bool) -> None:
     _print_json(found) if as_json else texts.show_diff(found)
 
 
-@command.command()
+@command.command(short_help="Keep ranges from choosing it.")
 @script_name
 @version_argument
 @reason_option
@@ -273,7 +273,7 @@ def deprecate(*, script: str, version: str | None, reason: str, as_json: bool) -
     _print_json(done.shown) if as_json else texts.show_ended(done)
 
 
-@command.command()
+@command.command(short_help="End a version for good.")
 @script_name
 @version_argument
 @reason_option
@@ -294,7 +294,7 @@ def revoke(*, script: str, version: str | None, reason: str, yes: bool, as_json:
     _print_json(done.shown) if as_json else texts.show_ended(done)
 
 
-@command.command()
+@command.command(short_help="Let a paused script run again.")
 @click.argument("script")
 @json_option
 def resume(*, script: str, as_json: bool) -> None:
@@ -312,7 +312,7 @@ def resume(*, script: str, as_json: bool) -> None:
         click.echo(f"{harmless(script)} runs again" if resumed else f"{harmless(script)} was not paused")
 
 
-@command.command()
+@command.command(short_help="Ask for an approval.")
 @script_name
 @version_argument
 @click.option("--reason", required=True, metavar="TEXT", help="Why it needs more than the default.")
@@ -330,7 +330,7 @@ def ask(*, script: str, version: str | None, reason: str, as_json: bool) -> None
     _print_json(made.shown) if as_json else texts.show_asked(made)
 
 
-@command.command()
+@command.command(short_help="List approvals.")
 @click.option(
     "--state",
     type=click.Choice(["waiting", "approved", "refused", "overridden", "lapsed"]),
@@ -352,8 +352,10 @@ def approvals(*, state: str | None, as_json: bool) -> None:
         texts.show_approvals(found)
 
 
-def _decision(name: Literal["approve", "refuse", "override"], text: str, example: str) -> Callable[..., None]:
-    @command.command(name=name, help=f"{text}\n\n\b\nExamples:\n  penstock scripts {example}")
+def _decision(
+    name: Literal["approve", "refuse", "override"], short: str, text: str, example: str
+) -> Callable[..., None]:
+    @command.command(name=name, short_help=short, help=f"{text}\n\n\b\nExamples:\n  penstock scripts {example}")
     @click.argument("approval")
     @reason_option
     @json_option
@@ -365,10 +367,18 @@ def _decision(name: Literal["approve", "refuse", "override"], text: str, example
     return decide
 
 
-_decision("approve", "Agree that a version may go beyond the default, as a second person.", "approve apr_01J...")
-_decision("refuse", "Disagree, as a second person.", "refuse apr_01J... --reason 'stream it instead'")
+_decision(
+    "approve",
+    "Agree, as a second person.",
+    "Agree that a version may go beyond the default, as a second person.",
+    "approve apr_01J...",
+)
+_decision(
+    "refuse", "Disagree, as a second person.", "Disagree, as a second person.", "refuse apr_01J... --reason 'stream it'"
+)
 _decision(
     "override",
+    "Go without a second person.",
     "Go without a second person: for an admin who is the only member. The record says so for ever.",
     "override apr_01J... --reason 'nobody else is here'",
 )

@@ -26,13 +26,29 @@ LIMIT_RANGES: Final[Mapping[str, tuple[float, float]]] = {
 }
 
 
+_LIMIT_NAMES: Final[Mapping[str, tuple[str, str, int]]] = {
+    "wall_s": ("wall time", "s", 1),
+    "cpu_s": ("CPU time", "s", 1),
+    "memory_bytes": ("memory", "MiB", _MIB),
+    "output_bytes": ("output", "MiB", _MIB),
+    "recursion": ("recursion", "frames", 1),
+}
+
+
+def _shown_limit(name: str, value: float) -> str:
+    _, unit, divisor = _LIMIT_NAMES[name]
+    return f"{value / divisor:,.10g} {unit}"
+
+
 def asks_of(version: Version) -> tuple[str, ...]:
     """Return what a version wants beyond the default, one sentence each; nothing when it needs no approval."""
-    asks = []
-    for item in fields(ScriptLimits):
-        value, default = getattr(version.limits, item.name), getattr(ScriptLimits(), item.name)
-        if value > default:
-            asks.append(f"limit {item.name}: {value:,} instead of {default:,}")
+    default = ScriptLimits()
+    limits_ = [(item.name, getattr(version.limits, item.name), getattr(default, item.name)) for item in fields(default)]
+    asks = [
+        f"{_LIMIT_NAMES[name][0]} of {_shown_limit(name, value)} instead of {_shown_limit(name, usual)}"
+        for name, value, usual in limits_
+        if value > usual
+    ]
     if version.tier == "warm":
         asks.append("tier warm: a process is used for many chunks, so that the script can keep state between them")
     if version.profile == "arrow" and version.code.size_bytes > limits.ARROW_CODE.value * _KIB:
@@ -70,7 +86,11 @@ def changes(before: Version, after: Version) -> list[tuple[str, Any, Any]]:
         for name in ("profile", "tier", "input_schema", "output_schema")
     ]
     pairs += [
-        (f"limits.{item.name}", getattr(before.limits, item.name), getattr(after.limits, item.name))
+        (
+            f"limits.{item.name.removesuffix('_bytes')}",
+            _shown_limit(item.name, getattr(before.limits, item.name)),
+            _shown_limit(item.name, getattr(after.limits, item.name)),
+        )
         for item in fields(ScriptLimits)
     ]
     return [pair for pair in pairs if pair[1] != pair[2]]
@@ -82,7 +102,7 @@ def needs_approval(version: Version, approvals: Sequence[Approval]) -> None:
     held = [approval for approval in approvals if approval.version_hash == version.hash]
     if not asks or any(approval.state in ("approved", "overridden") for approval in held):
         return
-    name = f"{version.script_name} {version.number}"
+    name = f"{version.script_name}@{version.number}"
     waiting = [approval.id for approval in held if approval.state == "waiting"]
     refused = [approval for approval in held if approval.state == "refused"]
     hint = f"penstock scripts ask {name} --reason 'why it needs that'"

@@ -96,10 +96,9 @@ class Trials:
         """
         with self._seat():
             if problems := self.sandbox.check(script):
+                place = ":".join(str(part) for part in (script.name, problems[0]["script_line"]) if part)
                 raise ScriptRejected(
-                    f"{script.name} cannot run: {problems[0]['message']}",
-                    hint="Correct it and change the draft, or push it again.",
-                    problems=problems,
+                    f"{place}: {problems[0]['message']}", hint=str(problems[0]["hint"]), problems=problems
                 )
             if not examples:
                 return
