@@ -50,8 +50,10 @@ def create_app(server: Server) -> FastAPI:
     app.state.watch = JobWatch(server.jobs.states)
     registry.register(ServerMetrics(server.health.scrape, clock=server.clock))
     problems.install(app)
-    for router in routers():
+    found = routers()
+    for router in found:
         app.include_router(router)
+    app.state.routes = [route for router in found for route in router.routes]
     app.add_middleware(Observed, metrics=RequestMetrics(registry), refused=_refusals(server), unbounded=_UNBOUNDED)
     return app
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -68,7 +69,7 @@ class Observed:
         keep_facts(scope, facts)
         bounded = (scope["method"], scope["path"]) not in self._unbounded
         body = _Body(receive, facts, bytes_max=limits.REQUEST_BODY.value * _MIB if bounded else None)
-        answer = _Answer(send, facts)
+        answer = _Answer(send, facts, body)
         self._running += 1
         self._metrics.running.set(self._running)
         try:
@@ -162,6 +163,19 @@ class _Body:
             )
         return message
 
+    @property
+    def complete(self) -> bool:
+        """Whether the whole body has come."""
+        return self._complete
+
+    async def drain(self) -> None:
+        """Throw away what still comes, for a while: a connection closed before that would lose the answer too."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limits.BODY_DRAIN.value):
+                while not self._complete:
+                    message = await self._receive()
+                    self._complete = message["type"] == "http.disconnect" or not message.get("more_body", False)
+
     async def _next(self) -> Message:
         # What arrived buys time: neither a silent sender nor one that drips a byte now and then holds on for ever.
         bought_s = self._facts.received_bytes / limits.BODY_RATE.value
@@ -182,17 +196,27 @@ class _Body:
 class _Answer:
     """A response on its way, with the request's id on it."""
 
-    def __init__(self, send: Send, facts: RequestFacts) -> None:
+    def __init__(self, send: Send, facts: RequestFacts, body: _Body) -> None:
         self._send = send
         self._facts = facts
+        self._body = body
+        self._early = False
 
     async def send(self, message: Message) -> None:
         """Pass a message on."""
         if message["type"] == "http.response.start":
             self._facts.status = message["status"]
-            MutableHeaders(scope=message)["X-Request-Id"] = self._facts.request_id
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._facts.request_id
+            self._early = message["status"] >= 400 and not self._body.complete
+            if self._early:
+                headers["Connection"] = "close"
         elif message["type"] == "http.response.body":
             self._facts.sent_bytes += len(message.get("body", b""))
+            if self._early and not message.get("more_body", False):
+                await self._send({**message, "more_body": True})
+                await self._body.drain()
+                message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
 

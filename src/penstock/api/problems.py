@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from penstock.api.requests import facts_of
 from penstock.base.logs import get_log
@@ -173,11 +174,19 @@ async def _on_http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return _answer(request, NotFound(f"there is nothing at {path}", hint=listed))
     if error.status_code == 405:
-        message = f"{path} has no {method}; it has {headers.get('Allow', 'other methods')}"
+        headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+        message = f"{path} has no {method}; it has {headers['Allow']}"
         return _answer(request, MethodNotAllowed(message, hint=listed), headers=headers)
     if error.status_code == 413:
         return _answer(request, TooLarge(str(error.detail), hint="Send less at once."))
     return _answer(request, RequestInvalid(f"the request cannot be read: {error.detail}", hint=listed))
+
+
+def _methods_at(request: Request) -> set[str]:
+    """Return every method of the path; the framework's own header has those of its first route only."""
+    routes: list[Route] = request.app.state.routes
+    fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in fitting for method in route.methods or ()}
 
 
 def _answer(request: Request, error: PenstockError, *, headers: dict[str, str] | None = None) -> Response:
