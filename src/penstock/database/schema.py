@@ -33,6 +33,7 @@ metadata: Final = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+_KEY: Final = Text().with_variant(Text(collation="C"), "postgresql")  # so that a prefix is a range
 _SERIAL: Final = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in an INTEGER key only
 
 # ---- who ----
@@ -261,6 +262,8 @@ jobs: Final = Table(
     Column("options", Text, nullable=False),
     Column("input", Text, nullable=False),
     Column("input_bytes", BigInteger, nullable=False),
+    Column("input_key", Text),  # null when it is a row of this database
+    Column("stored_bytes", BigInteger, nullable=False, server_default="0"),  # its part of the workspace's
     Column("account", Text),  # JSON: counts of records and their causes
     Column("records_done", BigInteger, nullable=False, server_default="0"),
     Column("result_key", Text),
@@ -271,6 +274,18 @@ jobs: Final = Table(
     Column("letters_sha256", Text),
     Column("replay_of", Text),
     Index(None, "workspace", "script", "id"),
+    Index(
+        "ix_jobs_input_key",
+        "input_key",
+        sqlite_where=Column("input_key").is_not(None),
+        postgresql_where=Column("input_key").is_not(None),
+    ),
+    Index(
+        "ix_jobs_replay_of",
+        "replay_of",
+        sqlite_where=Column("replay_of").is_not(None),
+        postgresql_where=Column("replay_of").is_not(None),
+    ),
 )
 job_labels: Final = Table(
     "job_labels",
@@ -318,12 +333,19 @@ idempotency: Final = Table(
     Column("body_sha256", Text, nullable=False),
     Column("job", Text, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("forget_at", Double),  # set when the job is removed
     Index(None, "job"),
+    Index(
+        "ix_idempotency_forget_at",
+        "forget_at",
+        sqlite_where=Column("forget_at").is_not(None),
+        postgresql_where=Column("forget_at").is_not(None),
+    ),
 )
 small_blobs: Final = Table(
     "small_blobs",
     metadata,
-    Column("key", Text, primary_key=True),
+    Column("key", _KEY, primary_key=True),
     Column("data", LargeBinary, nullable=False),
 )
 deliveries: Final = Table(

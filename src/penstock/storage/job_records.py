@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row
 from penstock.core.access import MemberId, WorkspaceId
 from penstock.core.errors import NotFound
 from penstock.core.jobs import (
+    SMALL_PREFIX,
     BlobPointer,
     Counts,
     Job,
@@ -38,8 +39,9 @@ _INSERT_TASK: Final = Statement(
     " VALUES (:run, :name, :workspace, :kind, 'waiting', '{}', :fingerprint)"
 )
 _INSERT_JOB: Final = Statement(
-    "INSERT INTO jobs (id, workspace, script, version, asked, options, input, input_bytes, replay_of)"
-    " VALUES (:id, :workspace, :script, :version, :asked, :options, :input, :input_bytes, :replay_of)"
+    "INSERT INTO jobs (id, workspace, script, version, asked, options, input, input_bytes, input_key, stored_bytes,"
+    " replay_of) VALUES (:id, :workspace, :script, :version, :asked, :options, :input, :input_bytes, :input_key,"
+    " :input_bytes, :replay_of)"
 )
 _INSERT_LABEL: Final = Statement(
     "INSERT INTO job_labels (job, name, workspace, value) VALUES (:job, :name, :workspace, :value)"
@@ -108,6 +110,7 @@ class SqlJobRecords:
                 "options": orjson.dumps(asdict(job.options)).decode(),
                 "input": orjson.dumps(asdict(job.input)).decode(),
                 "input_bytes": job.input.blob.size_bytes,
+                "input_key": None if job.input.blob.key.startswith(SMALL_PREFIX) else job.input.blob.key,
                 "replay_of": job.replay_of,
             },
         )

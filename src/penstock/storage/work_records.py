@@ -33,6 +33,7 @@ _CLOSE_JOB: Final = Statement(
     " result_sha256 = :result_sha256, letters_key = :letters_key, letters_bytes = :letters_bytes,"
     " letters_sha256 = :letters_sha256 WHERE id = :run"
 )
+_ADD_STORED: Final = Statement("UPDATE jobs SET stored_bytes = stored_bytes + :more WHERE id = :run")
 _START: Final = Statement("UPDATE runs SET state = 'running', started_at = :now WHERE id = :run AND state = 'queued'")
 _JOIN: Final = Statement("UPDATE tasks SET state = 'joining' WHERE run = :run AND state <> 'joining'")
 _CLOSE_PIECE: Final = Statement(
@@ -173,6 +174,10 @@ class SqlWorkRecords:
         """Count what was used on a day."""
         values = {"workspace": workspace, "day": day, "cpu_s": cpu_s, "jobs": jobs, "records": records}
         _ADD_USAGE.run(tx, values)
+
+    def add_stored(self, tx: Connection, run_id: RunId, size_bytes: int) -> None:
+        """Count bytes of a job that its workspace stores, to be given back when it is removed."""
+        _ADD_STORED.run(tx, {"run": run_id, "more": size_bytes})
 
     def add_delivery(self, tx: Connection, work: Work) -> None:
         """Record that a webhook is to be sent."""

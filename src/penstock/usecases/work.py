@@ -248,6 +248,7 @@ class Work:
         kept = sum(pointer.size_bytes for pointer in (report.output, report.dead_letters) if pointer is not None)
         if kept:
             self.quotas.add_stored(tx, work.workspace, kept)
+            self.records.add_stored(tx, work.run, kept)
 
     # ---- leases ----
 

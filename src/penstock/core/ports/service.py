@@ -113,6 +113,9 @@ class Queue(Protocol):
     def reconcile(self, tx: Any) -> int:
         """Correct the counters from the entries themselves; return how many were wrong."""
 
+    def announce(self) -> None:
+        """Wake who waits on this machine; to be called once a transaction that made entries ready is committed."""
+
     def wait(self, timeout_s: float) -> None:
         """Return when entries may have become ready, or the time is up."""
 
@@ -251,6 +254,9 @@ class WorkRecords(Protocol):
 
     def add_usage(self, tx: Any, workspace: WorkspaceId, *, day: str, cpu_s: float, jobs: int, records: int) -> None:
         """Count what was used on a day."""
+
+    def add_stored(self, tx: Any, run_id: RunId, size_bytes: int) -> None:
+        """Count bytes of a job that its workspace stores, to be given back when it is removed."""
 
     def add_delivery(self, tx: Any, work: Work) -> None:
         """Record that a webhook is to be sent."""
