@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "up": "Start a whole server: the API and a worker.",
     "db": "See and upgrade the schema of the records database.",
     "api": "Serve the HTTP API.",
+    "worker": "Carry out jobs.",
     "jobs": "Submit records to a server, watch jobs, fetch results.",
     "login": "Log in to a server.",
     "logout": "End the key of this machine.",

@@ -156,5 +156,7 @@ LAKE_FILES: Final = Limit("lake_files", 10_000, "files a commit", "each is looke
 LAKE_COLUMNS: Final = Limit("lake_columns", 2_000, "columns a table", "all stand in every manifest", "schema_refused")
 COMPACT_FROM: Final = Limit("compact_from", 8, "files a partition", "rewriting fewer gains little")
 COMPACT_SMALL: Final = Limit("compact_small", 32, "MiB", "a larger file is read at full speed already")
+RECONCILE: Final = Limit("reconcile", 3_600, "s", "counters that drifted, by a bug, are right again within the hour")
+SEAL: Final = Limit("seal", 1, "s", "an audit event is in its chain a second after it happened")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

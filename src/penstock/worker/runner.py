@@ -1,7 +1,8 @@
-"""A runner: carries out what its supervisor assigns, and knows no database. `python -m penstock.worker.runner FD THREADS`.
+"""A runner: carries out what its supervisor assigns, and knows no database.
 
-It is a process of its own because it holds tenants' bytes: when it dies, or one of its parsers hangs, the supervisor
-goes on keeping leases alive.
+It is started as `python -m penstock.worker.runner FD THREADS`, with FD a socket to its supervisor. It is a process of
+its own because it holds tenants' bytes: when it dies, or one of its parsers hangs, the supervisor goes on keeping
+leases alive.
 """
 
 from __future__ import annotations

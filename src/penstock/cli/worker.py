@@ -1,0 +1,34 @@
+"""`penstock worker`."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import click
+
+_THREADS: Final = 2  # in each runner: while one waits for its child, the other reads or writes
+
+
+@click.command(name="worker")
+@click.option(
+    "--runners", type=click.IntRange(1, 1024), help="Processes that carry out jobs.  [one for each core it may use]"
+)
+def command(*, runners: int | None) -> None:
+    """Carry out jobs, with as many runner processes as the machine has cores.
+
+    Any number of workers on any number of hosts share the work of one database. SIGTERM and Ctrl-C let what runs
+    finish, within half a minute, and put the rest back into the queue; a second one ends at once.
+
+    \b
+    Examples:
+      penstock worker
+      PENSTOCK_DATABASE_URL=postgresql+psycopg://penstock@db/penstock PENSTOCK_BLOBS=s3://bucket/penstock \\
+        penstock worker --runners 8
+    """
+    from penstock.base.logs import configure_logs
+    from penstock.wiring.settings import read_settings
+    from penstock.worker.serving import serve
+
+    configure_logs()
+    serve(read_settings(os.environ), runners=runners or len(os.sched_getaffinity(0)), threads=_THREADS)

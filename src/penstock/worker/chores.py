@@ -1,0 +1,97 @@
+"""What a worker does besides attempts, again and again: each chore is short, and doing it twice harms nothing."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from penstock.core.errors import PenstockError, TransientError
+
+_JOIN_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """One chore.
+
+    Attributes:
+        every_s: the pause between two times.
+        do: raises TransientError where it could not be done now.
+    """
+
+    name: str
+    every_s: float
+    do: Callable[[], Any]
+
+
+class Chores:
+    """Does chores beside each other, each in a thread of its own, so that a long one delays no other.
+
+    A context manager: they begin with it and end with it.
+    """
+
+    def __init__(self, chores: Sequence[Chore], *, log: Any) -> None:
+        self._log = log
+        self._over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(chore,), name=chore.name, daemon=True) for chore in chores
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(_JOIN_S)
+
+    def _repeat(self, chore: Chore) -> None:
+        failing = False
+        while True:
+            try:
+                chore.do()
+                failing = False
+            except Exception as error:  # noqa: BLE001  # a worker loop: the next time may be better
+                if not failing:  # an outage is told once
+                    expected = isinstance(error, TransientError)
+                    code = error.code if isinstance(error, PenstockError) else type(error).__name__
+                    self._log.warning(
+                        "chore.failed", chore=chore.name, code=code, error=str(error), exc_info=not expected
+                    )
+                failing = True
+            if self._over.wait(chore.every_s):
+                return
+
+
+class Discarding:
+    """Deletes blobs in a thread of its own; what it does not get to is deleted with the job."""
+
+    def __init__(self, delete: Callable[[Sequence[str]], None], *, log: Any) -> None:
+        self._delete = delete
+        self._log = log
+        self._keys: queue.SimpleQueue[Sequence[str] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="discarding", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._keys.put(None)
+        self._thread.join(_JOIN_S)
+
+    def __call__(self, keys: Sequence[str]) -> None:
+        """Delete blobs soon."""
+        self._keys.put(keys)
+
+    def _run(self) -> None:
+        while (keys := self._keys.get()) is not None:
+            try:
+                self._delete(keys)
+            except PenstockError as error:
+                self._log.warning("blobs.not_discarded", code=error.code, blobs=len(keys))

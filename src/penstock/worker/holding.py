@@ -1,0 +1,88 @@
+"""What a worker holds: leases by entry, with where each stands. Shared by the rounds and the heartbeat."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from penstock.core import limits
+from penstock.core.jobs import EntryId, Lease
+from penstock.core.work import Assignment, Ended
+from penstock.worker.runners import Runner
+
+_WEIGHT: Final = 0.1  # of the newest attempt in the mean
+
+
+@dataclass(slots=True)
+class Holding:
+    """One leased attempt.
+
+    Attributes:
+        runner: who has it at hand; None while it waits here or has ended.
+        ended: its end, until that is recorded.
+    """
+
+    assignment: Assignment
+    taken_s: float
+    runner: Runner | None = None
+    ended: Ended | None = None
+    stopping: bool = False
+
+    @property
+    def lease(self) -> Lease:
+        """The lease."""
+        return self.assignment.lease
+
+
+@dataclass(slots=True)
+class Holdings:
+    """All of a worker's leases; safe to use from several threads."""
+
+    _by_entry: dict[EntryId, Holding] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    mean_s: float = 0.05
+
+    def __len__(self) -> int:
+        return len(self._by_entry)
+
+    def add(self, assignments: Iterable[Assignment]) -> list[Holding]:
+        """Take what was leased."""
+        now_s = time.monotonic()
+        new = [Holding(assignment, now_s) for assignment in assignments]
+        with self._lock:
+            self._by_entry.update((holding.lease.entry.id, holding) for holding in new)
+        return new
+
+    def find(self, entry: EntryId, token: int) -> Holding | None:
+        """Return a lease that is still held, None when it is not or is another lease of that entry."""
+        holding = self._by_entry.get(entry)
+        return holding if holding is not None and holding.lease.token == token else None
+
+    def leases(self) -> list[Lease]:
+        """Return every lease, ended ones that are not recorded yet too."""
+        with self._lock:
+            return [holding.lease for holding in self._by_entry.values()]
+
+    def all(self) -> list[Holding]:
+        """Return everything that is held."""
+        with self._lock:
+            return list(self._by_entry.values())
+
+    def drop(self, leases: Sequence[Lease]) -> None:
+        """Forget leases."""
+        with self._lock:
+            for lease in leases:
+                if self.find(lease.entry.id, lease.token) is not None:
+                    del self._by_entry[lease.entry.id]
+
+    def learn(self, took_s: float) -> None:
+        """Note how long an attempt took."""
+        self.mean_s += _WEIGHT * (took_s - self.mean_s)
+
+    def wanted(self, *, threads: int) -> int:
+        """Return how many leases to hold: what runs, and as much as will have begun in a moment."""
+        ahead = int(threads * limits.LEASED_AHEAD.value / 1000 / max(self.mean_s, 1e-4))
+        return threads + min(ahead, limits.LEASE_BATCH.value * threads)

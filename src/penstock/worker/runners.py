@@ -1,0 +1,173 @@
+"""A supervisor's side of its runners: starting them, what each has at hand, and what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from penstock.core import limits
+from penstock.core.errors import Bug
+from penstock.core.jobs import EntryId, Lease
+from penstock.core.work import Assignment
+from penstock.worker import messages
+from penstock.worker.messages import Frame
+
+# A runner has no business with these.
+_KEPT_BACK: Final = ("PENSTOCK_DATABASE_URL", "PENSTOCK_MASTER_KEY", "PENSTOCK_API_KEY")
+_BACK_OFF_FIRST_S: Final = 0.2
+_BACK_OFF_MOST_S: Final = 30.0
+_STEADY_S: Final = 30.0  # one that lived so long starts again at once
+_RECEIVE_BYTES: Final = 2**18
+_SEND_TIMEOUT_S: Final = 5.0
+_END_S: Final = 3.0
+
+
+class RunnerLost(Exception):
+    """A runner has ended, or does not listen any more."""
+
+
+@dataclass(slots=True)
+class Runner:
+    """One runner process, started again when it dies.
+
+    Attributes:
+        threads: how many attempts it runs at once.
+        level: what its sandbox reached; None before it is ready.
+        at_hand: its attempts, in the order in which they were sent; the first `threads` of them have begun.
+    """
+
+    number: int
+    threads: int
+    environment: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    channel: socket.socket | None = None
+    level: str | None = None
+    at_hand: dict[EntryId, Lease] = field(default_factory=dict)
+    started_s: float = 0.0
+    heard_s: float = 0.0
+    again_s: float = 0.0
+    _pause_s: float = 0.0
+    _scripts: set[str] = field(default_factory=set)
+    _frames: messages.Frames = field(default_factory=messages.Frames)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes work."""
+        return self.level is not None
+
+    @property
+    def room(self) -> int:
+        """How many more attempts it takes: one waits beside those that run, so that no thread waits for the next."""
+        return self.threads + 1 - len(self.at_hand) if self.ready else 0
+
+    def start(self) -> None:
+        """Start the process, exec'd: a fork of a process with threads would inherit their locks."""
+        self.started_s = self.heard_s = time.monotonic()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        kept = {name: value for name, value in self.environment.items() if name not in _KEPT_BACK}
+        with theirs:
+            fd = theirs.fileno()
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "penstock.worker.runner", str(fd), str(self.threads)],
+                pass_fds=[fd],
+                env=kept,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the supervisor, which drains
+            )
+        ours.settimeout(_SEND_TIMEOUT_S)
+        self.channel = ours
+        self.level = None
+        self._scripts.clear()
+        self._frames = messages.Frames()
+
+    def send(self, assignment: Assignment) -> None:
+        """Give it an attempt.
+
+        Raises:
+            RunnerLost: when it does not listen.
+        """
+        parts = []
+        if assignment.script is not None and assignment.version_hash not in self._scripts:
+            if len(self._scripts) >= limits.KNOWN_SCRIPTS.value:
+                self._scripts.clear()
+            self._scripts.add(assignment.version_hash)
+            parts.append(messages.script_frame(assignment.version_hash, assignment.script))
+        parts.append(messages.run_frame(assignment))
+        self.at_hand[assignment.lease.entry.id] = assignment.lease
+        self._write(b"".join(parts))
+
+    def stop(self, lease: Lease) -> None:
+        """Make it stop an attempt; it answers with its end.
+
+        Raises:
+            RunnerLost: when it does not listen.
+        """
+        self._write(messages.stop_frame(lease))
+
+    def receive(self) -> list[Frame]:
+        """Return what it has said; to be called when its channel is readable.
+
+        Raises:
+            RunnerLost: when it has ended, or talks nonsense.
+        """
+        assert self.channel is not None, "only a started runner is listened to"
+        try:
+            data = self.channel.recv(_RECEIVE_BYTES)
+            if not data:
+                raise RunnerLost
+            self.heard_s = time.monotonic()
+            return list(self._frames.feed(data))
+        except (OSError, Bug, ValueError) as error:
+            raise RunnerLost from error
+
+    def is_stuck(self) -> bool:
+        """Return whether it has said nothing for too long."""
+        limit = limits.RUNNER_SILENT if self.ready else limits.RUNNER_READY
+        return self.process is not None and time.monotonic() - self.heard_s > limit.value
+
+    def bury(self) -> tuple[list[Lease], list[Lease], str]:
+        """End what is left of the process; return what it had begun, what it had not, and how it ended."""
+        at_hand = list(self.at_hand.values())
+        self.at_hand.clear()
+        status = self.end()
+        steady = time.monotonic() - self.started_s > _STEADY_S
+        self._pause_s = 0.0 if steady else min(_BACK_OFF_MOST_S, max(_BACK_OFF_FIRST_S, 2 * self._pause_s))
+        self.again_s = time.monotonic() + self._pause_s
+        return at_hand[: self.threads], at_hand[self.threads :], _words(status)
+
+    def end(self, *, gently: bool = False) -> int | None:
+        """End the process with every child of its sandbox, and return its status."""
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+        process, self.process, self.level = self.process, None, None
+        if process is None:
+            return None
+        if gently:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END_S)
+        if process.poll() is None:
+            process.kill()
+        return process.wait()
+
+    def _write(self, data: bytes) -> None:
+        assert self.channel is not None, "only a started runner is spoken to"
+        try:
+            self.channel.sendall(data)
+        except OSError as error:
+            raise RunnerLost from error
+
+
+def _words(status: int | None) -> str:
+    if status is None:
+        return "it never started"
+    if status >= 0:
+        return f"exit code {status}"
+    return next((each.name for each in signal.Signals if each == -status), f"signal {-status}")

@@ -1,0 +1,87 @@
+"""A worker from its settings to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+from penstock.base.ids import new_id
+from penstock.base.logs import get_log
+from penstock.core import limits
+from penstock.core.settings import Settings
+from penstock.core.work import WorkerState
+from penstock.wiring.server import Server, open_server
+from penstock.worker.chores import Chore, Chores, Discarding
+from penstock.worker.runners import Runner
+from penstock.worker.supervisor import Supervisor
+
+
+def serve(settings: Settings, *, runners: int, threads: int) -> None:
+    """Carry out jobs until somebody asks this process to end; a second time it ends at once.
+
+    Args:
+        settings: of the server that it belongs to.
+        runners: how many processes carry out attempts.
+        threads: how many attempts each runs at once.
+
+    Raises:
+        SandboxUnsafe: when scripts cannot run safely here.
+        SchemaUnknown: when the database is of another version.
+    """
+    with open_server(settings) as server:
+        state = WorkerState(
+            id=new_id("wrk"),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            state="active",
+            slots=runners * threads,
+            busy=0,
+            sandbox_level="none",
+            started_at=time.time(),
+        )
+        log = get_log().bind(worker=state.id)
+        environment = {**os.environ, "PENSTOCK_HOME": settings.home, "PENSTOCK_BLOBS": settings.blobs}
+        with Discarding(server.blobs.delete, log=log) as discard, Chores(_chores(server), log=log):
+            supervisor = Supervisor(
+                state,
+                server.work,
+                [Runner(number, threads, environment) for number in range(runners)],
+                server.queue.wait,
+                discard,
+                log,
+            )
+            with _draining(supervisor):
+                log.info("worker.started", runners=runners, threads=threads)
+                supervisor.run()
+                log.info("worker.ended")
+
+
+def _chores(server: Server) -> list[Chore]:
+    return [
+        Chore("tick", limits.REAP.value / 1000, server.work.tick),
+        Chore("reconcile", limits.RECONCILE.value, server.work.reconcile),
+        Chore("seal", limits.SEAL.value, server.audit_log.seal),
+    ]
+
+
+@contextlib.contextmanager
+def _draining(supervisor: Supervisor) -> Iterator[None]:
+    """Drain on the first signal, and end at once on the second."""
+    asked = (signal.SIGINT, signal.SIGTERM)
+    signals = 0
+
+    def heed(*_: object) -> None:
+        nonlocal signals
+        signals += 1
+        supervisor.drain(seconds=limits.DRAIN.value if signals == 1 else 0)
+
+    before = [signal.signal(number, heed) for number in asked]
+    try:
+        yield
+    finally:
+        for number, handler in zip(asked, before, strict=True):
+            signal.signal(number, handler)

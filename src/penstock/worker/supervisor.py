@@ -1,0 +1,454 @@
+"""A worker's supervisor: takes attempts from the queue, hands them to runners, and records how they end.
+
+One thread makes the rounds: it hears runners, and in one transaction records what has ended, with all that follows,
+and leases what is next. A second keeps leases alive; it shares nothing with the first but the list of what is held, and
+nobody in this process looks at a tenant's bytes, so no parse and no script can make it late. A third waits for the
+queue to have something. A fourth does the chores (`chores.py`).
+
+Whatever happens here, a lease that is not kept alive expires, and its work is done by somebody else: losing this
+process loses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from penstock.core import limits
+from penstock.core.errors import DatabaseUnavailable, PenstockError, SandboxUnsafe, TransientError
+from penstock.core.jobs import AttemptReport, EntryId, Lease
+from penstock.core.work import Assignment, Ended, Held, Round, WorkerState
+from penstock.worker import messages
+from penstock.worker.holding import Holding, Holdings
+from penstock.worker.runners import Runner, RunnerLost
+
+_LOOK_S: Final = 0.25
+_ROUND_PAUSE_FIRST_S: Final = 0.05
+_ROUND_PAUSE_MOST_S: Final = 1.0
+_IDLE_PAUSE_MOST_S: Final = 0.1
+_WAIT_S: Final = 1.0
+_STALE_S: Final = 1.0  # work that waits here for so long is for another worker
+
+
+class Work(Protocol):
+    """The use case of a worker (`usecases.work.Work`)."""
+
+    def round(self, worker: str, ended: Sequence[Ended], *, count: int) -> Round:
+        """Record ends and what follows from them, and take up to `count` new attempts."""
+
+    def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> Held:
+        """Make leases last again, and say which are held and what is cancelled."""
+
+    def release(self, worker: str, leases: Sequence[Lease], *, reason: str) -> None:
+        """Give leases back untried."""
+
+    def leave(self, worker: str) -> None:
+        """Take the worker's row away."""
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """One worker.
+
+    Attributes:
+        wait: returns when the queue may have something, or its time in seconds is up.
+        discard: deletes blobs that nobody reads any more, in its own time.
+        log: of structlog's kind.
+        clock: gives seconds since 1970.
+    """
+
+    state: WorkerState
+    work: Work
+    runners: Sequence[Runner]
+    wait: Callable[[float], None]
+    discard: Callable[[Sequence[str]], None]
+    log: Any
+    clock: Callable[[], float] = time.time
+    held: Holdings = field(default_factory=Holdings)
+    _waiting: deque[Holding] = field(default_factory=deque)
+    _ended: dict[EntryId, Ended] = field(default_factory=dict)
+    _lost: deque[Lease] = field(default_factory=deque)
+    _cancelled: deque[Lease] = field(default_factory=deque)
+    _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+    _bell: int = field(default_factory=lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
+    _idle: threading.Event = field(default_factory=threading.Event)
+    _draining_until_s: float | None = None
+    _over: threading.Event = field(default_factory=threading.Event)
+    _something: bool = True
+    _round_again_s: float = 0.0
+    _round_pause_s: float = 0.0
+    _idle_pause_s: float = 0.0
+    _unsafe: bool = False
+
+    # ---- from outside ----
+
+    def run(self) -> None:
+        """Work until `drain` was called and everything is done or given back.
+
+        Raises:
+            SandboxUnsafe: when scripts cannot run safely here.
+        """
+        self._selector.register(self._bell, selectors.EVENT_READ, None)
+        threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for name, target in (("heartbeat", self._beat), ("waker", self._wait_for_work))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            while not self._is_done():
+                self._turn()
+        finally:
+            self._over.set()
+            self._idle.set()
+            self._leave(threads)
+
+    def drain(self, *, seconds: float = limits.DRAIN.value) -> None:
+        """Take nothing more, and end when what runs has ended or the seconds are over. Safe in a signal handler."""
+        self._draining_until_s = time.monotonic() + seconds
+        os.eventfd_write(self._bell, 1)
+
+    # ---- rounds ----
+
+    def _turn(self) -> None:
+        """Hear what there is to hear, act on it, and record it."""
+        self._keep_runners()
+        self._hear(self._pause_s())
+        self._heed_heartbeat()
+        self._hand_out()
+        self._give_back()
+        if time.monotonic() >= self._round_again_s and (self._ended or self._count() > 0):
+            self._round()
+
+    def _pause_s(self) -> float:
+        """Return how long nothing needs to be done unless somebody speaks."""
+        now_s = time.monotonic()
+        if self._ended or (self._something and self._count() > 0):
+            return max(0.0, self._round_again_s - now_s)
+        return _LOOK_S
+
+    def _hear(self, timeout_s: float) -> None:
+        for key, _ in self._selector.select(timeout_s):
+            if key.data is None:
+                os.eventfd_read(self._bell)
+                self._something = True
+                continue
+            try:
+                for header, tail in key.data.receive():
+                    self._heed(key.data, header, tail)
+            except RunnerLost:
+                self._bury(key.data)
+
+    def _heed(self, runner: Runner, header: Mapping[str, Any], tail: bytes) -> None:
+        if header["say"] == "end":
+            self._end(runner, header, tail)
+        elif header["say"] == "ready":
+            self._heed_ready(runner, header["level"], header["error"])
+
+    def _heed_ready(self, runner: Runner, level: str, error: Mapping[str, Any] | None) -> None:
+        if error is None and level != "none":
+            runner.level = level
+            self.state = replace(self.state, sandbox_level=level)
+        self._unsafe = error is None and level == "none"  # else it may be better the next time
+        self.log.info("runner.started", runner=runner.number, sandbox=level, error=error)
+
+    def _end(self, runner: Runner, header: Mapping[str, Any], tail: bytes) -> None:
+        entry = EntryId(header["id"])
+        runner.at_hand.pop(entry, None)
+        holding = self.held.find(entry, header["token"])
+        if holding is None:  # it was lost meanwhile, and is another's
+            return
+        report = messages.read_report(header, tail)
+        self._note_end(holding, report, started_at=header["started_at"], finished_at=header["finished_at"])
+        self.held.learn(header["finished_at"] - header["started_at"])
+
+    def _note_end(
+        self, holding: Holding, report: AttemptReport, *, started_at: float | None = None, finished_at: float = 0.0
+    ) -> None:
+        now = self.clock()
+        holding.runner = None
+        ended = Ended(holding.lease, report, started_at or now, finished_at or now)
+        self._ended[holding.lease.entry.id] = ended
+
+    def _count(self) -> int:
+        """Return how many more to lease now."""
+        if self._draining_until_s is not None or not (self._something or self._ended):
+            return 0
+        threads = sum(runner.threads for runner in self.runners if runner.ready)
+        if not threads:
+            return 0
+        room = self.held.wanted(threads=threads) - len(self.held)
+        return max(0, min(room, limits.LEASE_BATCH.value * len(self.runners)))
+
+    def _round(self) -> None:
+        ended, count = list(self._ended.values()), self._count()
+        try:
+            given = self.work.round(self.state.id, ended, count=count)
+        except TransientError as error:
+            self._put_off(error)
+            return
+        except Exception as error:  # noqa: BLE001  # the worker loop: what cannot be recorded must not end it
+            self._put_off(error)
+            self._try_one_by_one(ended)
+            return
+        if self._round_pause_s:
+            self.log.info("database.recovered")
+        self._round_pause_s = self._round_again_s = 0.0
+        self._settle(ended, given)
+        self._take(given.assignments, asked=count)
+
+    def _put_off(self, error: Exception) -> None:
+        """Try again in a moment: what runs goes on, and what has ended waits here."""
+        if not self._round_pause_s:
+            code = error.code if isinstance(error, PenstockError) else type(error).__name__
+            self.log.warning("round.failed", code=code, error=str(error), exc_info=not isinstance(error, PenstockError))
+        self._round_pause_s = min(_ROUND_PAUSE_MOST_S, max(_ROUND_PAUSE_FIRST_S, 2 * self._round_pause_s))
+        self._round_again_s = time.monotonic() + self._round_pause_s
+
+    def _try_one_by_one(self, ended: Sequence[Ended]) -> None:
+        """Record ends apart, so that one that cannot be recorded harms no other; that one has crashed."""
+        for each in ended:
+            for report in (each.report, _unrecordable()):
+                attempt = replace(each, report=report)
+                try:
+                    given = self.work.round(self.state.id, [attempt], count=0)
+                except DatabaseUnavailable:
+                    return
+                except Exception as error:  # noqa: BLE001  # as above
+                    self.log.error("attempt.not_recorded", entry=each.lease.entry.id, error=type(error).__name__)
+                else:
+                    self._settle([attempt], given)
+                    break
+            else:
+                self._forget(each.lease)  # its lease expires, and the queue counts the attempt
+
+    def _settle(self, ended: Sequence[Ended], given: Round) -> None:
+        for each in ended:
+            entry = each.lease.entry
+            refused = entry.id in given.refused
+            self._ended.pop(entry.id, None)
+            self._tell(each, refused=refused)
+            holding = self.held.find(entry.id, each.lease.token)
+            if entry.part == "join" and not refused and each.report.outcome in ("succeeded", "failed") and holding:
+                self.discard(_keys(holding.assignment))
+        self.held.drop([each.lease for each in ended])
+
+    def _take(self, assignments: Sequence[Assignment], *, asked: int) -> None:
+        if asked:
+            # Less than was asked for: there is no more, and the waker says when there is.
+            self._something = len(assignments) >= asked
+            self._idle_pause_s = 0.0 if assignments else min(_IDLE_PAUSE_MOST_S, max(0.002, 2 * self._idle_pause_s))
+            if not self._something:
+                self._idle.set()
+        self._waiting.extend(self.held.add(assignments))
+        self._hand_out()
+
+    # ---- attempts ----
+
+    def _hand_out(self) -> None:
+        """Give waiting attempts to the runners with most room."""
+        while self._waiting:
+            runner = max(self.runners, key=lambda each: each.room)
+            if runner.room <= 0:
+                return
+            holding = self._waiting.popleft()
+            if self.held.find(holding.lease.entry.id, holding.lease.token) is not holding:
+                continue
+            holding.runner = runner
+            try:
+                runner.send(holding.assignment)
+            except RunnerLost:
+                self._bury(runner)
+
+    def _give_back(self) -> None:
+        """Give back what has waited here for too long, or what will not be begun any more."""
+        before_s = time.monotonic() - _STALE_S
+        if self._draining_until_s is not None:
+            stale = list(self._waiting)
+        else:
+            stale = [holding for holding in self._waiting if holding.taken_s < before_s]
+        if stale:
+            self.held.mean_s = max(self.held.mean_s, _STALE_S)  # to take less ahead, until some have ended
+            self._release(stale, reason="worker_drained" if self._draining_until_s is not None else "worker_busy")
+
+    def _release(self, holdings: Sequence[Holding], *, reason: str) -> None:
+        leases = [holding.lease for holding in holdings]
+        gone = {id(holding) for holding in holdings}
+        self._waiting = deque(holding for holding in self._waiting if id(holding) not in gone)
+        self.held.drop(leases)
+        try:
+            self.work.release(self.state.id, leases, reason=reason)
+        except TransientError as error:  # the leases expire by themselves
+            self.log.warning("release.failed", code=error.code, leases=len(leases))
+
+    def _forget(self, lease: Lease) -> None:
+        self._ended.pop(lease.entry.id, None)
+        self.held.drop([lease])
+
+    def _heed_heartbeat(self) -> None:
+        while self._lost:
+            lease = self._lost.popleft()
+            holding = self.held.find(lease.entry.id, lease.token)
+            if holding is not None and holding.lease.entry.id not in self._ended:
+                self.log.warning("lease.lost", entry=lease.entry.id, run=lease.entry.run, part=lease.entry.part)
+                self._stop(holding)
+                self.held.drop([lease])
+        while self._cancelled:
+            lease = self._cancelled.popleft()
+            holding = self.held.find(lease.entry.id, lease.token)
+            if holding is not None and not holding.stopping:
+                self._cancel(holding)
+
+    def _cancel(self, holding: Holding) -> None:
+        holding.stopping = True
+        if holding.runner is not None:
+            self._stop(holding)
+        elif holding.lease.entry.id not in self._ended:
+            error = {"code": "cancelled", "message": "it was cancelled before it began", "hint": "Submit it again."}
+            self._note_end(holding, AttemptReport("cancelled", error=error))
+
+    def _stop(self, holding: Holding) -> None:
+        if holding.runner is not None:
+            try:
+                holding.runner.stop(holding.lease)
+            except RunnerLost:
+                self._bury(holding.runner)
+
+    def _tell(self, ended: Ended, *, refused: bool) -> None:
+        entry, report = ended.lease.entry, ended.report
+        self.log.info(
+            "attempt.finished",
+            workspace=entry.workspace,
+            run=entry.run,
+            part=entry.part,
+            number=entry.number,
+            attempt=entry.attempt,
+            worker=self.state.id,
+            outcome="refused" if refused else report.outcome,
+            code=(report.error or {}).get("code"),
+            wall_ms=round((ended.finished_at - ended.started_at) * 1000, 1),
+            cpu_ms=round(report.cpu_s * 1000, 1),
+            waited_ms=round((ended.started_at - ended.lease.leased_at) * 1000, 1),
+            records=report.report.get("records"),
+            failed=report.report.get("failed"),
+            killed=report.killed,
+        )
+
+    # ---- runners ----
+
+    def _keep_runners(self) -> None:
+        now_s = time.monotonic()
+        for runner in self.runners:
+            if runner.process is None:
+                if now_s >= runner.again_s and self._draining_until_s is None:
+                    runner.start()
+                    self._something = True
+                    self._selector.register(runner.channel, selectors.EVENT_READ, runner)  # type: ignore[arg-type]  # started
+            elif runner.is_stuck():
+                self._bury(runner)
+
+    def _bury(self, runner: Runner) -> None:
+        """Note the end of a runner: what it had begun has crashed, and what it had not goes back."""
+        if runner.channel is not None:
+            self._selector.unregister(runner.channel)
+        begun, not_begun, words = runner.bury()
+        self.log.warning("runner.ended", runner=runner.number, how=words, attempts=len(begun))
+        error = {"code": "worker_lost", "message": f"the process that ran it ended: {words}", "hint": "See the log."}
+        for lease in begun:
+            if (holding := self.held.find(lease.entry.id, lease.token)) is not None:
+                stopped = holding.stopping
+                self._note_end(holding, AttemptReport("cancelled" if stopped else "crashed", error=error))
+        for lease in not_begun:
+            if (holding := self.held.find(lease.entry.id, lease.token)) is not None:
+                holding.runner = None
+                self._waiting.appendleft(holding)
+        if self._unsafe:
+            raise SandboxUnsafe("scripts cannot run safely on this machine", hint="Run: penstock doctor")
+
+    # ---- beside the rounds ----
+
+    def _beat(self) -> None:
+        """Keep leases alive, whatever else happens."""
+        failing = False
+        while not self._over.wait(limits.HEARTBEAT.value / 1000):
+            leases = self.held.leases()
+            state = replace(
+                self.state,
+                busy=len(leases),
+                state="active" if self._draining_until_s is None else "draining",
+            )
+            try:
+                held = self.work.heartbeat(state, leases)
+            except Exception as error:  # noqa: BLE001  # a worker loop: it goes on whatever happens
+                if not failing:
+                    self.log.warning("heartbeat.failed", error=str(error), leases=len(leases))
+                failing = True
+                continue
+            failing = False
+            self._compare(leases, held)
+
+    def _compare(self, leases: Sequence[Lease], held: Held) -> None:
+        kept = {lease.entry.id for lease in held.leases}
+        self._lost.extend(lease for lease in leases if lease.entry.id not in kept)
+        self._cancelled.extend(
+            lease for lease in leases if lease.entry.run in held.cancelled and lease.entry.part != "webhook"
+        )
+        if self._lost or self._cancelled:
+            os.eventfd_write(self._bell, 1)
+
+    def _wait_for_work(self) -> None:
+        """Ring when the queue may have something, while the rounds have found that it has nothing."""
+        while True:
+            self._idle.wait()
+            if self._over.is_set():
+                return
+            self._idle.clear()
+            time.sleep(self._idle_pause_s)
+            self.wait(_WAIT_S)
+            if not self._over.is_set():
+                os.eventfd_write(self._bell, 1)
+
+    # ---- the end ----
+
+    def _is_done(self) -> bool:
+        if self._draining_until_s is None:
+            return False
+        return not len(self.held) or time.monotonic() >= self._draining_until_s
+
+    def _leave(self, threads: Sequence[threading.Thread]) -> None:
+        """End the runners, give back what is left, and say good-bye."""
+        late = [holding for holding in self.held.all() if holding.lease.entry.id not in self._ended]
+        for runner in self.runners:
+            if runner.channel is not None:
+                self._selector.unregister(runner.channel)
+            runner.end(gently=not runner.at_hand)
+        if late:
+            self.log.warning("worker.gave_back", attempts=len(late))
+            self._release(late, reason="worker_drained")
+        for thread in threads:
+            thread.join(timeout=_WAIT_S + 1)
+        try:
+            if self._ended:
+                self.work.round(self.state.id, list(self._ended.values()), count=0)
+            self.work.leave(self.state.id)
+        except TransientError as error:  # the row is seen to be old
+            self.log.warning("leave.failed", code=error.code)
+        self._selector.close()
+        os.close(self._bell)
+
+
+def _keys(assignment: Assignment) -> list[str]:
+    """Return the blobs of a job's chunks; once they are put together nobody reads them any more."""
+    pointers = [each for piece in assignment.pieces for each in (piece.input, piece.output, piece.dead_letters)]
+    return [pointer.key for pointer in pointers if pointer is not None]
+
+
+def _unrecordable() -> AttemptReport:
+    error = {"code": "bug", "message": "its report could not be recorded", "hint": "Look at the worker's log."}
+    return AttemptReport("crashed", error=error)
