@@ -49,6 +49,13 @@ class NoSecrets:
         return b"whsec"
 
 
+class NoBells:
+    """Bells that nobody hears."""
+
+    def ring(self, name: str) -> None:
+        """Do nothing."""
+
+
 @dataclass(slots=True)
 class Service:
     """Use cases on one database."""
@@ -67,7 +74,7 @@ class Service:
         records = SqlJobRecords(), SqlWorkRecords(), SqlScriptRecords(), self.queue, blobs, small
         quotas, audit = SqlQuotas(self.clock), SqlAudit(self.clock)
         self.jobs = Jobs(self.database, *records, quotas, audit, self.clock)
-        self.work = Work(self.database, *records, quotas, NoSecrets(), self.clock)
+        self.work = Work(self.database, *records, quotas, NoSecrets(), NoBells(), self.clock)
 
     def actor(self, workspace: str = "ws_1", *, role: Role = "admin", name: str = "ada") -> Actor:
         """Make a workspace with a script `clean` whose version 1.0.0 is active, and a member of it."""

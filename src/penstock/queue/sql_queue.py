@@ -16,6 +16,7 @@ from penstock.core.access import WorkspaceId
 from penstock.core.jobs import Depth, Entry, EntryId, Lane, Lease, Waiting
 from penstock.core.plan import RunId
 from penstock.core.ports import Clock
+from penstock.database.bells import Bells
 from penstock.database.opening import SqlDatabase
 from penstock.database.sqlite import SqliteDatabase
 from penstock.database.statements import Statement
@@ -23,7 +24,7 @@ from penstock.queue import bounding, counting, entries, leasing, situations
 from penstock.queue.counting import Changes
 from penstock.queue.entries import COLUMNS, entry_of, held, naming
 from penstock.queue.explaining import explain
-from penstock.queue.waking import CHANNEL, PostgresWaker, SqliteWaker, Waker
+from penstock.queue.waking import BELL, CHANNEL, PostgresWaker, SqliteWaker, Waker
 
 _NOTIFY: Final = Statement(
     "",
@@ -91,13 +92,15 @@ class SqlQueue:
     Args:
         database: whose transactions its methods take.
         clock: gives seconds since 1970.
+        bells: of the processes of this machine, None where each is alone.
     """
 
-    def __init__(self, database: SqlDatabase, clock: Clock) -> None:
+    def __init__(self, database: SqlDatabase, clock: Clock, *, bells: Bells | None = None) -> None:
         self._clock = clock
+        self._bells = bells
         self._noted = itertools.count(1)
         self._waker: Waker = (
-            SqliteWaker(database.path) if isinstance(database, SqliteDatabase) else PostgresWaker(database.url)
+            SqliteWaker(database.path, bells) if isinstance(database, SqliteDatabase) else PostgresWaker(database.url)
         )
 
     # ---- in and out ----
@@ -264,6 +267,11 @@ class SqlQueue:
     def wait(self, timeout_s: float) -> None:
         """Return when entries may have become ready, or the time is up. One thread of a process waits."""
         self._waker.wait(timeout_s)
+
+    def announce(self) -> None:
+        """Wake who waits on this machine; to be called once a transaction that made entries ready is committed."""
+        if self._bells is not None:
+            self._bells.ring(BELL)
 
     def close(self) -> None:
         """Close the connection that waits."""

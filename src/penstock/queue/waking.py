@@ -10,8 +10,10 @@ from typing import Any, Final, Protocol
 import psycopg
 
 from penstock.core import limits
+from penstock.database.bells import Bell, Bells
 
 CHANNEL: Final = "penstock_queue"
+BELL: Final = "queue"
 _TAKEABLE: Final = """
     SELECT EXISTS (SELECT 1 FROM queue_changes WHERE ready > 0 OR running < 0) OR EXISTS (
         SELECT 1 FROM queue_workspaces w JOIN queue_lanes l ON l.workspace = w.workspace
@@ -30,10 +32,17 @@ class Waker(Protocol):
 
 
 class SqliteWaker:
-    """Asks the file for its version every few milliseconds: that costs a microsecond, and no lock."""
+    """Asks the file for its version every few milliseconds: that costs a microsecond, and no lock.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the database.
+        bells: of the processes of this machine; one that rings is answered at once.
+    """
+
+    def __init__(self, path: Path, bells: Bells | None = None) -> None:
         self._path = path
+        self._bells = bells
+        self._bell: Bell | None = None
         self._connection: sqlite3.Connection | None = None
 
     def wait(self, timeout_s: float) -> None:
@@ -51,13 +60,23 @@ class SqliteWaker:
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
                 return
-            time.sleep(min(left_s, limits.READY_POLL.value / 1000))
+            self._pause(min(left_s, limits.READY_POLL.value / 1000))
 
     def close(self) -> None:
         """Close its connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
+
+    def _pause(self, most_s: float) -> None:
+        if self._bells is None:
+            time.sleep(most_s)
+            return
+        self._bell = self._bell or self._bells.hang(BELL)
+        self._bell.wait(most_s)
 
     def _ask(self, sql: str) -> Any:
         if self._connection is None:

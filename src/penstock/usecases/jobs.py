@@ -115,7 +115,10 @@ class Jobs:
             self.audit.record(tx, actor, AuditEvent("job.submit", job_id, details={"version": version.id}))
             return job, True
 
-        return self.database.write(accept)
+        job, created = self.database.write(accept)
+        if created:
+            self.queue.announce()
+        return job, created
 
     def read(self, job_id: str, *, actor: Actor) -> Job:
         """Return a job as it stands.

@@ -29,6 +29,7 @@ from penstock.core.jobs import (
     VersionId,
 )
 from penstock.core.ports import (
+    Bells,
     Blobs,
     Clock,
     Database,
@@ -53,6 +54,7 @@ from penstock.execution.advance import (
 )
 from penstock.usecases.endings import end_job
 
+ENDED_BELL: Final = "ended"  # rung when jobs may have ended
 _VERSIONS_KEPT: Final = 256  # at most a MiB each
 _SCRIPT_PARTS: Final = frozenset(["whole", "chunk"])
 
@@ -89,6 +91,7 @@ class Work:
     small: SmallBlobs
     quotas: QuotaKeeper
     secrets: SecretReader
+    bells: Bells
     clock: Clock
     _codes: _Codes = field(default_factory=_Codes)
 
@@ -106,6 +109,9 @@ class Work:
             return refused, self._take(tx, leases, now)
 
         refused, taken = self.database.write(turn, durable=bool(ended))
+        if ended:
+            self.bells.ring(ENDED_BELL)
+            self.queue.announce()
         return Round(self._assign(worker, taken), tuple(refused))
 
     def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> Held:

@@ -11,6 +11,7 @@ from pathlib import Path
 from penstock.core.ports import Blobs, Clock
 from penstock.core.ports.access import Egress
 from penstock.core.settings import Settings
+from penstock.database.bells import Bells
 from penstock.database.opening import SqlDatabase, open_database
 from penstock.database.versioning import prepare, require_schema
 from penstock.queue.sql_queue import SqlQueue
@@ -45,6 +46,7 @@ class Server:
     clock: Clock
     database: SqlDatabase
     queue: SqlQueue
+    bells: Bells
     blobs: Blobs
     jobs: Jobs
     work: Work
@@ -80,20 +82,21 @@ def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = 
     with (
         contextlib.closing(open_database(settings.database_url)) as database,
         contextlib.closing(StrictSandbox()) as sandbox,
+        contextlib.closing(Bells(Path(settings.home) / "bells")) as bells,
     ):
         prepare(database) if create else require_schema(database)
-        yield _assemble(settings, database, sandbox, clock)
+        yield _assemble(settings, database, sandbox, bells, clock)
 
 
-def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox, clock: Clock) -> Server:
-    queue = SqlQueue(database, clock)
+def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox, bells: Bells, clock: Clock) -> Server:
+    queue = SqlQueue(database, clock, bells=bells)
     access = assemble_access(settings, database, queue, clock)
     audit, quotas, secrets = access.audit, access.quota_records, access.secret_records
     small = SmallBlobRows()
     blobs = BlobsWithSmall(database, open_store(settings), small)
     job_records, work_records, script_records = SqlJobRecords(), SqlWorkRecords(), SqlScriptRecords()
     jobs = Jobs(database, job_records, work_records, script_records, queue, blobs, small, quotas, audit, clock)
-    work = Work(database, job_records, work_records, script_records, queue, blobs, small, quotas, secrets, clock)
+    work = Work(database, job_records, work_records, script_records, queue, blobs, small, quotas, secrets, bells, clock)
     uploads = Uploads(database, blobs, quotas)
     health = HealthChecks(database, blobs, SqlFigures(), clock)
     trials = Trials(sandbox)
@@ -102,6 +105,7 @@ def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox,
         clock,
         database,
         queue,
+        bells,
         blobs,
         jobs,
         work,

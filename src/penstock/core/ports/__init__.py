@@ -3,6 +3,7 @@
 from penstock.core.ports.scripts import ScriptRecords
 from penstock.core.ports.service import (
     Audit,
+    Bells,
     Blobs,
     BlobWriter,
     Clock,
@@ -30,6 +31,7 @@ from penstock.core.ports.tasks import (
 
 __all__ = [
     "Audit",
+    "Bells",
     "BlobWriter",
     "Blobs",
     "ChunkReader",

@@ -120,6 +120,13 @@ class Queue(Protocol):
         """Return when entries may have become ready, or the time is up."""
 
 
+class Bells(Protocol):
+    """Tells other processes of this machine that something was committed; a message may get lost."""
+
+    def ring(self, name: str) -> None:
+        """Wake all who wait for a bell of this name."""
+
+
 class BlobWriter(Protocol):
     """A blob in the making; it exists once `commit` has returned, durably."""
 
