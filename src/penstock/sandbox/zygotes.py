@@ -24,7 +24,7 @@ from penstock.core.scripts import Problem
 from penstock_guest import wire
 
 BOOT: Final = Path(wire.__file__).with_name("boot.py")
-_LIBRARIES: Final = ("orjson", "zstandard", "numpy", "pyarrow", "quickjs")
+_LIBRARIES: Final = ("orjson", "brotli", "zstandard", "numpy", "pyarrow", "quickjs")
 
 
 class BaseZygote:
@@ -205,8 +205,9 @@ def _did_not_compile(name: str) -> Problem:
 
 def _library_paths() -> list[str]:
     """Return the folders that hold the libraries of the profiles; a zygote runs without site-packages of its own."""
-    origins = [spec.origin for name in _LIBRARIES if (spec := find_spec(name)) is not None and spec.origin]
-    return sorted({str(Path(origin).parents[1]) for origin in origins})
+    found = [spec for name in _LIBRARIES if (spec := find_spec(name)) is not None and spec.origin]
+    # A package lies in a folder of its own, a module beside others.
+    return sorted({str(Path(str(spec.origin)).parents[1 if spec.submodule_search_locations else 0]) for spec in found})
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Undoes gzip and Zstandard piece by piece: flat memory also for a bomb, and an error where the data ends too early."""
+"""Undoes compression piece by piece: flat memory also for a bomb, and an error where the data ends too early."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
+import brotli
 import zstandard
 
 from penstock_guest.reading.errors import InputError
@@ -69,6 +70,28 @@ def unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
         offset += len(piece)
     if frame is not None or not frames:
         raise _truncated("Zstandard", offset)
+
+
+def unbrotli(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the content of one Brotli stream. Its window is 16 MiB at most: larger ones are an extension, refused here.
+
+    Raises:
+        InputError: when it is damaged, or ends too early.
+    """
+    decompressor = brotli.Decompressor()
+    offset = 0
+    for piece in pieces:
+        rest, text = piece, b"-"
+        while rest or (text and not decompressor.is_finished()):
+            try:
+                text = decompressor.process(rest, output_buffer_limit=PIECE_BYTES)
+            except brotli.error as error:
+                raise _damaged("Brotli", "it is not what it should be, or more follows its end", offset) from error
+            yield text
+            rest = b""  # it keeps what it has not used
+        offset += len(piece)
+    if not decompressor.is_finished():
+        raise _truncated("Brotli", offset)
 
 
 def _damaged(kind: str, reason: str, offset_bytes: int) -> InputError:

@@ -12,7 +12,7 @@ import orjson
 
 from penstock_guest.reading.blocks import Block, Cutter, Source
 from penstock_guest.reading.csv_records import cut_csv
-from penstock_guest.reading.decompression import PIECE_BYTES, gunzip, unzstd
+from penstock_guest.reading.decompression import PIECE_BYTES, gunzip, unbrotli, unzstd
 from penstock_guest.reading.errors import InputError
 from penstock_guest.reading.json_values import JsonCutter
 from penstock_guest.reading.letters import records_of_letters
@@ -29,7 +29,12 @@ _NESTING_MAX: Final = 3
 _MAC_PREFIX: Final = "._"  # where macOS keeps the attributes of the file beside it
 _UNDO: Final[dict[Layer, Callable[[Iterator[bytes]], Iterator[bytes]]]] = {"gzip": gunzip, "zstd": unzstd}
 _WRAPPERS: Final = (*_UNDO, "tar")
-_ENCODINGS: Final[dict[str, Callable[[Iterator[bytes]], Iterator[bytes]]]] = {"gzip": gunzip, "zstd": unzstd}
+# Brotli has no first bytes to know it by: only who sends it can say so.
+_ENCODINGS: Final[dict[str, Callable[[Iterator[bytes]], Iterator[bytes]]]] = {
+    "br": unbrotli,
+    "gzip": gunzip,
+    "zstd": unzstd,
+}
 
 
 def read_blocks(

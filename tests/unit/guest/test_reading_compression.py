@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import brotli
 import pytest
 import zstandard
 from hypothesis import given
@@ -141,3 +142,43 @@ def test_an_error_comes_after_the_blocks_before_it():
     assert [next(blocks).records for _ in range(3)] == [10_000] * 3
     with pytest.raises(InputError):
         next(blocks)
+
+
+def test_a_body_that_came_as_brotli_is_undone():
+    assert records_of(encoded(brotli.compress(LINES))) == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_brotli_cut_short_is_an_error(cut):
+    with pytest.raises(InputError) as caught:
+        encoded(brotli.compress(LINES * 100)[:-cut])
+    assert caught.value.code == "input_truncated"
+
+
+@pytest.mark.parametrize("content", [b"", LINES, b"\xff" * 100])
+def test_what_is_no_brotli_is_an_error(content):
+    with pytest.raises(InputError) as caught:
+        encoded(content)
+    assert caught.value.code in ("input_truncated", "input_damaged")
+
+
+def test_text_after_brotli_is_damage():
+    with pytest.raises(InputError) as caught:
+        encoded(brotli.compress(LINES) + b"x" * 64, piece_bytes=16)
+    assert caught.value.code == "input_damaged"
+
+
+def test_a_bomb_of_brotli_needs_no_memory():
+    bomb = brotli.compress((b" " * 1023 + b"\n") * 200_000, quality=5)
+    tracemalloc.start()
+    count = sum(block.records for block in read_blocks(MemorySource(bomb), name="in.ndjson", encoding="br"))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 0
+    assert peak_bytes < 40 * 2**20
+
+
+def encoded(content, *, piece_bytes=2**20):
+    """Read a body that came as Brotli."""
+    source = MemorySource(content, piece_bytes=piece_bytes)
+    return list(read_blocks(source, name="in.ndjson", format="ndjson", encoding="br"))
