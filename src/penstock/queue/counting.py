@@ -9,6 +9,7 @@ themselves: they agree in every snapshot, and what is rolled back was never coun
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.jobs import Depth, Lane
 from penstock.database.statements import Statement
-from penstock.queue.sharing import DRAIN_WINDOW_S, LEAST_CHARGE_S, drain_rate, learned
+from penstock.queue.sharing import DRAIN_WINDOW_S, LEAST_CHARGE_S, drain_rate, furthest_ahead, learned
 
 _NAMES: Final = ("scheduled", "ready", "running", "finished", "busy_s", "charged_s")
 _NOTE: Final = Statement(
@@ -39,6 +40,7 @@ _ADD_TO_LANE: Final = Statement("""
         running = queue_lanes.running + excluded.running,
         mean_s = CASE WHEN queue_lanes.mean_s = 0 THEN excluded.mean_s
             ELSE queue_lanes.mean_s + (excluded.mean_s - queue_lanes.mean_s) * :learned END""")
+_AHEAD: Final = "(queue_workspaces.virtual_time + excluded.virtual_time / queue_workspaces.weight)"
 _ADD_TO_WORKSPACE: Final = Statement(f"""
     INSERT INTO queue_workspaces (workspace, scheduled, ready, running, running_max, virtual_time, drained_at)
     VALUES (:workspace, :scheduled, :ready, :running, :workspace_max, :charged_s, :now)
@@ -46,7 +48,7 @@ _ADD_TO_WORKSPACE: Final = Statement(f"""
         scheduled = queue_workspaces.scheduled + excluded.scheduled,
         ready = queue_workspaces.ready + excluded.ready,
         running = queue_workspaces.running + excluded.running,
-        virtual_time = queue_workspaces.virtual_time + excluded.virtual_time / queue_workspaces.weight,
+        virtual_time = CASE WHEN {_AHEAD} > :furthest THEN :furthest ELSE {_AHEAD} END,
         drained_per_s = (queue_workspaces.drained_per_s * {DRAIN_WINDOW_S} + :finished) / ({DRAIN_WINDOW_S} +
             CASE WHEN :now > queue_workspaces.drained_at THEN :now - queue_workspaces.drained_at ELSE 0 END),
         drained_at = excluded.drained_at""")
@@ -102,6 +104,11 @@ class Change:
     busy_s: float = 0.0
     charged_s: float = 0.0
 
+    def add(self, other: Change) -> None:
+        """Make it the sum of both."""
+        for name in _NAMES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 class Changes:
     """The changes of a transaction, one for each lane."""
@@ -119,6 +126,10 @@ class Changes:
     def __bool__(self) -> bool:
         """Return whether anything changed."""
         return bool(self._by_lane)
+
+    def __iter__(self) -> Iterator[Change]:
+        """Yield the change of each lane."""
+        return iter(self._by_lane.values())
 
     def lanes(self) -> list[tuple[WorkspaceId, Lane]]:
         """Return the lanes in which more became ready."""
@@ -144,15 +155,16 @@ def hold_turn(tx: Any) -> float:
 
 def add_up_if_free(tx: Any, *, now: float) -> None:
     """Add up the changes, unless somebody holds the turn, who does it anyway."""
-    if _HOLD_IF_FREE.run(tx).first() is not None:
-        add_up(tx, now=now)
+    if (row := _HOLD_IF_FREE.run(tx).first()) is not None:
+        add_up(tx, virtual_time=row[0], now=now)
 
 
-def add_up(tx: Any, *, now: float) -> None:
+def add_up(tx: Any, *, virtual_time: float, now: float) -> None:
     """Add the changes that are there to the counters. The turn is held.
 
     Args:
         tx: the transaction.
+        virtual_time: the queue's own.
         now: for the drain rate.
     """
     taken = _TAKE.run(tx).all()
@@ -181,9 +193,8 @@ def add_up(tx: Any, *, now: float) -> None:
         sums.finished += finished
         sums.charged_s += charged_s
     _ADD_TO_LANE.run(tx, lanes if len(lanes) > 1 else lanes[0])
-    rows = [
-        _values(sums) | {"now": now, "workspace_max": limits.WORKSPACE_RUNNING.value} for sums in workspaces.values()
-    ]
+    constants = _constants(virtual_time, now)
+    rows = [_values(sums) | constants for sums in workspaces.values()]
     _ADD_TO_WORKSPACE.run(tx, rows if len(rows) > 1 else rows[0])
 
 
@@ -200,16 +211,19 @@ def reconcile(tx: Any, *, now: float) -> int:
     What is missing is found by one statement, so in one snapshot, in which entries and changes agree whatever others
     are doing.
     """
-    hold_turn(tx)
-    add_up(tx, now=now)
+    virtual_time = hold_turn(tx)
+    add_up(tx, virtual_time=virtual_time, now=now)
     lanes = [dict(row) for row in _MISSING_IN_LANES.run(tx).mappings()]
     workspaces = [dict(row) for row in _MISSING_IN_WORKSPACES.run(tx).mappings()]
     for row in lanes:
         _ADD_TO_LANE.run(tx, row | {"lane_max": limits.LANE_RUNNING.value, "mean_s": 0.0, "learned": 0.0})
     for row in workspaces:
-        added = {"finished": 0, "charged_s": 0.0, "now": now, "workspace_max": limits.WORKSPACE_RUNNING.value}
-        _ADD_TO_WORKSPACE.run(tx, row | added)
+        _ADD_TO_WORKSPACE.run(tx, row | {"finished": 0, "charged_s": 0.0} | _constants(virtual_time, now))
     return len(lanes) + len(workspaces)
+
+
+def _constants(virtual_time: float, now: float) -> dict[str, Any]:
+    return {"now": now, "furthest": furthest_ahead(virtual_time), "workspace_max": limits.WORKSPACE_RUNNING.value}
 
 
 def _values(change: Change) -> dict[str, Any]:

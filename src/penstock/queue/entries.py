@@ -47,7 +47,7 @@ def insert(tx: Any, entries: Sequence[Entry], *, now: float) -> None:
     try:
         if len(rows) == 1:
             _INSERT_ONE.run(tx, rows[0])
-        elif tx.dialect.name == "sqlite":
+        elif rows and tx.dialect.name == "sqlite":
             _INSERT_MANY.run(tx, rows)
         elif rows:
             _INSERT_MANY.run(tx, {name: [row[name] for row in rows] for name in _WRITTEN})

@@ -69,7 +69,7 @@ def explain(entry: Entry, situation: Situation, *, now: float) -> Waiting:
 
 def _until(entry: Entry, now: float) -> Waiting:
     until = entry.not_before or now
-    when = f"at {_time(until)}, in {_span(until - now)}"
+    when = f"{_time(until)}, in {_span(until - now)}"
     if entry.reason is None:
         return Waiting(
             "not_before", f"It was asked not to start before {_time(until)}, in {_span(until - now)}.", until

@@ -81,7 +81,7 @@ class _OpenLane:
 def lease(tx: Any, *, worker: str, count: int, now: float) -> list[Lease]:
     """Take up to `count` entries."""
     virtual_time = counting.hold_turn(tx)
-    counting.add_up(tx, now=now)
+    counting.add_up(tx, virtual_time=virtual_time, now=now)
     shares = _shares(tx, count)
     if not shares:
         return []

@@ -4,7 +4,7 @@ Each workspace has a virtual time: the seconds of workers it was charged, divide
 furthest behind goes first. The queue has a virtual time of its own, that of whoever went last, and it only grows. A
 workspace that could not go for a while, because it had nothing to do, was at its bound or was paused, is behind; it is
 lifted to the queue's time when it goes again, so that nobody saves up turns. One that is far ahead because it had the
-workers to itself is held back by a minute at most.
+workers to itself is brought back to a minute ahead.
 
 Source: start-time fair queueing, Goyal, Vin and Cheng, SIGCOMM 1996; the bound on what is held back is ours.
 """
@@ -21,7 +21,8 @@ from penstock.core.access import WorkspaceId
 from penstock.core.jobs import EntryId, Lane
 
 LEAST_CHARGE_S: Final = 0.001  # an attempt costs at least its round
-FIRST_CHARGE_S: Final = 0.05  # of a lane that nothing has finished in yet
+FIRST_CHARGE_S: Final = 0.05  # in a lane that nothing has finished in yet
+MOST_CHARGE_S: Final = 10.0  # in advance; what runs longer is charged while it runs
 DRAIN_WINDOW_S: Final = 30.0  # what "lately" means in a drain rate
 _LEARNED: Final = 0.2  # of the distance to the newest time, that much each time
 
@@ -68,7 +69,7 @@ class Turns:
 
 def take_turns(shares: Sequence[Share], *, virtual_time: float, count: int) -> Turns:
     """Choose up to `count` entries, each time from the workspace that is furthest behind."""
-    turns = [(_start(share, virtual_time), share.virtual_time, share.workspace, 0, share) for share in shares]
+    turns = [(max(share.virtual_time, virtual_time), share.virtual_time, share.workspace, 0, share) for share in shares]
     heapq.heapify(turns)
     heads: list[tuple[WorkspaceId, Head]] = []
     virtual_times: dict[WorkspaceId, float] = {}
@@ -87,7 +88,12 @@ def take_turns(shares: Sequence[Share], *, virtual_time: float, count: int) -> T
 
 def charge_s(mean_s: float) -> float:
     """Return what an attempt is charged in advance, in a lane where one takes so long."""
-    return max(mean_s, LEAST_CHARGE_S) if mean_s else FIRST_CHARGE_S
+    return min(mean_s, MOST_CHARGE_S) if mean_s else FIRST_CHARGE_S
+
+
+def furthest_ahead(virtual_time: float) -> float:
+    """Return the most that a workspace's virtual time may be, by the queue's."""
+    return virtual_time + limits.QUEUE_DEBT.value
 
 
 def learned(finished: int) -> float:
@@ -98,7 +104,3 @@ def learned(finished: int) -> float:
 def drain_rate(rate_per_s: float, *, finished: int, elapsed_s: float) -> float:
     """Return how many finish a second lately, after so many more in so long."""
     return (rate_per_s * DRAIN_WINDOW_S + finished) / (DRAIN_WINDOW_S + max(0.0, elapsed_s))
-
-
-def _start(share: Share, virtual_time: float) -> float:
-    return min(max(share.virtual_time, virtual_time), virtual_time + limits.QUEUE_DEBT.value)

@@ -1,0 +1,671 @@
+"""What every queue keeps: in memory, on SQLite and on PostgreSQL."""
+
+import random
+import threading
+import time
+
+import pytest
+
+from penstock.core import limits
+from penstock.core.errors import Bug
+from penstock.core.jobs import Lease
+from penstock.core.plan import RunId
+from tests.queues import START, Stand, memory_stand, sql_stand
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def stand(request, fresh_database):
+    made = memory_stand() if request.param == "memory" else sql_stand(fresh_database(request.param))
+    yield made
+    made.queue.close()
+
+
+def names(leases):
+    return [lease.entry.workspace for lease in leases]
+
+
+# ---- in and out ----
+
+
+def test_an_entry_comes_back_as_it_was_put_in(stand):
+    entry = stand.entry(priority=-7, attempt=2, attempts_max=5, deadline=START + 60, reason="crashed", number=3)
+    stand.add(entry)
+    [lease] = stand.lease()
+    assert lease.entry == entry
+    assert (lease.token, lease.worker, lease.leased_at) == (1, "w1", START)
+    assert lease.expires_at == START + limits.LEASE.value
+
+
+def test_a_leased_entry_is_nobody_elses(stand):
+    stand.add_many(3)
+    assert len(stand.lease(2)) == 2
+    assert len(stand.lease(2, worker="w2")) == 1
+    assert stand.lease(2) == []
+
+
+def test_a_finished_entry_is_gone(stand):
+    stand.add_many(2)
+    assert stand.finish(*stand.lease(2)) == [True, True]
+    assert stand.counts() == (0, 0, 0)
+    stand.clock.now += 60
+    assert stand.reap() == []
+    assert stand.lease() == []
+
+
+def test_a_lease_is_closed_once(stand):
+    stand.add_many(2)
+    first, second = stand.lease(2)
+    assert stand.finish(first) == [True]
+    assert stand.finish(second, first) == [True, False]
+
+
+def test_many_are_added_at_once(stand):
+    added = stand.add_many(500) + stand.add_many(20, "other", "one", not_before=START + 5)
+    assert stand.counts() == (0, 500, 0)
+    assert stand.counts("other") == (20, 0, 0)
+    stand.bound(running_max=1000)
+    assert [lease.entry for lease in stand.lease(1000)] == list(added[:500])
+
+
+def test_nothing_added_is_nothing_changed(stand):
+    stand.add()
+    assert stand.lease(5) == []
+    assert stand.finish() == []
+    assert stand.heartbeat() == []
+    stand.release()
+
+
+def test_what_is_rolled_back_was_never_counted(stand):
+    def add_and_fail(tx):
+        stand.queue.enqueue(tx, [stand.entry(), stand.entry()])
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        stand.write(add_and_fail)
+    assert stand.counts() == (0, 0, 0)
+    assert stand.lease() == []
+    assert stand.reconcile() == 0
+
+
+def test_a_refused_entry_is_not_counted(stand):
+    [entry] = stand.add_many(1)
+    with pytest.raises(Bug):
+        stand.add(stand.entry(), entry)
+    assert stand.counts() == (0, 1, 0)
+    assert stand.reconcile() == 0
+
+
+def test_an_end_that_is_rolled_back_leaves_the_lease_as_it_was(stand):
+    stand.add_many(1)
+    [lease] = stand.lease()
+
+    def finish_and_fail(tx):
+        assert stand.queue.finish(tx, [lease], busy_s={}) == [True]
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        stand.write(finish_and_fail)
+    assert stand.counts() == (0, 0, 1)
+    assert stand.finish(lease) == [True]
+
+
+def test_a_round_closes_adds_and_leases_in_one_transaction(stand):
+    stand.add_many(1)
+    [lease] = stand.lease()
+    follower = stand.entry()
+
+    def turn(tx):
+        stand.queue.finish(tx, [lease], busy_s={})
+        stand.queue.enqueue(tx, [follower])
+        return stand.queue.lease(tx, worker="w1", count=4)
+
+    assert [each.entry for each in stand.write(turn)] == [follower]
+    assert stand.counts() == (0, 0, 1)
+
+
+# ---- order ----
+
+
+def test_a_higher_priority_goes_first_then_the_older(stand):
+    low, first, second, high = stand.add(
+        stand.entry(priority=-100), stand.entry(), stand.entry(lane="other"), stand.entry(priority=100)
+    )
+    assert [lease.entry for lease in stand.lease(4)] == [high, first, second, low]
+
+
+def test_priorities_stay_inside_their_workspace(stand):
+    stand.add(*[stand.entry("loud", priority=100) for _ in range(4)])
+    stand.add_many(2, "quiet")
+    assert "quiet" in names(stand.lease(2))
+
+
+# ---- leases that expire ----
+
+
+def test_what_a_dead_worker_held_goes_to_another_one_attempt_poorer(stand):
+    stand.add_many(1)
+    [lost] = stand.lease(worker="dead")
+    stand.clock.now += limits.LEASE.value - 0.1
+    assert stand.reap() == []
+    assert stand.lease(worker="w2") == []
+    stand.clock.now += 0.2
+    assert stand.reap() == []
+    [again] = stand.lease(worker="w2")
+    assert (again.entry.id, again.entry.attempt, again.entry.reason) == (lost.entry.id, 2, "worker_lost")
+    assert again.token > lost.token
+
+
+def test_a_late_end_of_an_expired_lease_is_refused(stand):
+    stand.add_many(1)
+    [late] = stand.lease(worker="slow")
+    stand.clock.now += 10
+    stand.reap()
+    assert stand.finish(late) == [False]  # nobody's
+    [taken] = stand.lease(worker="w2")
+    assert stand.finish(late) == [False]  # another's
+    assert stand.heartbeat(late) == []
+    stand.release(late)
+    assert stand.finish(taken) == [True]
+    assert stand.counts() == (0, 0, 0)
+
+
+def test_an_expired_lease_that_nobody_has_taken_back_can_still_be_closed(stand):
+    stand.add_many(1)
+    [lease] = stand.lease()
+    stand.clock.now += 10
+    assert stand.finish(lease) == [True]
+
+
+def test_a_heartbeat_makes_a_lease_last(stand):
+    stand.add_many(1)
+    [lease] = stand.lease()
+    for _ in range(10):
+        stand.clock.now += 1
+        [lease] = stand.heartbeat(lease)
+        assert lease.expires_at == stand.clock.now + limits.LEASE.value
+        assert stand.reap() == []
+    assert stand.finish(lease) == [True]
+
+
+def test_the_last_attempt_of_a_dead_worker_is_returned_and_removed(stand):
+    [entry, other] = stand.add(stand.entry(attempt=3, attempts_max=3), stand.entry(attempt=2, attempts_max=3))
+    stand.lease(2)
+    stand.clock.now += 10
+    assert stand.reap() == [entry]
+    assert stand.counts() == (0, 1, 0)
+    assert [lease.entry.id for lease in stand.lease(5)] == [other.id]
+
+
+def test_what_is_released_was_not_tried(stand):
+    [entry] = stand.add_many(1)
+    stand.release(*stand.lease(), reason="blobs_unavailable")
+    assert stand.counts() == (0, 1, 0)
+    [lease] = stand.lease()
+    assert (lease.entry.id, lease.entry.attempt, lease.entry.reason) == (entry.id, 1, "blobs_unavailable")
+
+
+# ---- times ----
+
+
+def test_a_scheduled_entry_is_not_ready_before_its_time(stand):
+    [later] = stand.add_many(1, not_before=START + 30)
+    assert stand.counts() == (1, 0, 0)
+    assert stand.lease() == []
+    assert stand.promote() == 0
+    stand.clock.now += 30
+    assert stand.promote() == 1
+    assert stand.counts() == (0, 1, 0)
+    assert [lease.entry for lease in stand.lease()] == [later]
+
+
+def test_a_time_that_has_passed_is_ready_at_once(stand):
+    stand.add_many(1, not_before=START - 1)
+    assert stand.counts() == (0, 1, 0)
+    assert len(stand.lease()) == 1
+
+
+def test_what_waits_past_its_deadline_is_returned_and_removed(stand):
+    ready, scheduled, running = stand.add(
+        stand.entry(deadline=START + 5),
+        stand.entry(deadline=START + 5, not_before=START + 60),
+        stand.entry(deadline=START + 5, priority=1),
+    )
+    stand.add_many(1)
+    [lease] = stand.lease()
+    assert lease.entry == running
+    assert stand.expire() == []
+    stand.clock.now += 5
+    assert {entry.id for entry in stand.expire()} == {ready.id, scheduled.id}
+    assert stand.counts() == (0, 1, 1)
+    assert stand.finish(lease) == [True]
+
+
+def test_cancelling_removes_what_waits_and_leaves_what_runs(stand):
+    running, ready, scheduled, other = stand.add(
+        stand.entry(run="job_x", priority=1),
+        stand.entry(run="job_x"),
+        stand.entry(run="job_x", not_before=START + 60),
+        stand.entry(),
+    )
+    [lease] = stand.lease()
+    assert lease.entry == running
+    assert {entry.id for entry in stand.cancel(running.run)} == {ready.id, scheduled.id}
+    assert stand.cancel(running.run) == []
+    assert stand.write(lambda tx: stand.queue.held(tx, running.run)) == 1
+    assert stand.counts() == (0, 1, 1)
+    assert stand.finish(lease) == [True]
+    assert stand.write(lambda tx: stand.queue.held(tx, running.run)) == 0
+    assert [each.entry for each in stand.lease(5)] == [other]
+
+
+# ---- fair shares ----
+
+
+def test_workspaces_take_turns(stand):
+    stand.add_many(20, "big")
+    stand.add_many(3, "small")
+    leased = names(stand.lease(6))
+    assert leased.count("small") == 3
+    assert leased.index("small") <= 1
+
+
+def test_a_small_workspace_does_not_wait_behind_a_backlog(stand):
+    stand.add_many(50, "big")
+    for _ in range(10):
+        stand.finish(*stand.lease(2), busy_s=0.01)
+    stand.add_many(1, "small")
+    assert names(stand.lease()) == ["small"]
+
+
+def test_a_workspace_is_charged_for_the_time_it_uses(stand):
+    """Attempts of one take ten times as long: it gets a tenth of the turns, and each half of the time."""
+    stand.add_many(200, "slow")
+    stand.add_many(200, "quick")
+    busy_s = {"slow": 1.0, "quick": 0.1}
+    for _ in range(110):
+        [lease] = stand.lease()
+        stand.finish(lease, busy_s=busy_s[lease.entry.workspace])
+    slow, quick = stand.counts("slow")[1], stand.counts("quick")[1]
+    assert 8 <= (200 - quick) / (200 - slow) <= 12.5
+
+
+def test_a_weight_of_two_is_twice_the_share(stand):
+    stand.bound("double", running_max=64, weight=2)
+    stand.add_many(90, "double")
+    stand.add_many(90, "single")
+    for _ in range(60):
+        [lease] = stand.lease()
+        stand.finish(lease, busy_s=0.1)
+    assert abs((90 - stand.counts("double")[1]) - 40) <= 2
+
+
+def test_what_runs_long_is_charged_while_it_runs(stand):
+    """Else the first attempts of a slow script would take every worker before any of them has ended."""
+    stand.add_many(10, "slow")
+    stand.add_many(10, "quick")
+    held = [lease for lease in stand.lease(4) if lease.entry.workspace == "slow"]
+    for _ in range(4):
+        stand.clock.now += 0.5
+        stand.heartbeat(*held)
+    assert names(stand.lease(8)) == ["quick"] * 8
+
+
+def test_nobody_saves_up_turns_while_idle(stand):
+    stand.add_many(1, "idle")
+    stand.finish(*stand.lease(), busy_s=0.1)
+    stand.add_many(100, "busy")
+    for _ in range(50):
+        stand.finish(*stand.lease(), busy_s=0.1)
+    stand.add_many(20, "idle")
+    assert abs(names(stand.lease(10)).count("idle") - 5) <= 1
+
+
+def test_nobody_saves_up_turns_while_paused(stand):
+    stand.add_many(20, "paused")
+    stand.pause("paused")
+    stand.add_many(100, "busy")
+    for _ in range(50):
+        [lease] = stand.lease()
+        assert lease.entry.workspace == "busy"
+        stand.finish(lease, busy_s=0.05)  # what those are charged in advance that are not known yet
+    stand.resume("paused")
+    stand.add_many(20, "new")
+    leased = names(stand.lease(30))
+    assert all(abs(leased.count(name) - 10) <= 2 for name in ("paused", "busy", "new"))
+
+
+def test_what_was_used_alone_is_held_against_a_workspace_for_a_minute_at_most(stand):
+    stand.add_many(1, "alone")
+    [lease] = stand.lease()
+    stand.finish(lease, busy_s=36_000.0)
+    stand.add_many(200, "other")
+    stand.add_many(1, "alone")
+    before = 0
+    while (lease := stand.lease()[0]).entry.workspace == "other":
+        stand.finish(lease, busy_s=1.0)
+        before += 1
+    assert 50 <= before <= 61
+
+
+# ---- bounds ----
+
+
+def test_a_workspaces_bound_is_kept(stand):
+    stand.bound(running_max=3)
+    stand.add_many(10)
+    held = stand.lease(10)
+    assert len(held) == 3
+    assert stand.lease(10, worker="w2") == []
+    stand.finish(held[0])
+    assert len(stand.lease(10)) == 1
+    stand.bound(running_max=5)
+    assert len(stand.lease(10)) == 2
+
+
+def test_a_lanes_bound_is_kept_and_leaves_the_rest_to_others(stand):
+    stand.bound_lane(lane="narrow", running_max=1)
+    stand.add_many(30, "acme", "narrow", priority=10)
+    others = stand.add_many(3, "acme", "wide")
+    leased = stand.lease(5)
+    assert [lease.entry.lane for lease in leased] == ["narrow", "wide", "wide", "wide"]
+    assert [lease.entry for lease in leased[1:]] == list(others)
+
+
+def test_a_script_that_is_killed_again_and_again_is_paused(stand):
+    stand.add_many(3)
+    stand.add_many(1, "acme", "other")
+    paused = [stand.kill() for _ in range(limits.KILLS_IN_A_ROW.value + 1)]
+    assert paused.index(True) == limits.KILLS_IN_A_ROW.value - 1
+    assert paused.count(True) == 1
+    assert [lease.entry.lane for lease in stand.lease(5)] == ["other"]
+    assert stand.resume() is True
+    assert stand.resume() is False
+    assert len(stand.lease(5)) == 3
+
+
+def test_an_attempt_that_is_not_killed_starts_the_count_anew(stand):
+    for _ in range(3):
+        assert [stand.kill() for _ in range(limits.KILLS_IN_A_ROW.value - 1)] == [False] * 4
+        assert stand.kill(killed=False) is False
+    stand.add_many(1)
+    assert len(stand.lease()) == 1
+
+
+def test_counting_begins_anew_when_a_lane_is_resumed(stand):
+    stand.pause()
+    stand.resume()
+    assert stand.kill() is False
+
+
+# ---- counters ----
+
+
+def test_counters_are_right_whatever_happened(stand):
+    stand.bound(running_max=7)
+    stand.add_many(30)
+    stand.add_many(10, "acme", "other", not_before=START + 3, deadline=START + 6)
+    leased = stand.lease(10)
+    stand.finish(*leased[:2])
+    stand.release(leased[2])
+    stand.heartbeat(leased[3])
+    stand.clock.now += 4
+    stand.reap()
+    stand.promote()
+    stand.lease(4)
+    stand.clock.now += 4
+    stand.expire()
+    stand.cancel(leased[2].entry.run)
+    assert stand.reconcile() == 0
+    assert sum(stand.counts()) == 30 - 2
+
+
+def test_wrong_counters_are_corrected(stand):
+    stand.add_many(4)
+    stand.add_many(2, "acme", "other")
+    stand.add_many(3, "small", not_before=START + 9)
+    stand.lease(1)
+    stand.spoil_counters()
+    assert stand.counts() == (0, 12, 1)
+    assert stand.reconcile() == 2 + 3  # workspaces and lanes
+    assert (stand.counts(), stand.counts("small")) == ((0, 5, 1), (3, 0, 0))
+    assert stand.reconcile() == 0
+    assert len(stand.lease(20)) == 5
+
+
+def test_counters_without_entries_are_corrected(stand):
+    stand.add_many(4)
+    stand.lease(2)
+    stand.lose_entries()
+    assert stand.reconcile() > 0
+    assert stand.counts() == (0, 0, 0)
+    assert stand.reconcile() == 0
+
+
+def test_depth_says_how_fast_entries_leave_lately(stand):
+    stand.add_many(600)
+    assert stand.depth().drained_per_s == 0
+    for _ in range(120):
+        stand.clock.now += 1
+        stand.finish(*stand.lease(5), busy_s=0.1)
+    stand.lease(1)
+    assert 4.5 <= stand.depth().drained_per_s <= 5.1
+    stand.clock.now += 3600
+    assert stand.depth().drained_per_s < 0.1
+
+
+def test_depth_knows_since_when_the_oldest_is_ready(stand):
+    assert stand.depth().oldest_ready_at is None
+    stand.add_many(1)
+    stand.clock.now += 5
+    stand.add_many(1, priority=9)
+    assert stand.depth().oldest_ready_at == START
+    stand.lease(2)
+    assert stand.depth().oldest_ready_at is None
+
+
+def test_one_workspace_does_not_see_another(stand):
+    stand.add_many(3)
+    assert stand.counts("other") == (0, 0, 0)
+
+
+# ---- why it waits ----
+
+
+def test_what_does_not_wait_has_no_reason(stand):
+    [entry] = stand.add_many(1)
+    stand.lease()
+    assert stand.explain(entry.run) is None
+    assert stand.explain("job_unknown") is None
+
+
+def test_it_says_when_a_scheduled_entry_starts(stand):
+    [entry] = stand.add_many(1, not_before=START + 90)
+    waiting = stand.explain(entry.run)
+    assert (waiting.code, waiting.until) == ("not_before", START + 90)
+    assert waiting.sentence == "It was asked not to start before 2027-01-15 08:01:30 UTC, in 90 s."
+
+
+def test_it_says_why_an_attempt_is_tried_again_later(stand):
+    [entry] = stand.add_many(1, not_before=START + 4, attempt=2, reason="limit_wall")
+    waiting = stand.explain(entry.run)
+    assert (waiting.code, waiting.until) == ("back_off", START + 4)
+    assert waiting.sentence.startswith("Attempt 1 of 3 ended with limit_wall; the next begins at 2027-01-15 08:00:04")
+
+
+def test_it_names_what_was_unavailable(stand):
+    [entry] = stand.add_many(1, not_before=START + 4, reason="blobs_unavailable")
+    assert stand.explain(entry.run).code == "blobs_unavailable"
+
+
+def test_it_says_that_there_is_no_worker(stand):
+    [entry] = stand.add_many(1)
+    assert stand.explain(entry.run).code == "no_worker"
+    stand.heard_of("w1")
+    assert stand.explain(entry.run).code == "its_turn"
+    stand.clock.now += limits.WORKER_SEEN.value + 1
+    assert stand.explain(entry.run).code == "no_worker"
+
+
+def test_it_says_that_the_workspace_is_at_its_bound(stand):
+    stand.heard_of()
+    stand.bound(running_max=2)
+    entries = stand.add_many(5)
+    stand.lease(5)
+    waiting = stand.explain(entries[-1].run)
+    assert (waiting.code, waiting.before_it) == ("workspace_limit", 2)
+    assert waiting.sentence == "The workspace has 2 of 2 running; 2 others of its workspace go first."
+
+
+def test_it_says_that_the_script_is_at_its_bound(stand):
+    stand.heard_of()
+    stand.bound_lane(running_max=1)
+    entries = stand.add_many(2)
+    stand.lease(5)
+    waiting = stand.explain(entries[-1].run)
+    assert waiting.code == "script_limit"
+    assert waiting.sentence == "The script has 1 of 1 running; no other of its workspace goes first."
+
+
+def test_it_says_that_the_script_is_paused_and_why(stand):
+    stand.heard_of()
+    [entry] = stand.add_many(1)
+    stand.pause()
+    waiting = stand.explain(entry.run)
+    assert waiting.code == "script_paused"
+    assert "2027-01-15 08:00:00 UTC: 5 runs in a row were killed" in waiting.sentence
+
+
+def test_it_says_how_many_go_first(stand):
+    stand.heard_of("w1", slots=4, busy=4)
+    stand.heard_of("w2", slots=2, busy=1)
+    stand.add_many(3)
+    [entry] = stand.add_many(1, "acme", "other")
+    stand.add_many(5)
+    stand.add_many(1, priority=5)
+    waiting = stand.explain(entry.run)
+    assert (waiting.code, waiting.before_it) == ("its_turn", 4)
+    assert waiting.sentence == (
+        "It is ready, and 5 of 6 places of 2 workers are taken; 4 others of its workspace go first."
+    )
+
+
+def test_counting_who_goes_first_has_an_end(stand):
+    stand.heard_of()
+    stand.add_many(limits.COUNTED_BEFORE.value + 5)
+    [entry] = stand.add_many(1)
+    waiting = stand.explain(entry.run)
+    assert waiting.before_it == limits.COUNTED_BEFORE.value + 1
+    assert "more than 1,000 others" in waiting.sentence
+
+
+def test_it_explains_the_foremost_entry_of_a_run(stand):
+    stand.heard_of()
+    stand.add_many(2)
+    run = stand.add(stand.entry(run="job_x", not_before=START + 60), stand.entry(run="job_x"))[0].run
+    assert stand.explain(run).code == "its_turn"
+    stand.lease(3)
+    assert stand.explain(run).code == "not_before"
+
+
+# ---- waiting ----
+
+
+def test_waiting_ends_at_once_when_something_is_ready(stand):
+    stand.add_many(1)
+    began_s = time.monotonic()
+    stand.queue.wait(5)
+    assert time.monotonic() - began_s < 1
+
+
+def test_waiting_ends_when_something_becomes_ready(stand):
+    stand.queue.wait(0)
+    adding = threading.Timer(0.2, stand.add_many, [1])
+    adding.start()
+    began_s = time.monotonic()
+    stand.queue.wait(5)
+    assert 0.1 < time.monotonic() - began_s < 1.2
+    adding.join()
+    assert len(stand.lease()) == 1
+
+
+def test_waiting_has_an_end(stand):
+    stand.add_many(1)
+    stand.lease()
+    began_s = time.monotonic()
+    stand.queue.wait(0.2)
+    assert 0.15 < time.monotonic() - began_s < 1
+
+
+def test_a_backlog_that_may_not_go_does_not_end_the_waiting(stand):
+    """Else workers would ask again and again while a script is paused."""
+    stand.add_many(5)
+    stand.pause()
+    stand.lease()
+    began_s = time.monotonic()
+    stand.queue.wait(0.2)
+    assert time.monotonic() - began_s > 0.15
+
+
+# ---- the twin and the others ----
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_database_does_what_the_twin_does(kind, seed, fresh_database):
+    """The same steps give the same answers, lease by lease."""
+    twins = [memory_stand(), sql_stand(fresh_database(kind))]
+    try:
+        for step, did in enumerate(zip(*[_steps(stand, random.Random(seed)) for stand in twins], strict=True)):
+            assert did[0] == did[1], f"seed {seed}, step {step}"
+        assert [stand.reconcile() for stand in twins] == [0, 0]
+    finally:
+        twins[1].queue.close()
+
+
+def _steps(stand: Stand, chance: random.Random):
+    """Yield what each of some hundred random steps gave."""
+    held: list[Lease] = []
+    workspaces, lanes = ["a", "b", "c"], ["x", "y"]
+    for _ in range(250):
+        stand.clock.now += chance.choice([0, 0.125, 0.5])
+        what = chance.choice(["add", "add", "lease", "lease", "finish", "finish", *"bkrhpxcw"])
+        workspace, lane = chance.choice(workspaces), chance.choice(lanes)
+        picked = [held.pop(chance.randrange(len(held))) for _ in range(min(len(held), chance.randrange(4)))]
+        if what in ("finish", "r"):
+            pass
+        else:
+            held += picked
+        match what:
+            case "add":
+                more: dict[str, float] = {"priority": chance.choice([0, 0, 5])}
+                if chance.random() < 0.3:
+                    more["not_before"] = stand.clock.now + chance.choice([0.5, 2])
+                if chance.random() < 0.2:
+                    more["deadline"] = stand.clock.now + chance.choice([1, 3])
+                entries = stand.add_many(chance.randrange(1, 6), workspace, lane, **more)
+                yield [entry.id for entry in entries]
+            case "lease":
+                leases = stand.lease(chance.randrange(1, 6))
+                held += leases
+                yield leases
+            case "finish":
+                yield stand.finish(*picked, busy_s=chance.choice([0.125, 0.5, 1.0]))
+            case "r":
+                stand.release(*picked)
+                yield len(picked)
+            case "h":
+                yield stand.heartbeat(*picked)
+            case "b":
+                bound = chance.choice([1, 3, 64])
+                stand.bound(workspace, running_max=bound, weight=chance.choice([1.0, 2.0]))
+                yield bound
+            case "k":
+                yield [stand.kill(workspace, lane) for _ in range(3)], stand.resume(workspace, chance.choice(lanes))
+            case "p":
+                yield stand.promote(), sorted(entry.id for entry in stand.reap())
+            case "x":
+                yield sorted(entry.id for entry in stand.expire())
+            case "c":
+                yield sorted(entry.id for entry in stand.cancel(RunId(f"job_{chance.randrange(1, 200):06}")))
+            case _:
+                yield stand.counts(workspace)
