@@ -17,11 +17,17 @@ class OutputFull(Exception):
     """A chunk's output is larger than it may be; the argument is the limit in bytes."""
 
 
-_LIMITS: Final[dict[type[BaseException], str]] = {
+class OutputUnfit(Exception):
+    """An output record does not fit the version's schema; the argument says where, and which rule."""
+
+
+_CODES: Final[dict[type[BaseException], str]] = {
     MemoryError: "limit_memory",
     RecursionError: "limit_recursion",
     OutputFull: "limit_output",
+    OutputUnfit: "output_schema",
 }
+_OURS: Final = (OutputFull, OutputUnfit)  # raised by us, so their type says nothing to who wrote the script
 
 
 class Describer:
@@ -38,10 +44,10 @@ class Describer:
 
     def describe(self, error: BaseException, *, code: str = "script_error") -> dict[str, Any]:
         """Return code, type, message and script line of an exception that the script let out."""
-        code = _LIMITS.get(type(error), code)
+        code = _CODES.get(type(error), code)
         return {
             "code": code,
-            "type": None if type(error) is OutputFull else bounded(type(error).__name__)[:_NAME_CHARACTERS_MAX],
+            "type": None if type(error) in _OURS else bounded(type(error).__name__)[:_NAME_CHARACTERS_MAX],
             "message": self.limit_words.get(code) or _text(error),
             "script_line": line_of(error.__traceback__, script=self.script),
         }

@@ -61,6 +61,7 @@ class JavaScript:
         self._memory_bytes: int = spec["memory_bytes"]
         self._describer = JavaScriptDescriber(spec["name"], spec["limit_words"])
         self._printed = Printed()
+        self._schemas: Any = spec.get("schemas")
         self._failure: dict[str, Any] | None = None
 
     def rehearse(self) -> None:
@@ -102,8 +103,10 @@ class JavaScript:
         self._printed.write(f"{text}\n")
 
     def _call(self, request: dict[str, Any], given: memoryview, account: chunk.Account) -> None:
-        records = decode(request["format"], given[: request["input_bytes"]])
-        call = chunk.Call(lambda value: self._function(orjson.dumps(value).decode()), _lines, self._describer)
+        lines_of, records = _lines, decode(request["format"], given[: request["input_bytes"]])
+        if self._schemas is not None:
+            lines_of, records = self._schemas.check_lines(lines_of), self._schemas.check_records(records)
+        call = chunk.Call(lambda value: self._function(orjson.dumps(value).decode()), lines_of, self._describer)
         (chunk.run_each if self._kind == "process" else chunk.run_batch)(call, records, account)
 
 

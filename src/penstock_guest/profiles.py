@@ -42,12 +42,21 @@ _LOADED: Final[dict[str, list[str]]] = {
 }
 
 
-def load(profile: str) -> None:
+WITH_SCHEMAS: Final = "+schemas"  # behind a profile's name: a base zygote of its own, for versions that have schemas
+
+
+def load(name: str) -> None:
     """Import all that the profile may need; after the lock, no import can reach a file.
+
+    Args:
+        name: of a profile, perhaps with WITH_SCHEMAS behind it.
 
     Raises:
         ImportError: when a library of the profile is not installed.
     """
+    profile = name.removesuffix(WITH_SCHEMAS)
+    if profile != name:
+        importlib.import_module("penstock_guest.schemas")
     for module in _LOADED[profile]:
         importlib.import_module(module)
     zones.load()

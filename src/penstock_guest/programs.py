@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import orjson
+
 if TYPE_CHECKING:
     from penstock_guest.child import Output
 
@@ -38,5 +40,16 @@ _PROGRAMS: Final = {
 def prepare(spec: dict[str, Any], source: bytes) -> Program:
     """Return the program that the service asks for, compiled; its problems tell whether it can run."""
     module, name = _PROGRAMS[spec["program"]]
+    source, spec["schemas"] = _split_schemas(spec, source)
     program: Program = getattr(sys.modules[module], name)(spec, source)
+    if spec["schemas"] is not None:
+        program.problems = [*spec["schemas"].problems, *program.problems]
     return program
+
+
+def _split_schemas(spec: dict[str, Any], source: bytes) -> tuple[bytes, Any]:
+    """Return the source alone, and the schemas that lay behind it, compiled; None when there are none."""
+    if "schemas_bytes" not in spec:
+        return source, None
+    start = len(source) - spec["schemas_bytes"]
+    return source[:start], sys.modules["penstock_guest.schemas"].Schemas(orjson.loads(source[start:]))

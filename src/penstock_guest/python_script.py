@@ -22,6 +22,7 @@ class PythonScript:
         self._describer = Describer(self._name, spec["limit_words"])
         allowed = profiles.ALLOWED[spec["profile"]]
         self.problems = language.problems(source, name=self._name, allowed=allowed)
+        self._schemas: Any = spec.get("schemas")
         self._builtins = language.guarded_builtins([*allowed, *profiles.LATE])
         self._function: Any = None
         self._failure: dict[str, Any] | None = None
@@ -68,9 +69,11 @@ class PythonScript:
         payload = given[: request["input_bytes"]]
         if self.entry_point == "process_table":
             tables = sys.modules["penstock_guest.tables"]  # loaded where the profile has pyarrow
-            call = chunk.Call(self._function, tables.encoder(request["emit"]), self._describer)
-            tables.run_table(call, payload, request, account)
+            call = chunk.Call(self._function, tables.encoder(request["emit"], self._schemas), self._describer)
+            tables.run_table(call, payload, request, account, self._schemas)
             return
-        call = chunk.Call(self._function, chunk.as_lines, self._describer)
-        records = decode(request["format"], payload)
+        lines_of, records = chunk.as_lines, decode(request["format"], payload)
+        if self._schemas is not None:
+            lines_of, records = self._schemas.check_lines(lines_of), self._schemas.check_records(records)
+        call = chunk.Call(self._function, lines_of, self._describer)
         (chunk.run_each if self.entry_point == "process" else chunk.run_batch)(call, records, account)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -39,7 +40,9 @@ class TableRecords:
         return 0
 
 
-def run_table(call: chunk.Call, payload: memoryview, request: dict[str, Any], account: chunk.Account) -> None:
+def run_table(
+    call: chunk.Call, payload: memoryview, request: dict[str, Any], account: chunk.Account, schemas: Any = None
+) -> None:
     """Call a function once with the chunk as a table; when it fails, all rows fail together."""
     account.output.mark[0] = WHOLE_CHUNK
     if request["format"] == "arrow":
@@ -48,9 +51,15 @@ def run_table(call: chunk.Call, payload: memoryview, request: dict[str, Any], ac
         if account.skip:
             chunk.readable(records, account)
             return
-        account.records = table.num_rows
+        if schemas is not None and (checked := schemas.check_rows(records)) is not None:
+            records = checked
+            table = table.filter(pa.array(sys.modules["penstock_guest.schemas"].fitting(records, account)))
+        else:
+            account.records = table.num_rows
     else:
         records = decode(request["format"], payload)
+        if schemas is not None:
+            records = schemas.check_records(records)
         table = table_of(chunk.readable(records, account), as_text=request["format"] == "csv")
     if table.num_rows == 0:
         return
@@ -64,9 +73,13 @@ def run_table(call: chunk.Call, payload: memoryview, request: dict[str, Any], ac
     account.settle(table.num_rows, rows)
 
 
-def encoder(emit: str) -> Callable[[Any], tuple[bytes, int]]:
+def encoder(emit: str, schemas: Any = None) -> Callable[[Any], tuple[bytes, int]]:
     """Return what turns a table into output: `ndjson` lines, or `arrow`, an IPC stream after its length in 8 bytes."""
-    return _as_stream if emit == "arrow" else _as_lines
+    lines_of = _as_stream if emit == "arrow" else _as_lines
+    if schemas is None:
+        return lines_of
+    checked: Callable[[Any], tuple[bytes, int]] = schemas.check_lines(lines_of, shown=_as_lines)
+    return checked
 
 
 def _as_stream(result: Any) -> tuple[bytes, int]:

@@ -19,5 +19,7 @@ SENTENCES: Final = {
     "chunk_failed": "too many records of the chunk ended their process",
     "record_too_large": "the record is larger than a chunk may be",
     "csv_record_invalid": "the row is not valid CSV, or does not fit the header",
+    "input_schema": "the record does not fit the version's input schema",
+    "output_schema": "the script returned a record that does not fit the version's output schema",
     "ndjson_record_invalid": "the line is not a JSON object",
 }

@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from penstock.core import limits
 from penstock.core.errors import InputUnreadable, OutputFailed, SandboxUnsafe, ScriptRejected
 from penstock.core.record_errors import SENTENCES
@@ -29,6 +31,7 @@ from penstock.sandbox import selftest
 from penstock.sandbox.children import Children, Claim, Death, Reply, Seat
 from penstock.sandbox.zygotes import BOOT, BaseZygote, VersionZygote
 from penstock_guest import wire
+from penstock_guest.profiles import WITH_SCHEMAS
 
 _MIB: Final = 2**20
 _FEED_BYTES: Final = _MIB
@@ -100,8 +103,11 @@ class StrictSandbox:
 
     def start_script(self, script: ScriptVersion, *, seats: int) -> tuple[Children, str]:
         """Prepare a script version, and return its parked children and the name of its function."""
-        spec = _script_spec(script)
-        zygote = self._fork(script.profile, spec, script.source)
+        spec, schemas = _script_spec(script), _schemas(script)
+        if schemas:
+            spec["schemas_bytes"] = len(schemas)
+        profile = script.profile + (WITH_SCHEMAS if schemas else "")
+        zygote = self._fork(profile, spec, script.source + schemas)
         return Children(zygote, spec, seats=seats), zygote.entry_point
 
     @contextlib.contextmanager
@@ -240,6 +246,13 @@ def _script_spec(script: ScriptVersion) -> dict[str, Any]:
         "output_bytes": script.limits.output_bytes + _DEAD_LETTERS_BYTES,
         "reply_bytes": limits.SCRIPT_REPLY.value * 2**10,
     }
+
+
+def _schemas(script: ScriptVersion) -> bytes:
+    """Return the version's schemas as they lie behind its source, nothing when it has none."""
+    if script.input_schema is None and script.output_schema is None:
+        return b""
+    return orjson.dumps({"input": script.input_schema, "output": script.output_schema})
 
 
 def _limit_words(bounds: ScriptLimits) -> dict[str, str]:

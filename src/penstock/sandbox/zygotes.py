@@ -24,7 +24,7 @@ from penstock.core.scripts import Problem
 from penstock_guest import wire
 
 BOOT: Final = Path(wire.__file__).with_name("boot.py")
-_LIBRARIES: Final = ("orjson", "brotli", "zstandard", "numpy", "pyarrow", "quickjs")
+_LIBRARIES: Final = ("orjson", "brotli", "jsonschema_rs", "zstandard", "numpy", "pyarrow", "quickjs")
 
 
 class BaseZygote:
