@@ -72,9 +72,13 @@ def after_attempt(work: Work, ended: Ended, *, now: float, chance: float) -> Ste
 
 
 def after_chunk(work: Work, entry: Entry, done: PiecesDone) -> Step:
-    """Return what follows from a chunk that succeeded: nothing, or the end of the job when no more are needed."""
+    """Return what follows from a chunk that succeeded: nothing, or the end of the job when no more are needed.
+
+    Chunks end in any order. A number of failed records is too many in any order; a share of them says nothing before
+    the join looks at the chunks in theirs.
+    """
     budget = parse_error_budget(work.options.errors_max)
-    too_many = budget.is_exceeded(failed=done.failed, records=done.records, at_end=False)
+    too_many = budget.records is not None and done.failed > budget.records
     if not too_many and done.pieces != work.pieces:
         return Step()
     return Step(entries=(_next(entry, part="join"),), alone=True)

@@ -167,16 +167,18 @@ def test_an_input_without_records_goes_on_to_the_join_at_once():
 
 
 @pytest.mark.parametrize(
-    ("done", "joins"),
+    ("errors_max", "done", "joins"),
     [
-        (PiecesDone(1, 10_000, 0), False),
-        (PiecesDone(2, 20_000, 1_999), True),
-        (PiecesDone(1, 10_000, 1_001), True),  # more than a tenth: no need to run the others
-        (PiecesDone(1, 900, 900), False),  # of so few records nothing is judged before the end
+        ("10%", PiecesDone(1, 10_000, 0), False),
+        ("10%", PiecesDone(2, 20_000, 1_999), True),
+        ("10%", PiecesDone(1, 10_000, 1_001), False),  # the chunks before it may make up for it
+        ("1000", PiecesDone(1, 10_000, 1_001), True),  # no need to run the others
+        ("1000", PiecesDone(1, 10_000, 1_000), False),
     ],
 )
-def test_the_join_follows_the_last_chunk_or_the_first_with_too_many_errors(done, joins):
-    step = after_chunk(_work(pieces=2), _ended("chunk").lease.entry, done)
+def test_the_join_follows_the_last_chunk_or_the_first_with_too_many_errors(errors_max, done, joins):
+    work = dataclasses.replace(_work(pieces=2), options=JobOptions(errors_max=errors_max))
+    step = after_chunk(work, _ended("chunk").lease.entry, done)
     assert [entry.part for entry in step.entries] == (["join"] if joins else [])
     assert step.alone is joins
 
