@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from penstock import __version__
 from penstock.api import problems
 from penstock.api.dependencies import Json
+from penstock.api.document import document
 from penstock.api.metrics import RequestMetrics, ServerMetrics
 from penstock.api.middleware import Observed
 from penstock.api.rates import RateLimiter
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "/api/v1"
 _UNBOUNDED: Final = frozenset([("POST", f"{PREFIX}/jobs")])  # streamed, and held to the workspace's quota
-_PROBLEM: Final[dict[str, Any]] = {
-    "description": "What went wrong, and what to do.",
-    "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
-}
 
 
 def create_app(server: Server) -> FastAPI:
@@ -41,13 +38,13 @@ def create_app(server: Server) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         default_response_class=Json,
-        responses={"default": {**_PROBLEM, "model": problems.ProblemBody}},
         generate_unique_id_function=lambda route: route.name,
     )
+    setattr(app, "openapi", lambda: document(app))  # noqa: B010  # as the framework documents it
     app.state.server = server
     app.state.registry = registry
     app.state.rates = RateLimiter()
-    app.state.watch = JobWatch(server.jobs.states)
+    app.state.watch = JobWatch(server.jobs.states, server.bells)
     registry.register(ServerMetrics(server.health.scrape, clock=server.clock))
     problems.install(app)
     found = routers()

@@ -60,6 +60,32 @@ def split_envelope(body: bytes) -> Envelope:
     return Envelope(options, value, None)
 
 
+def as_lines(records: bytes) -> bytes | None:
+    """Return a JSON list of objects, or one object, as NDJSON; None when it holds anything else.
+
+    A small input as lines needs no reader of its own: the child that runs the script takes it as it is.
+    """
+    if records[:1] == b"{":
+        return _line(records)
+    lines: list[bytes] = []
+    position = _after_space(records, 1)
+    while records[position : position + 1] == b"{":
+        end = _end_of_brackets(records, position)
+        lines.append(_line(records[position:end]))
+        position = _after_space(records, end)
+        if records[position : position + 1] != b",":
+            break
+        position = _after_space(records, position + 1)
+        if records[position : position + 1] != b"{":
+            return None
+    return b"".join(lines) if lines and position == len(records) - 1 else None
+
+
+def _line(record: bytes) -> bytes:
+    # A bare line end stands between tokens only: inside a text it would not be valid, and the child says so.
+    return record.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
+
+
 def _find_input(body: bytes) -> tuple[int, int]:
     """Return where the value of `input` begins and ends."""
     position = _after_space(body, 0)

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from penstock.api.envelope import split_envelope
+from penstock.api.envelope import as_lines, split_envelope
 from penstock.api.job_models import JobAsk, ask_from_json, ask_from_words
 from penstock.api.multipart import Form
 from penstock.api.problems import MediaTypeUnsupported
@@ -100,11 +100,13 @@ async def _receive_envelope(request: Request, server: Any, actor: Actor, encodin
             problems=[{"place": "body.format", "message": "is for inputs that are not inline"}],
         )
     try:
-        pointer, small = await run_in_threadpool(_store, upload, envelope.records)
+        lines = as_lines(envelope.records)
+        pointer, small = await run_in_threadpool(_store, upload, envelope.records if lines is None else lines)
     except BaseException:
         upload.discard()
         raise
-    return Received(ask, JobInput(pointer, name=ask.name or "records.json", format="json"), small, ours=True)
+    format_ = "json" if lines is None else "ndjson"
+    return Received(ask, JobInput(pointer, name=ask.name or "records.json", format=format_), small, ours=True)
 
 
 def _store(upload: Any, data: bytes) -> tuple[BlobPointer, bytes | None]:

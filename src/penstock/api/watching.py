@@ -6,13 +6,17 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
 
 from penstock.core.jobs import ENDED
 
-_LOOK_MIN_S: Final = 0.005
+if TYPE_CHECKING:
+    from penstock.database.bells import Bell, Bells
+
+_BELL: Final = "ended"  # as usecases.work rings it
+_LOOK_MIN_S: Final = 0.02  # a bell rings earlier, unless the worker is on another machine
 _LOOK_MOST_S: Final = 0.25
 _LOOK_SHARE: Final = 0.1  # of the time that the newest has waited: what takes long is looked at less often
 _JOBS_MAX: Final = 500  # in one look
@@ -26,9 +30,12 @@ class JobWatch:
         stopping: set once the server ends; nobody is to wait any more.
     """
 
-    def __init__(self, states: Callable[[Sequence[str]], Mapping[str, str]]) -> None:
-        """Take what returns the states of jobs by id."""
+    def __init__(self, states: Callable[[Sequence[str]], Mapping[str, str]], bells: Bells | None = None) -> None:
+        """Take what returns the states of jobs by id, and the bells of this machine's processes."""
         self._states = states
+        self._bells = bells
+        self._bell: Bell | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._newest_s = 0.0
         self._looking: asyncio.Task[None] | None = None
@@ -42,6 +49,7 @@ class JobWatch:
         self._waiting.setdefault(job_id, set()).add(ended)
         self._newest_s = time.monotonic()
         self._stirred.set()
+        self._listen()
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         try:
@@ -65,9 +73,29 @@ class JobWatch:
     def stop(self) -> None:
         """Let everybody go who waits."""
         self.stopping.set()
+        if self._loop is None:
+            return
+        self._loop.call_soon_threadsafe(self._let_go)  # it may be a signal that asks
+
+    def _let_go(self) -> None:
+        if self._bell is not None and self._loop is not None:
+            self._loop.remove_reader(self._bell)
+            self._bell.close()
+            self._bell = None
         for events in self._waiting.values():
             for event in events:
                 event.set()
+
+    def _listen(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._bells is not None and self._bell is None:
+            self._bell = self._bells.hang(_BELL)
+            asyncio.get_running_loop().add_reader(self._bell, self._heard)
+
+    def _heard(self) -> None:
+        assert self._bell is not None, "nobody else watches it"
+        self._bell.clear()
+        self._stirred.set()
 
     def _leave(self, job_id: str, ended: asyncio.Event) -> None:
         events = self._waiting.get(job_id, set())
