@@ -158,5 +158,11 @@ COMPACT_FROM: Final = Limit("compact_from", 8, "files a partition", "rewriting f
 COMPACT_SMALL: Final = Limit("compact_small", 32, "MiB", "a larger file is read at full speed already")
 RECONCILE: Final = Limit("reconcile", 3_600, "s", "counters that drifted, by a bug, are right again within the hour")
 SEAL: Final = Limit("seal", 1, "s", "an audit event is in its chain a second after it happened")
+RETENTION: Final = Limit("retention", 30, "days", "results are fetched, not kept here; storage is shared")
+TOMBSTONE: Final = Limit("tombstone", 30, "days", "a client that repeats a request after a removed job must not run it")
+LEFTOVERS: Final = Limit("leftovers", 1, "days", "what an attempt or an upload left may still be somebody's until then")
+RETENTION_BATCH: Final = Limit("retention_batch", 200, "jobs", "removing shares the database with everybody else")
+RETENTION_ROUNDS: Final = Limit("retention_rounds", 5, "batches a tick", "a thousand jobs; the next tick goes on")
+SWEEP_BATCH: Final = Limit("sweep_batch", 1_000, "blobs", "one page of a listing of S3")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

@@ -1,5 +1,6 @@
 """The small Protocols through which the rooms reach the world. Adapters implement them; `wiring` chooses."""
 
+from penstock.core.ports.retention import RetentionRecords
 from penstock.core.ports.scripts import ScriptRecords
 from penstock.core.ports.service import (
     Audit,
@@ -45,6 +46,7 @@ __all__ = [
     "Queue",
     "QuotaKeeper",
     "Records",
+    "RetentionRecords",
     "Sandbox",
     "ScriptRecords",
     "ScriptRunner",
