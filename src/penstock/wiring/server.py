@@ -19,6 +19,7 @@ from penstock.sandbox.strict import StrictSandbox
 from penstock.storage.blobs.small import BlobsWithSmall, SmallBlobRows
 from penstock.storage.figures import SqlFigures
 from penstock.storage.job_records import SqlJobRecords
+from penstock.storage.retention_records import SqlRetentionRecords
 from penstock.storage.script_records import SqlScriptRecords
 from penstock.storage.work_records import SqlWorkRecords
 from penstock.usecases.approvals import Approvals
@@ -28,6 +29,7 @@ from penstock.usecases.jobs import Jobs
 from penstock.usecases.keys import Keys
 from penstock.usecases.members import Members
 from penstock.usecases.quotas import QuotaUse
+from penstock.usecases.retention import Retention
 from penstock.usecases.secrets import Secrets
 from penstock.usecases.trials import Trials
 from penstock.usecases.uploads import Uploads
@@ -62,6 +64,7 @@ class Server:
     sandbox: StrictSandbox  # nothing of it is started before somebody tries or publishes a version
     scripts: Scripts
     approvals: Approvals
+    retention: Retention
 
 
 @contextlib.contextmanager
@@ -121,4 +124,5 @@ def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox,
         sandbox=sandbox,
         scripts=Scripts(database, script_records, blobs, queue, quotas, audit, trials, clock),
         approvals=Approvals(database, script_records, audit, clock),
+        retention=Retention(database, SqlRetentionRecords(), blobs, quotas, audit, clock),
     )
