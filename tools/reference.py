@@ -1,15 +1,19 @@
 """Writes the parts of the documentation that the code knows best: commands, limits and the list of errors."""
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import click
 
 from penstock.core import limits
 
 DOCS = Path(__file__).parents[1] / "docs"
+OPENAPI = "reference/openapi.json"
 MARK = "<!-- What follows is written by `make docs`. -->\n"
 
 
@@ -91,6 +95,17 @@ def rendered(page: str) -> str:
     return f"{words}{MARK}\n" + "\n".join(PAGES[page]()).rstrip() + "\n"
 
 
+def openapi() -> str:
+    """Return the OpenAPI document of the HTTP API."""
+    from penstock.api.app import create_app
+
+    server: Any = SimpleNamespace(  # nothing of it is used to describe the routes
+        jobs=SimpleNamespace(states=None), health=SimpleNamespace(scrape=None), clock=None, bells=None
+    )
+    return json.dumps(create_app(server).openapi(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
+    (DOCS / OPENAPI).write_text(openapi(), "utf-8")
     for name in PAGES:
         (DOCS / name).write_text(rendered(name), "utf-8")

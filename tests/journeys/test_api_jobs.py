@@ -50,13 +50,20 @@ def test_records_sent_as_a_body_come_back_as_the_result(api, http):
     assert result.headers["content-type"] == "application/x-ndjson"
 
 
-def test_inline_records_are_stored_as_the_bytes_they_were(api, http):
-    records = b'[ {"id": 1.50, "big": 12345678901234567890123},\n {"id":"\\u00e9"} ]'
+@pytest.mark.parametrize(
+    ("records", "stored", "form"),
+    [
+        (b'[ {"id": 1.50},\n {"id":"\\u00e9"} ]', b'{"id": 1.50}\n{"id":"\\u00e9"}\n', "ndjson"),
+        (b'{"big": 12345678901234567890123}', b'{"big": 12345678901234567890123}\n', "ndjson"),
+        (b"[1, 2]", b"[1, 2]", "json"),
+    ],
+)
+def test_the_values_of_inline_records_stay_the_bytes_they_were(api, http, records, stored, form):
     body = b'{"input": ' + records + b', "script": "clean", "labels": {"day": "1"}}'
     sent = http.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})
     assert sent.status_code == 202, sent.text
-    assert sent.json()["input"]["sha256"] == hashlib.sha256(records).hexdigest()
-    assert sent.json()["input"]["format"] == "json"
+    assert sent.json()["input"]["sha256"] == hashlib.sha256(stored).hexdigest()
+    assert sent.json()["input"]["format"] == form
     assert sent.json()["options"]["labels"] == {"day": "1"}
     assert api.work() == 1
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import orjson
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from penstock.api.requests import facts_of
 from penstock.core.access import Actor
@@ -20,10 +20,8 @@ _BEARER: Final = HTTPBearer(auto_error=False, description="An API key, as `penst
 _HINT: Final = "Send `Authorization: Bearer <API key>`; `penstock login` or `penstock keys create` makes a key."
 
 
-class Json(Response):
+class Json(JSONResponse):
     """A JSON response; times in it are ISO 8601 texts already."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """Return the content as JSON."""

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from penstock.api.envelope import as_lines, split_envelope
+from penstock.api.envelope import Envelope, as_lines, split_envelope
 from penstock.api.job_models import JobAsk, ask_from_json, ask_from_words
 from penstock.api.multipart import Form
 from penstock.api.problems import MediaTypeUnsupported
@@ -20,6 +20,7 @@ from penstock.core.errors import RequestInvalid, TooLarge
 from penstock.core.jobs import BlobPointer, Encoding, JobInput
 
 _BLOCK_BYTES: Final = 2**20  # so much is gathered before a thread writes it
+_QUICK_BYTES: Final = 64 * 1024
 _ENVELOPE_BYTES: Final = limits.ENVELOPE.value * 2**20
 _FORMATS: Final = {
     "application/x-ndjson": "ndjson",
@@ -87,7 +88,7 @@ async def _receive_envelope(request: Request, server: Any, actor: Actor, encodin
         )
     upload = await run_in_threadpool(server.uploads.begin, actor=actor)
     body = await _held(request)
-    envelope = split_envelope(body)
+    envelope = await _split(body)
     ask = ask_from_json(envelope.options)
     if envelope.records is None:
         pointer = await run_in_threadpool(server.uploads.point_to, envelope.blob or "", actor=actor)
@@ -100,13 +101,21 @@ async def _receive_envelope(request: Request, server: Any, actor: Actor, encodin
             problems=[{"place": "body.format", "message": "is for inputs that are not inline"}],
         )
     try:
-        lines = as_lines(envelope.records)
-        pointer, small = await run_in_threadpool(_store, upload, envelope.records if lines is None else lines)
+        (pointer, small), format_ = await run_in_threadpool(_store_records, upload, envelope.records)
     except BaseException:
         upload.discard()
         raise
-    format_ = "json" if lines is None else "ndjson"
     return Received(ask, JobInput(pointer, name=ask.name or "records.json", format=format_), small, ours=True)
+
+
+async def _split(body: bytes) -> Envelope:
+    # A few kilobytes take microseconds; a MiB would keep everybody else waiting.
+    return split_envelope(body) if len(body) <= _QUICK_BYTES else await run_in_threadpool(split_envelope, body)
+
+
+def _store_records(upload: Any, records: bytes) -> tuple[tuple[BlobPointer, bytes | None], str]:
+    lines = as_lines(records)
+    return (_store(upload, records), "json") if lines is None else (_store(upload, lines), "ndjson")
 
 
 def _store(upload: Any, data: bytes) -> tuple[BlobPointer, bytes | None]:
