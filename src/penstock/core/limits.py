@@ -161,6 +161,7 @@ SEAL: Final = Limit("seal", 1, "s", "an audit event is in its chain a second aft
 RETENTION: Final = Limit("retention", 30, "days", "results are fetched, not kept here; storage is shared")
 TOMBSTONE: Final = Limit("tombstone", 30, "days", "a client that repeats a request after a removed job must not run it")
 LEFTOVERS: Final = Limit("leftovers", 1, "days", "what an attempt or an upload left may still be somebody's until then")
+RETENTION_TICK: Final = Limit("retention_tick", 5, "s", "a thousand jobs each time: many more than end meanwhile")
 RETENTION_BATCH: Final = Limit("retention_batch", 200, "jobs", "removing shares the database with everybody else")
 RETENTION_ROUNDS: Final = Limit("retention_rounds", 5, "batches a tick", "a thousand jobs; the next tick goes on")
 SWEEP_BATCH: Final = Limit("sweep_batch", 1_000, "blobs", "one page of a listing of S3")

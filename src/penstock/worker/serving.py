@@ -45,7 +45,7 @@ def serve(settings: Settings, *, runners: int, threads: int) -> None:
         )
         log = get_log().bind(worker=state.id)
         environment = {**os.environ, "PENSTOCK_HOME": settings.home, "PENSTOCK_BLOBS": settings.blobs}
-        with Discarding(server.blobs.delete, log=log) as discard, Chores(_chores(server), log=log):
+        with Discarding(server.blobs.delete, log=log) as discard, Chores(_chores(server, state.id), log=log):
             supervisor = Supervisor(
                 state,
                 server.work,
@@ -60,11 +60,12 @@ def serve(settings: Settings, *, runners: int, threads: int) -> None:
                 log.info("worker.ended")
 
 
-def _chores(server: Server) -> list[Chore]:
+def _chores(server: Server, worker: str) -> list[Chore]:
     return [
         Chore("tick", limits.REAP.value / 1000, server.work.tick),
         Chore("reconcile", limits.RECONCILE.value, server.work.reconcile),
         Chore("seal", limits.SEAL.value, server.audit_log.seal),
+        Chore("retention", limits.RETENTION_TICK.value, lambda: server.retention.tick(worker)),
     ]
 
 
