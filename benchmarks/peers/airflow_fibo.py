@@ -1,0 +1,30 @@
+"""A DAG of fibo(10) tasks one after the other, as Airflow reads it from its folder of DAGs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airflow.sdk import dag, task
+
+TIMES = 40
+
+
+@task
+def fibo_task(n: int) -> int:
+    def fibo(n: int) -> int:
+        return n if n <= 1 else fibo(n - 1) + fibo(n - 2)
+
+    return fibo(n)
+
+
+@dag(dag_id="fibo_chain", schedule=None, start_date=datetime(2026, 1, 1), catchup=False)
+def chain() -> None:
+    before = None
+    for number in range(TIMES):
+        this = fibo_task.override(task_id=f"fibo_{number}")(10)
+        if before is not None:
+            before >> this
+        before = this
+
+
+chain()
