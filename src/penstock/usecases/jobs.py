@@ -261,7 +261,13 @@ class Jobs:
                 f"the idempotency key {key!r} was used for job {job_id}, with another body",
                 hint="Use a new key for a new request.",
             )
-        return self.records.read(tx, actor.workspace, job_id)
+        try:
+            return self.records.read(tx, actor.workspace, job_id)
+        except NotFound as error:
+            raise NotFound(
+                f"job {job_id}, which the idempotency key {key!r} was used for, has ended and was removed",
+                hint="It is not run again under this key; use a new key to run it again.",
+            ) from error
 
     def _read_data(self, job_id: str, action: str, actor: Actor) -> Job:
         require(actor, "data:read")
