@@ -16,7 +16,8 @@ from penstock.usecases.trials import Trial
 from penstock.usecases.versions import Content, Difference
 
 _MIB = 2**20
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_000)]
+_NO_NUL = r"^[^\x00]*$"  # which PostgreSQL cannot keep in a text
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_000, pattern=_NO_NUL)]
 Record = dict[str, Any]
 
 
@@ -30,7 +31,7 @@ class ScriptAsk(BaseModel):
         max_length=64, description="Up to 64 lower-case letters, digits, `_` and `-`, a letter first; it never changes."
     )
     language: Language = Field("python", description="Of every version of it.")
-    description: str = Field("", max_length=2_000, description="What it is for.")
+    description: str = Field("", max_length=2_000, pattern=_NO_NUL, description="What it is for.")
 
 
 class LimitsAsk(BaseModel):
@@ -61,7 +62,9 @@ class ExampleAsk(BaseModel):
     )
     input: list[Record] = Field(min_length=1, max_length=TRY_RECORDS.value, description="Input records.")
     output: list[Record] | None = Field(None, description="The output records that must come out, in order.")
-    error: str | None = Field(None, max_length=64, description="Instead: the code that every record must fail with.")
+    error: str | None = Field(
+        None, max_length=64, pattern=r"^[a-z_]+$", description="Instead: the code that every record must fail with."
+    )
 
 
 class VersionAsk(BaseModel):

@@ -145,7 +145,7 @@ def check_content(version: Version) -> None:
         for name in ("input_schema", "output_schema")
         if len(schema_text(getattr(version, name)) or "") > limits.SCHEMA.value * _KIB
     ]
-    problems += _example_problems(version)
+    problems += _example_problems(version) + _unwritable(version)
     if problems:
         raise RequestInvalid(
             f"the version is not valid: {problems[0][0]}: {problems[0][1]}",
@@ -155,6 +155,35 @@ def check_content(version: Version) -> None:
 
 
 _PROFILES: Final = {"python": "std and arrow", "javascript": "js"}
+
+
+def _unwritable(version: Version) -> list[tuple[str, str]]:
+    """Return what JSON cannot say everywhere alike: NaN, half a character, an integer past 64 bits, deep nesting."""
+    parts: dict[str, Any] = {"input_schema": version.input_schema, "output_schema": version.output_schema}
+    parts |= {f"examples.{example.name}": (example.input, example.output) for example in version.examples}
+    problems = []
+    for place, value in parts.items():
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+            _check_plain(value, limits.JSON_DEPTH.value)
+        except (ValueError, RecursionError) as error:
+            problems.append((place, f"cannot be kept as JSON: {_WHY.get(type(error), str(error))}"))
+    return problems
+
+
+_WHY: Final = {
+    UnicodeEncodeError: "it holds half a character, a surrogate without its other half",
+    RecursionError: f"it is nested deeper than {limits.JSON_DEPTH.value} levels",
+}
+
+
+def _check_plain(value: Any, levels_left: int) -> None:
+    if levels_left < 0:
+        raise RecursionError
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError("it holds an integer past 64 bits")
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        _check_plain(part, levels_left - 1)
 
 
 def _example_problems(version: Version) -> list[tuple[str, str]]:

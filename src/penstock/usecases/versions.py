@@ -16,7 +16,8 @@ from penstock.core import limits
 from penstock.core.access import Actor, AuditEvent
 from penstock.core.errors import BlobsUnavailable, Conflict, TooMany
 from penstock.core.jobs import BlobPointer, Lane, ScriptId, VersionId
-from penstock.core.ports import Audit, Blobs, Clock, Database, Queue, QuotaKeeper, ScriptRecords
+from penstock.core.ports import Audit, Blobs, Clock, Database, Queue, ScriptRecords
+from penstock.core.ports.access import QuotaBook
 from penstock.core.scripts import Language, Profile, ScriptLimits, Tier
 from penstock.core.version_numbers import next_number, parse_number
 from penstock.core.version_rules import changes, check_content, needs_approval, stored_bytes
@@ -73,7 +74,7 @@ class Scripts:
     records: ScriptRecords
     blobs: Blobs
     queue: Queue
-    quotas: QuotaKeeper
+    quotas: QuotaBook
     audit: Audit
     trials: Trials
     clock: Clock
@@ -223,12 +224,15 @@ class Scripts:
         """Run a version, a draft too, on a few records at once, and return what comes out.
 
         Raises:
+            VersionRevoked: when nothing may run on it any more.
             TooLarge: when there are more records or bytes than can be waited for.
             ScriptRejected: when it cannot be compiled.
             ScriptFailed: when its top level fails.
         """
         require(actor, "scripts:write")
         version = self.read_version(script, number, actor=actor)
+        if version.state == "revoked":
+            check_runnable(version)
         trial = self.trials.run(script_version(version, self._load(version)), sample)
         counts = trial.counts
 
@@ -419,6 +423,8 @@ class Scripts:
         """Count the bytes that a version adds to what the workspace stores; code is kept once, and for ever."""
         new_code = 0 if self.records.knows_code(tx, version) else version.code.size_bytes
         more = new_code + stored_bytes(version) - (stored_bytes(before) if before else 0)
+        if more > 0:
+            self.quotas.check_size(tx, version.workspace, more)
         self.quotas.add_stored(tx, version.workspace, more)
 
     def _note(self, tx: Any, action: str, subject: str, *, actor: Actor, **details: str | int | bool | None) -> None:
