@@ -62,7 +62,8 @@ def after_attempt(work: Work, ended: Ended, *, now: float, chance: float) -> Ste
         code = (report.error or {}).get("code", "sandbox_unavailable")
         return Step(entries=(again(entry, attempt=entry.attempt, not_before=now + pause_s, reason=code),))
     if report.outcome == "crashed" and entry.attempt < entry.attempts_max:
-        return Step(entries=(after_back_off(entry, now=now, chance=chance, error=report.error),))
+        lost = (report.error or {}).get("code") == "worker_lost"  # as when its whole worker is: no reason to wait
+        return Step(entries=(after_back_off(entry, now=now, chance=0.0 if lost else chance, error=report.error),))
     if report.outcome != "succeeded":
         return Step(ending=_failed(work, ended, now), alone=True)
     if entry.part == "split":

@@ -195,3 +195,9 @@ def test_a_webhook_that_did_not_arrive_is_tried_again_until_its_last_attempt():
 def test_a_back_off_never_passes_its_bound():
     entry = dataclasses.replace(_ended().lease.entry, attempt=60, attempts_max=99)
     assert after_back_off(entry, now=0.0, chance=1.0, error=None).not_before == limits.BACK_OFF_MOST.value
+
+
+def test_work_of_a_process_that_was_killed_is_tried_again_at_once():
+    killed = _ended(outcome="crashed", error={"code": "worker_lost"})
+    (entry,) = after_attempt(_work(), killed, now=7.0, chance=0.9).entries
+    assert (entry.attempt, entry.not_before, entry.reason) == (2, 7.0, "worker_lost")
