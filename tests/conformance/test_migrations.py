@@ -65,17 +65,18 @@ def test_an_empty_database_is_created_by_the_server_that_owns_it(empty):
 
 
 def test_upgrading_twice_finds_nothing_to_do(empty):
-    assert upgrade(empty).missing == ("0001", "0002")
+    assert upgrade(empty).missing[:2] == ("0001", "0002")
     assert upgrade(empty).missing == ()
 
 
 def test_a_database_of_an_older_version_is_refused_with_the_command_to_run(database):
+    newest = schema_status(database).expected
     stamp(database, "0001")
     for refused in (require_schema, prepare):
-        with pytest.raises(SchemaUnknown, match=r"of revision 0001, .* works with revision 0002") as caught:
+        with pytest.raises(SchemaUnknown, match=f"of revision 0001, .* works with revision {newest}") as caught:
             refused(database)
         assert "penstock db upgrade" in caught.value.hint
-    assert schema_status(database).missing == ("0002",)
+    assert schema_status(database).missing[0] == "0002"
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(database):

@@ -273,7 +273,8 @@ def test_the_chunks_of_a_job_go_a_day_after_its_end_and_its_result_stays(service
 
 
 def test_an_upload_that_never_became_a_job_is_removed_after_a_day(service, actor, retention):
-    abandoned, used = upload(service, actor), upload(service, actor)
+    upload(service, actor)
+    used = upload(service, actor)
     submit(service, actor, used)
     service.clock.advance(0.5 * DAY_S)
     assert retention.tick("wrk_1").blobs == 0
