@@ -377,6 +377,7 @@ workers: Final = Table(
 # ---- the queue: explained in docs/explanation/queue.md ----
 
 _READY: Final = text("state = 'ready'")
+_IS_READY: Final = text("ready_at IS NOT NULL")
 _SCHEDULED: Final = text("state = 'scheduled'")
 _LEASED: Final = text("state = 'leased'")
 _HAS_DEADLINE: Final = text("deadline IS NOT NULL")
@@ -398,14 +399,15 @@ queue_entries: Final = Table(
     Column("deadline", Double),
     Column("reason", Text),
     Column("state", Text, nullable=False),  # scheduled, ready, leased
-    Column("ready_at", Double),
+    Column("ready_at", Double),  # null while it is not ready
     Column("token", BigInteger, nullable=False, server_default="0"),
     Column("worker", Text),
     Column("leased_at", Double),
     Column("expires_at", Double),
     Column("charged_s", Double, nullable=False, server_default="0"),  # to the workspace's virtual time, so far
     Index("ix_queue_entries_turn", "workspace", "lane", "rank", "id", sqlite_where=_READY, postgresql_where=_READY),
-    Index("ix_queue_entries_ready_at", "workspace", "ready_at", sqlite_where=_READY, postgresql_where=_READY),
+    # Not by its state, or PostgreSQL may take it for the other and sort a whole backlog.
+    Index("ix_queue_entries_ready_at", "workspace", "ready_at", sqlite_where=_IS_READY, postgresql_where=_IS_READY),
     Index("ix_queue_entries_not_before", "not_before", sqlite_where=_SCHEDULED, postgresql_where=_SCHEDULED),
     Index("ix_queue_entries_deadline", "deadline", sqlite_where=_HAS_DEADLINE, postgresql_where=_HAS_DEADLINE),
     Index("ix_queue_entries_worker", "worker", sqlite_where=_LEASED, postgresql_where=_LEASED),
@@ -440,6 +442,7 @@ queue_workspaces: Final = Table(
     Column("running_max", Integer, nullable=False),
     Column("weight", Double, nullable=False, server_default="1"),
     Column("virtual_time", Double, nullable=False, server_default="0"),
+    Column("finished", BigInteger, nullable=False, server_default="0"),
     Column("drained_per_s", Double, nullable=False, server_default="0"),
     Column("drained_at", Double, nullable=False, server_default="0"),
 )
@@ -452,6 +455,7 @@ queue_lanes: Final = Table(
     Column("running", Integer, nullable=False, server_default="0"),
     Column("running_max", Integer, nullable=False),
     Column("mean_s", Double, nullable=False, server_default="0"),
+    Column("finished", BigInteger, nullable=False, server_default="0"),
     Column("kills_in_a_row", Integer, nullable=False, server_default="0"),
     Column("paused_at", Double),
     Column("paused_reason", Text),
@@ -506,6 +510,7 @@ lake_writes: Final = Table(  # the journal: a run's writing to a table
     Column("base", BigInteger),
     Column("head", BigInteger),
     Column("schema", Integer),
+    Column("fingerprint", Text, nullable=False),  # of the work that the run's branch holds, or will
     Column("depends", Integer, nullable=False, server_default="0"),
     Column("at", Double, nullable=False),
     Index(None, "workspace", "name", "state"),
