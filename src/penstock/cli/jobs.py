@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,7 @@ from penstock.base.text import count, harmless, size
 from penstock.cli.connection import open_client
 from penstock.cli.progress import JobProgress, transfer_progress
 from penstock.core.errors import InputNotFound, UsageError
+from penstock.core.record_errors import SENTENCES
 
 if TYPE_CHECKING:
     from penstock.client import Client
@@ -319,6 +320,12 @@ def _print_json(value: Any) -> None:
     click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
 
 
+def _cause_words(cause: Mapping[str, Any]) -> str:
+    if cause.get("type") and cause.get("script_line"):
+        return harmless(f"{cause['type']} at line {cause['script_line']} of the script")
+    return SENTENCES.get(cause["code"], "")
+
+
 def _describe(job: Job) -> None:
     click.echo(f"job        {job.id}  {click.style(job.state, fg=_COLOURS[job.state], bold=True)}")
     click.echo(f"script     {harmless(job.script)}@{job.version}")
@@ -332,8 +339,7 @@ def _describe(job: Job) -> None:
         f"{numbers['failed']:,} failed"
     )
     for cause in job.shown["causes"][:_CAUSES_SHOWN]:
-        words = harmless(str(cause.get("message") or cause.get("sentence") or ""))
-        click.echo(f"           {cause.get('count', cause.get('records', 0)):,} x {cause.get('code')}  {words}")
+        click.echo(f"           {cause['records']:,} failed: {_cause_words(cause)} [{harmless(cause['code'])}]")
     if job.error:
         click.echo(f"error      {harmless(str(job.error.get('message')))} [{job.error.get('code')}]")
     if job.result_bytes is not None:

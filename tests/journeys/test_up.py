@@ -1,0 +1,169 @@
+"""A newcomer starts a server with one command, logs in, and has a script run; and five teams share it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import socket
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import orjson
+import pytest
+
+from penstock.client.client import Client
+from tests.journeys.command import PENSTOCK
+from tests.processes import wait_for
+from tests.unit.guest.inputs import real_data
+
+TWICE = "def process(data):\n    return None if data['n'] < 0 else {'n': data['n'], 'twice': data['n'] * 2}\n"
+LOOP = "def process(data):\n    for _ in range(data['n']):\n        pass\n    return data\n"
+RETAIL = Path(__file__).parents[2] / "examples" / "retail" / "clean.py"
+TEAMS, JOBS = 5, 50
+
+
+@dataclass(slots=True)
+class Up:
+    """A server that `penstock up` started in a folder."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    url: str
+    login: list[str]
+
+    def penstock(self, *arguments: str, exit_code: int = 0) -> str:
+        """Call the command as somebody who shares nothing with this machine's user, and return what it printed."""
+        done = subprocess.run(
+            [PENSTOCK, *arguments], cwd=self.folder, env=environment(self.folder), capture_output=True, timeout=60
+        )
+        assert done.returncode == exit_code, done.stderr.decode()
+        return done.stdout.decode()
+
+    def team(self, name: str) -> Client:
+        """Make a workspace, as who runs the server does, and return a client of its admin."""
+        made = orjson.loads(self.penstock("workspaces", "create", name, "--json"))
+        anybody = Client(self.url, "")
+        try:
+            key = anybody.transport.request("POST", "/login", json={"token": made["token"]})["api_key"]
+        finally:
+            anybody.close()
+        return Client(self.url, key)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+    return kept | {"PENSTOCK_HOME": str(folder / "home"), "XDG_CONFIG_HOME": str(folder / "config")}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory) -> Iterator[Up]:
+    folder, port = tmp_path_factory.mktemp("up"), _free_port()
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [PENSTOCK, "up", "--port", str(port)],
+            cwd=folder,
+            env=environment(folder),
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+        assert process.stdout is not None
+        try:
+            printed = iter(process.stdout.readline, b"")
+            login = next(line.decode().split() for line in printed if b"penstock login" in line)
+            url = f"http://127.0.0.1:{port}"
+            wait_for(lambda: b"listening" in (folder / "log").read_bytes(), timeout_s=30)
+            yield Up(folder, process, url, login[1:])
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0, (folder / "log").read_text()
+            process.stdout.close()
+
+
+def test_a_newcomer_has_a_script_run_within_a_handful_of_commands(up):
+    up.penstock(*up.login)
+    (up.folder / "twice.py").write_text(TWICE)
+    (up.folder / "in.ndjson").write_text('{"n": 1}\n{"n": -1}\n{"n": 21}\n')
+    up.penstock("scripts", "push", "twice.py")
+    up.penstock("scripts", "publish", "twice@1.0.0")
+    up.penstock("scripts", "activate", "twice@1.0.0")
+    up.penstock("jobs", "submit", "twice", "in.ndjson", "-o", "out.ndjson")
+    assert (up.folder / "out.ndjson").read_text() == '{"n":1,"twice":2}\n{"n":21,"twice":42}\n'
+    listed = orjson.loads(up.penstock("jobs", "list", "--json"))
+    assert [(job["state"], job["script"]["version"]) for job in listed] == [("succeeded", "1.0.0")]
+    assert "whole" in up.penstock("audit", "verify")
+
+
+def test_the_token_of_the_first_start_works_once(up):
+    up.penstock(*up.login, exit_code=2)
+
+
+def test_a_worker_that_is_killed_is_started_again_and_its_work_goes_on(up):
+    with up.team("killers") as team:
+        team.scripts.push(
+            "loop", {"code": "def process(data):\n    for _ in range(data['n']):\n        pass\n    return data\n"}
+        )
+        team.scripts.publish("loop", "1.0.0")
+        team.scripts.activate("loop", "1.0.0")
+        job = team.jobs.submit("loop", [{"n": 30_000_000}])
+        wait_for(lambda: team.jobs.read(job.id).state == "running", timeout_s=30)
+        workers = subprocess.run(
+            ["pgrep", "-P", str(up.process.pid), "-f", "penstock worker"], capture_output=True, text=True, check=True
+        ).stdout.split()
+        assert len(workers) == 1
+        os.kill(int(workers[0]), signal.SIGKILL)
+        wait_for(lambda: team.jobs.read(job.id).ended, timeout_s=60)
+        assert team.jobs.read(job.id).state == "succeeded"
+
+
+@pytest.mark.timeout(300)
+def test_a_year_of_real_orders_in_fifty_jobs_of_five_teams_comes_out_to_the_cent(up):
+    lines = _real_lines()
+    shares = [b"".join(lines[number::JOBS]) for number in range(JOBS)]
+    teams = [up.team(f"team-{number}") for number in range(TEAMS)]
+    try:
+        for team in teams:
+            team.scripts.push("clean", {"code": RETAIL.read_text()})
+            team.scripts.publish("clean", "1.0.0")
+            team.scripts.activate("clean", "1.0.0")
+        with ThreadPoolExecutor(TEAMS) as threads:
+            work = [
+                (teams[number % TEAMS], up.folder / f"{number}.ndjson", share) for number, share in enumerate(shares)
+            ]
+            sums = list(threads.map(lambda each: _clean(*each), work))
+    finally:
+        for team in teams:
+            team.close()
+    assert sum(rows for rows, _ in sums) == 530_104
+    assert sum(total for _, total in sums) == Decimal("10666684.544")
+
+
+def _real_lines() -> list[bytes]:
+    lines: list[bytes] = []
+    with tarfile.open(fileobj=io.BytesIO(real_data("uci-online-retail/by-day.tar.gz"))) as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            if file is not None and member.name.endswith(".csv"):
+                rows = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""))
+                lines += [orjson.dumps({name: value or None for name, value in row.items()}) + b"\n" for row in rows]
+    return lines
+
+
+def _clean(team: Client, path: Path, share: bytes) -> tuple[int, Decimal]:
+    path.write_bytes(share)
+    job = team.jobs.wait(team.jobs.submit("clean", path).id, timeout_s=240)
+    assert job.state == "succeeded", job.error
+    records = team.jobs.records(job.id)
+    return len(records), sum((Decimal(record["LineTotal"]) for record in records), Decimal())
