@@ -23,6 +23,8 @@ _LINE: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 _FLUSH_RECORDS: Final = 512
 CAUSES_MAX: Final = 50
 REHEARSALS: Final = 50
+_REHEARSAL: Final[dict[str, Any]] = {"input": "", "skip": {}, "segments": [[None, 1, 1, 1, 1]]}
+_NOTHING: Final[dict[int, dict[str, Any]]] = {}
 
 
 class Account:
@@ -30,10 +32,11 @@ class Account:
 
     def __init__(self, request: dict[str, Any], output: Output) -> None:
         self._input = request["input"]
-        self._segments = tuple(Segment(*segment) for segment in request["segments"])
-        self.skip = {int(index): error for index, error in request["skip"].items()}
+        self._segments = request["segments"]
+        skip = request["skip"]
+        self.skip: dict[int, dict[str, Any]] = {int(at): error for at, error in skip.items()} if skip else _NOTHING
         if rest := request.get("rest"):
-            everything = range(sum(segment.records for segment in self._segments))
+            everything = range(sum(segment.records for segment in self._places()))
             self.skip = dict.fromkeys(everything, rest) | self.skip
         self.output = output
         self._parts: list[bytes] = []
@@ -55,13 +58,13 @@ class Account:
     def flush(self) -> None:
         """Move the finished lines to the output arena."""
         self.output.write(b"".join(self._parts))
-        self._parts.clear()
+        self._parts = []
 
     def fail(self, index: int, records: Records, error: dict[str, Any]) -> None:
         """Make a dead letter of the record last yielded, the index-th of the chunk from 0."""
         cause = error["code"], error["type"], error["script_line"]
         self._causes[cause] = self._causes.get(cause, 0) + 1
-        place = locate(self._segments, index, records.line())
+        place = locate(self._places(), index, records.line())
         letter = {
             "input": self._input,
             "member": place.member,
@@ -72,6 +75,12 @@ class Account:
         record = records.original()
         letter |= {"raw": record.decode("utf-8", "replace")} if isinstance(record, bytes) else {"data": record}
         self._dead.append(dumps_line(letter))
+
+    def _first_causes(self) -> list[list[Any]]:
+        return [[*cause, count] for cause, count in islice(self._causes.items(), CAUSES_MAX)]
+
+    def _places(self) -> tuple[Segment, ...]:
+        return tuple(Segment(*segment) for segment in self._segments)
 
     def fail_all(self, records: Records, error: dict[str, Any]) -> None:
         """Make dead letters of all readable records of the chunk; the unreadable ones have theirs already."""
@@ -97,21 +106,16 @@ class Account:
             "dropped": self.dropped,
             "failed": len(self._dead),
             "rows": self.rows,
-            "causes": [[*cause, count] for cause, count in islice(self._causes.items(), CAUSES_MAX)],
+            "causes": self._first_causes() if self._causes else [],
         }
 
 
 def rehearse(output: Output) -> None:
     """Walk through a request that means nothing, so that the first real one finds its pages touched."""
-    request = {"input": "", "skip": {}, "segments": [[None, 1, 1, 1, 1]]}
-    account = Account(request, output)
-    run_each(Call(_same, as_lines, Describer("", {})), decode("ndjson", b'{"a": 1}\n'), account)
-    orjson.loads(orjson.dumps(account.reply() | request))
+    account = Account(_REHEARSAL, output)
+    run_each(_SAME, decode("ndjson", b'{"a": 1}\n'), account)
+    orjson.loads(orjson.dumps(account.reply()))
     output.reset()
-
-
-def _same(record: Any) -> Any:
-    return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +252,4 @@ _PLAIN: Final[dict[type, Callable[[Any], Any]]] = {
     set: sorted,
     frozenset: sorted,
 }
+_SAME: Final = Call(lambda record: record, as_lines, Describer("", {}))

@@ -47,6 +47,8 @@ class NdjsonRecords:
 
     def __init__(self, payload: bytes) -> None:
         self._lines = payload.split(b"\n")
+        if not self._lines[-1]:
+            self._lines.pop()  # the end of the last line, and nothing that has to be tried
         self._line = 0
         self._loads = exact_json.loads_for(payload)
 
