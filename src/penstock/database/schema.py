@@ -471,7 +471,7 @@ for _table, _fill in (
     event.listen(
         _table,
         "after_create",
-        DDL(
+        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy's own
             f"ALTER TABLE {_table.name} SET (fillfactor = {_fill}, autovacuum_vacuum_scale_factor = 0.02,"
             " autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0)"
         ).execute_if(dialect="postgresql"),

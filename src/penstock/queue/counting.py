@@ -17,44 +17,57 @@ from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.jobs import Depth, Lane
 from penstock.database.statements import Statement
-from penstock.queue.sharing import DRAIN_WINDOW_S, LEAST_CHARGE_S, drain_rate, furthest_ahead, learned
+from penstock.queue.sharing import DRAIN_WINDOW_S, REMEMBERED, drain_rate, furthest_ahead
 
-_NAMES: Final = ("scheduled", "ready", "running", "finished", "busy_s", "charged_s")
+NAMES: Final = ("scheduled", "ready", "running", "finished", "busy_s", "charged_s")
 _NOTE: Final = Statement(
-    f"INSERT INTO queue_changes (workspace, lane, {', '.join(_NAMES)})"
-    f" VALUES (:workspace, :lane, {', '.join(':' + name for name in _NAMES)})"
+    f"INSERT INTO queue_changes (workspace, lane, {', '.join(NAMES)})"
+    f" VALUES (:workspace, :lane, {', '.join(':' + name for name in NAMES)})"
 )
-_SUMS: Final = ", ".join(f"SUM({name}) AS {name}" for name in _NAMES)
-_TAKE: Final = Statement(
-    f"SELECT workspace, lane, {_SUMS} FROM queue_changes GROUP BY workspace, lane",
-    postgresql=f"""
-        WITH taken AS (DELETE FROM queue_changes RETURNING *)
-        SELECT workspace, lane, {_SUMS} FROM taken GROUP BY workspace, lane""",
-)
-_FORGET: Final = Statement("DELETE FROM queue_changes")
-_ADD_TO_LANE: Final = Statement("""
-    INSERT INTO queue_lanes (workspace, lane, ready, running, running_max, mean_s)
-    VALUES (:workspace, :lane, :ready, :running, :lane_max, :mean_s)
+
+_ADD_TO_LANES: Final = f"""
+    INSERT INTO queue_lanes (workspace, lane, ready, running, running_max, mean_s, finished)
+    SELECT workspace, lane, SUM(ready), SUM(running), :lane_max,
+        CASE WHEN SUM(finished) > 0 THEN SUM(busy_s) / SUM(finished) ELSE 0 END, SUM(finished)
+    FROM SOURCE WHERE true GROUP BY workspace, lane
     ON CONFLICT (workspace, lane) DO UPDATE SET
         ready = queue_lanes.ready + excluded.ready,
         running = queue_lanes.running + excluded.running,
-        mean_s = CASE WHEN queue_lanes.mean_s = 0 THEN excluded.mean_s
-            ELSE queue_lanes.mean_s + (excluded.mean_s - queue_lanes.mean_s) * :learned END""")
+        mean_s = CASE WHEN queue_lanes.finished = 0 THEN excluded.mean_s
+            ELSE (queue_lanes.mean_s * {REMEMBERED} + excluded.mean_s * excluded.finished)
+                / ({REMEMBERED} + excluded.finished) END,
+        finished = queue_lanes.finished + excluded.finished"""
 _AHEAD: Final = "(queue_workspaces.virtual_time + excluded.virtual_time / queue_workspaces.weight)"
-_ADD_TO_WORKSPACE: Final = Statement(f"""
-    INSERT INTO queue_workspaces (workspace, scheduled, ready, running, running_max, virtual_time, drained_at)
-    VALUES (:workspace, :scheduled, :ready, :running, :workspace_max, :charged_s, :now)
+_ADD_TO_WORKSPACES: Final = f"""
+    INSERT INTO queue_workspaces
+        (workspace, scheduled, ready, running, running_max, virtual_time, finished, drained_at)
+    SELECT workspace, SUM(scheduled), SUM(ready), SUM(running), :workspace_max, SUM(charged_s), SUM(finished), :now
+    FROM SOURCE WHERE true GROUP BY workspace
     ON CONFLICT (workspace) DO UPDATE SET
         scheduled = queue_workspaces.scheduled + excluded.scheduled,
         ready = queue_workspaces.ready + excluded.ready,
         running = queue_workspaces.running + excluded.running,
         virtual_time = CASE WHEN {_AHEAD} > :furthest THEN :furthest ELSE {_AHEAD} END,
-        drained_per_s = (queue_workspaces.drained_per_s * {DRAIN_WINDOW_S} + :finished) / ({DRAIN_WINDOW_S} +
-            CASE WHEN :now > queue_workspaces.drained_at THEN :now - queue_workspaces.drained_at ELSE 0 END),
-        drained_at = excluded.drained_at""")
+        finished = queue_workspaces.finished + excluded.finished,
+        drained_per_s = (queue_workspaces.drained_per_s * {DRAIN_WINDOW_S} + excluded.finished) / ({DRAIN_WINDOW_S} +
+            CASE WHEN excluded.drained_at > queue_workspaces.drained_at
+                THEN excluded.drained_at - queue_workspaces.drained_at ELSE 0 END),
+        drained_at = excluded.drained_at"""
+_ADD_UP_SQLITE: Final = [
+    Statement(_ADD_TO_LANES.replace("SOURCE", "queue_changes")),
+    Statement(_ADD_TO_WORKSPACES.replace("SOURCE", "queue_changes")),
+    Statement("DELETE FROM queue_changes"),
+]
+_ADD_UP_POSTGRESQL: Final = Statement(
+    "",
+    postgresql=f"""
+    WITH taken AS (DELETE FROM queue_changes RETURNING *),
+        lanes AS ({_ADD_TO_LANES.replace("SOURCE", "taken")})
+    {_ADD_TO_WORKSPACES.replace("SOURCE", "taken")}""",
+)
 _DEPTH: Final = Statement("""
     SELECT SUM(scheduled), SUM(ready), SUM(running), MAX(drained_per_s), MAX(drained_at),
-        (SELECT MIN(ready_at) FROM queue_entries WHERE workspace = :workspace AND state = 'ready')
+        (SELECT MIN(ready_at) FROM queue_entries WHERE workspace = :workspace AND ready_at IS NOT NULL)
     FROM (
         SELECT scheduled, ready, running, drained_per_s, drained_at
         FROM queue_workspaces WHERE workspace = :workspace
@@ -89,6 +102,17 @@ _MISSING_IN_WORKSPACES: Final = Statement(
         having=f"{_DIFFERS} OR SUM(scheduled) <> 0",
     )
 )
+_CORRECT_LANE: Final = Statement("""
+    INSERT INTO queue_lanes (workspace, lane, ready, running, running_max)
+    VALUES (:workspace, :lane, :ready, :running, :running_max)
+    ON CONFLICT (workspace, lane) DO UPDATE SET
+        ready = queue_lanes.ready + excluded.ready, running = queue_lanes.running + excluded.running""")
+_CORRECT_WORKSPACE: Final = Statement("""
+    INSERT INTO queue_workspaces (workspace, scheduled, ready, running, running_max, drained_at)
+    VALUES (:workspace, :scheduled, :ready, :running, :running_max, :now)
+    ON CONFLICT (workspace) DO UPDATE SET
+        scheduled = queue_workspaces.scheduled + excluded.scheduled,
+        ready = queue_workspaces.ready + excluded.ready, running = queue_workspaces.running + excluded.running""")
 
 
 @dataclass(slots=True)
@@ -106,7 +130,7 @@ class Change:
 
     def add(self, other: Change) -> None:
         """Make it the sum of both."""
-        for name in _NAMES:
+        for name in NAMES:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -130,10 +154,6 @@ class Changes:
     def __iter__(self) -> Iterator[Change]:
         """Yield the change of each lane."""
         return iter(self._by_lane.values())
-
-    def lanes(self) -> list[tuple[WorkspaceId, Lane]]:
-        """Return the lanes in which more became ready."""
-        return [key for key, change in self._by_lane.items() if change.ready > 0]
 
     def note(self, tx: Any) -> None:
         """Write them down."""
@@ -167,35 +187,17 @@ def add_up(tx: Any, *, virtual_time: float, now: float) -> None:
         virtual_time: the queue's own.
         now: for the drain rate.
     """
-    taken = _TAKE.run(tx).all()
-    if not taken:
-        return
-    if tx.dialect.name == "sqlite":
-        _FORGET.run(tx)
-    lanes: list[dict[str, Any]] = []
-    workspaces: dict[WorkspaceId, Change] = {}
-    for workspace, lane, scheduled, ready, running, finished, busy_s, charged_s in taken:
-        lanes.append(
-            {
-                "workspace": workspace,
-                "lane": lane,
-                "ready": ready,
-                "running": running,
-                "lane_max": limits.LANE_RUNNING.value,
-                "mean_s": max(busy_s / finished, LEAST_CHARGE_S) if finished else 0.0,
-                "learned": learned(finished),
-            }
-        )
-        sums = workspaces.setdefault(workspace, Change(workspace, lane))
-        sums.scheduled += scheduled
-        sums.ready += ready
-        sums.running += running
-        sums.finished += finished
-        sums.charged_s += charged_s
-    _ADD_TO_LANE.run(tx, lanes if len(lanes) > 1 else lanes[0])
-    constants = _constants(virtual_time, now)
-    rows = [_values(sums) | constants for sums in workspaces.values()]
-    _ADD_TO_WORKSPACE.run(tx, rows if len(rows) > 1 else rows[0])
+    values = {
+        "lane_max": limits.LANE_RUNNING.value,
+        "workspace_max": limits.WORKSPACE_RUNNING.value,
+        "furthest": furthest_ahead(virtual_time),
+        "now": now,
+    }
+    if tx.dialect.name == "postgresql":
+        _ADD_UP_POSTGRESQL.run(tx, values)
+    else:
+        for statement in _ADD_UP_SQLITE:
+            statement.run(tx, values)
 
 
 def depth(tx: Any, workspace: WorkspaceId, *, now: float) -> Depth:
@@ -216,15 +218,11 @@ def reconcile(tx: Any, *, now: float) -> int:
     lanes = [dict(row) for row in _MISSING_IN_LANES.run(tx).mappings()]
     workspaces = [dict(row) for row in _MISSING_IN_WORKSPACES.run(tx).mappings()]
     for row in lanes:
-        _ADD_TO_LANE.run(tx, row | {"lane_max": limits.LANE_RUNNING.value, "mean_s": 0.0, "learned": 0.0})
+        _CORRECT_LANE.run(tx, row | {"running_max": limits.LANE_RUNNING.value})
     for row in workspaces:
-        _ADD_TO_WORKSPACE.run(tx, row | {"finished": 0, "charged_s": 0.0} | _constants(virtual_time, now))
+        _CORRECT_WORKSPACE.run(tx, row | {"running_max": limits.WORKSPACE_RUNNING.value, "now": now})
     return len(lanes) + len(workspaces)
 
 
-def _constants(virtual_time: float, now: float) -> dict[str, Any]:
-    return {"now": now, "furthest": furthest_ahead(virtual_time), "workspace_max": limits.WORKSPACE_RUNNING.value}
-
-
 def _values(change: Change) -> dict[str, Any]:
-    return {name: getattr(change, name) for name in ("workspace", "lane", *_NAMES)}
+    return {name: getattr(change, name) for name in ("workspace", "lane", *NAMES)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy.exc import IntegrityError
@@ -16,17 +17,12 @@ COLUMNS: Final = (
     "id, workspace, lane, run, task, part, number, -rank AS priority, attempt, attempts_max,"
     " not_before, deadline, reason"
 )
-_WRITTEN: Final = [
+WRITTEN: Final = [
     *("id", "workspace", "lane", "run", "task", "part", "number", "rank", "attempt", "attempts_max"),
     *("not_before", "deadline", "reason", "state", "ready_at"),
 ]
-_TYPES: Final = dict.fromkeys(_WRITTEN, "text") | dict.fromkeys(["number", "rank", "attempt", "attempts_max"], "int")
-_TYPES.update(dict.fromkeys(["not_before", "deadline", "ready_at"], "float8"))
-_INSERT: Final = f"INSERT INTO queue_entries ({', '.join(_WRITTEN)}) "
-_INSERT_ONE: Final = Statement(f"{_INSERT} VALUES ({', '.join(':' + name for name in _WRITTEN)})")
-_INSERT_MANY: Final = Statement(
-    f"{_INSERT} VALUES ({', '.join(':' + name for name in _WRITTEN)})",
-    postgresql=f"{_INSERT} SELECT * FROM unnest({', '.join(f':{name}::{_TYPES[name]}[]' for name in _WRITTEN)})",
+_INSERT: Final = Statement(
+    f"INSERT INTO queue_entries ({', '.join(WRITTEN)}) VALUES ({', '.join(':' + name for name in WRITTEN)})"
 )
 
 # Which leases are meant; each is still held only under its own token.
@@ -43,14 +39,16 @@ def insert(tx: Any, entries: Sequence[Entry], *, now: float) -> None:
     Raises:
         Bug: when an id is there already.
     """
-    rows = [_row(entry, now) for entry in entries]
+    rows = [row_of(entry, now) for entry in entries]
+    with refusing_repeats():
+        _INSERT.run(tx, rows if len(rows) > 1 else rows[0])
+
+
+@contextlib.contextmanager
+def refusing_repeats() -> Iterator[None]:
+    """Say what it means that an id is there already."""
     try:
-        if len(rows) == 1:
-            _INSERT_ONE.run(tx, rows[0])
-        elif rows and tx.dialect.name == "sqlite":
-            _INSERT_MANY.run(tx, rows)
-        elif rows:
-            _INSERT_MANY.run(tx, {name: [row[name] for row in rows] for name in _WRITTEN})
+        yield
     except IntegrityError as error:
         raise Bug("an entry is in the queue already", hint="Give each entry an id of its own.") from error
 
@@ -78,7 +76,8 @@ def naming(tx: Any, leases: Iterable[Lease]) -> dict[str, Any]:
     return {"ids": [lease.entry.id for lease in leases], "tokens": [lease.token for lease in leases]}
 
 
-def _row(entry: Entry, now: float) -> dict[str, Any]:
+def row_of(entry: Entry, now: float) -> dict[str, Any]:
+    """Return a new row."""
     scheduled = entry.not_before is not None and entry.not_before > now
     return {
         "id": entry.id,

@@ -42,7 +42,8 @@ _LANES_AND_FRONTS: Final = Statement(
 )
 
 _LEASED: Final = """
-    state = 'leased', token = token + 1, worker = :worker, leased_at = :now, expires_at = :expires_at"""
+    state = 'leased', ready_at = NULL, token = token + 1,
+    worker = :worker, leased_at = :now, expires_at = :expires_at"""
 _LEASE: Final = Statement(
     f"""
     UPDATE queue_entries SET {_LEASED}, charged_s = json_extract(given.value, '$[1]')
@@ -53,7 +54,7 @@ _LEASE: Final = Statement(
     UPDATE queue_entries SET {_LEASED}, charged_s = given.charge_s
     FROM unnest(:ids::text[], :charges::float8[]) AS given (given_id, charge_s)
     WHERE id IN (
-        SELECT id FROM queue_entries WHERE id = ANY(:ids::text[]) AND state = 'ready' FOR UPDATE SKIP LOCKED
+        SELECT id FROM queue_entries WHERE id = ANY(:ids::text[]) AND leased_at IS NULL FOR UPDATE SKIP LOCKED
     ) AND id = given_id RETURNING {COLUMNS}, token""",
 )
 _CHARGE_WORKSPACE: Final = Statement("""
@@ -63,6 +64,21 @@ _CHARGE_LANE: Final = Statement("""
     UPDATE queue_lanes SET ready = ready - :taken, running = running + :taken
     WHERE workspace = :workspace AND lane = :lane""")
 _PASS_TURN: Final = Statement("UPDATE queue_turn SET virtual_time = :virtual_time WHERE id = 1")
+_CHARGE_ALL: Final = Statement(
+    "",
+    postgresql="""
+    WITH workspaces AS (
+        UPDATE queue_workspaces w
+        SET ready = ready - given.taken, running = running + given.taken, virtual_time = given.virtual_time
+        FROM unnest(:workspaces::text[], :takens::int[], :virtual_times::float8[]) AS given (name, taken, virtual_time)
+        WHERE w.workspace = given.name
+    ), lanes AS (
+        UPDATE queue_lanes l SET ready = ready - given.taken, running = running + given.taken
+        FROM unnest(:lane_workspaces::text[], :lanes::text[], :lane_takens::int[]) AS given (workspace, name, taken)
+        WHERE l.workspace = given.workspace AND l.lane = given.name
+    )
+    UPDATE queue_turn SET virtual_time = :virtual_time WHERE id = 1""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,22 +155,21 @@ def _charge(tx: Any, turns: Turns, weights: dict[WorkspaceId, float], leases: Se
                 virtual_times[workspace] -= head.charge_s / weights[workspace]
     workspaces = Counter(lease.entry.workspace for lease in leases)
     lanes = Counter((lease.entry.workspace, lease.entry.lane) for lease in leases)
-    _many(
-        _CHARGE_WORKSPACE,
-        tx,
-        [
-            {"workspace": workspace, "taken": taken, "virtual_time": virtual_times[workspace]}
-            for workspace, taken in workspaces.items()
-        ],
-    )
-    _many(
-        _CHARGE_LANE,
-        tx,
-        [{"workspace": workspace, "lane": lane, "taken": taken} for (workspace, lane), taken in lanes.items()],
-    )
+    if tx.dialect.name == "postgresql":
+        values = {
+            "workspaces": list(workspaces),
+            "takens": list(workspaces.values()),
+            "virtual_times": [virtual_times[workspace] for workspace in workspaces],
+            "lane_workspaces": [workspace for workspace, _ in lanes],
+            "lanes": [lane for _, lane in lanes],
+            "lane_takens": list(lanes.values()),
+            "virtual_time": turns.virtual_time,
+        }
+        _CHARGE_ALL.run(tx, values)
+        return
+    for workspace, taken in workspaces.items():
+        charged = {"workspace": workspace, "taken": taken, "virtual_time": virtual_times[workspace]}
+        _CHARGE_WORKSPACE.run(tx, charged)
+    for (workspace, lane), taken in lanes.items():
+        _CHARGE_LANE.run(tx, {"workspace": workspace, "lane": lane, "taken": taken})
     _PASS_TURN.run(tx, {"virtual_time": turns.virtual_time})
-
-
-def _many(statement: Statement, tx: Any, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        statement.run(tx, rows if len(rows) > 1 else rows[0])

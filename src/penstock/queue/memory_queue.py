@@ -24,13 +24,12 @@ from penstock.queue.counting import Change, Changes
 from penstock.queue.entries import is_scheduled
 from penstock.queue.explaining import Bound, Situation, explain
 from penstock.queue.sharing import (
-    LEAST_CHARGE_S,
+    REMEMBERED,
     Head,
     Share,
     charge_s,
     drain_rate,
     furthest_ahead,
-    learned,
     take_turns,
 )
 
@@ -71,6 +70,7 @@ class _Lane:
     ready: int = 0
     running: int = 0
     mean_s: float = 0.0
+    finished: int = 0
     kills_in_a_row: int = 0
     paused_at: float | None = None
     paused_reason: str | None = None
@@ -392,8 +392,11 @@ class MemoryQueue:
                 counted.ready += change.ready
                 counted.running += change.running
             if change.finished:
-                mean_s = max(change.busy_s / change.finished, LEAST_CHARGE_S)
-                lane.mean_s += (mean_s - lane.mean_s) * (learned(change.finished) if lane.mean_s else 1.0)
+                mean_s = change.busy_s / change.finished
+                if lane.finished:
+                    mean_s = (lane.mean_s * REMEMBERED + mean_s * change.finished) / (REMEMBERED + change.finished)
+                lane.mean_s = mean_s
+                lane.finished += change.finished
         for name, count in finished.items():
             counted = self._workspace(name)
             elapsed_s = now - counted.drained_at

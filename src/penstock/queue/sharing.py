@@ -24,7 +24,7 @@ LEAST_CHARGE_S: Final = 0.001  # an attempt costs at least its round
 FIRST_CHARGE_S: Final = 0.05  # in a lane that nothing has finished in yet
 MOST_CHARGE_S: Final = 10.0  # in advance; what runs longer is charged while it runs
 DRAIN_WINDOW_S: Final = 30.0  # what "lately" means in a drain rate
-_LEARNED: Final = 0.2  # of the distance to the newest time, that much each time
+REMEMBERED: Final = 4.0  # a lane's mean is that of so many attempts and of the newest ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +88,12 @@ def take_turns(shares: Sequence[Share], *, virtual_time: float, count: int) -> T
 
 def charge_s(mean_s: float) -> float:
     """Return what an attempt is charged in advance, in a lane where one takes so long."""
-    return min(mean_s, MOST_CHARGE_S) if mean_s else FIRST_CHARGE_S
+    return min(max(mean_s, LEAST_CHARGE_S), MOST_CHARGE_S) if mean_s else FIRST_CHARGE_S
 
 
 def furthest_ahead(virtual_time: float) -> float:
     """Return the most that a workspace's virtual time may be, by the queue's."""
     return virtual_time + limits.QUEUE_DEBT.value
-
-
-def learned(finished: int) -> float:
-    """Return how much of the way to their mean a lane's mean moves after so many more attempts."""
-    return 1 - (1 - _LEARNED) ** finished
 
 
 def drain_rate(rate_per_s: float, *, finished: int, elapsed_s: float) -> float:

@@ -20,22 +20,13 @@ from penstock.database.bells import Bells
 from penstock.database.opening import SqlDatabase
 from penstock.database.sqlite import SqliteDatabase
 from penstock.database.statements import Statement
-from penstock.queue import bounding, counting, entries, leasing, situations
+from penstock.queue import announcing, bounding, counting, entries, leasing, situations
+from penstock.queue.announcing import CHANNEL
 from penstock.queue.counting import Changes
 from penstock.queue.entries import COLUMNS, entry_of, held, naming
 from penstock.queue.explaining import explain
-from penstock.queue.waking import BELL, CHANNEL, PostgresWaker, SqliteWaker, Waker
+from penstock.queue.waking import BELL, PostgresWaker, SqliteWaker, Waker
 
-_NOTIFY: Final = Statement(
-    "",
-    postgresql=f"""
-    SELECT pg_notify('{CHANNEL}', '') WHERE EXISTS (
-        SELECT 1 FROM unnest(:workspaces::text[], :lanes::text[]) AS given (workspace, lane)
-        WHERE NOT EXISTS (
-            SELECT 1 FROM queue_entries e
-            WHERE e.workspace = given.workspace AND e.lane = given.lane AND e.state = 'ready'
-        ))""",
-)
 _WAKE: Final = Statement("SELECT 1", postgresql=f"SELECT pg_notify('{CHANNEL}', '')")
 
 _FINISH: Final = held("DELETE FROM queue_entries WHERE HELD RETURNING id, token, workspace, lane, charged_s")
@@ -119,9 +110,12 @@ class SqlQueue:
                 change.scheduled += 1
             else:
                 change.ready += 1
-        self._tell(tx, changes)
-        entries.insert(tx, new, now=now)
-        self._note(tx, changes, now)
+        if changes and tx.dialect.name == "postgresql":
+            announcing.add(tx, new, changes, now=now)
+        elif changes:
+            entries.insert(tx, new, now=now)
+            changes.note(tx)
+        self._add_up_sometimes(tx, changes, now)
 
     def lease(self, tx: Any, *, worker: str, count: int) -> list[Lease]:
         """Take up to `count` entries, workspaces in fair shares, within the bounds of each and of each lane.
@@ -278,10 +272,12 @@ class SqlQueue:
         self._waker.close()
 
     def _note(self, tx: Any, changes: Changes, now: float) -> None:
-        if changes:
-            changes.note(tx)
-            if next(self._noted) % limits.QUEUE_CHANGES.value == 0:
-                counting.add_up_if_free(tx, now=now)
+        changes.note(tx)
+        self._add_up_sometimes(tx, changes, now)
+
+    def _add_up_sometimes(self, tx: Any, changes: Changes, now: float) -> None:
+        if changes and next(self._noted) % limits.QUEUE_CHANGES.value == 0:
+            counting.add_up_if_free(tx, now=now)
 
     def _remove(self, tx: Any, rows: Iterable[Sequence[Any]]) -> list[Entry]:
         """Count rows of `COLUMNS, state` that were deleted, and return their entries."""
@@ -295,12 +291,6 @@ class SqlQueue:
             change.running -= state == "leased"
         self._note(tx, changes, self._clock())
         return removed
-
-    def _tell(self, tx: Any, changes: Changes) -> None:
-        """Wake workers once the transaction is committed, if a lane had nothing ready before."""
-        if tx.dialect.name == "postgresql" and (lanes := changes.lanes()):
-            named = {"workspaces": [workspace for workspace, _ in lanes], "lanes": [lane for _, lane in lanes]}
-            _NOTIFY.run(tx, named)
 
     def _wake(self, tx: Any, changes: Changes) -> None:
         if changes and tx.dialect.name == "postgresql":

@@ -11,8 +11,8 @@ import psycopg
 
 from penstock.core import limits
 from penstock.database.bells import Bell, Bells
+from penstock.queue.announcing import CHANNEL
 
-CHANNEL: Final = "penstock_queue"
 BELL: Final = "queue"
 _TAKEABLE: Final = """
     SELECT EXISTS (SELECT 1 FROM queue_changes WHERE ready > 0 OR running < 0) OR EXISTS (

@@ -1,0 +1,58 @@
+"""Adding entries on PostgreSQL and waking workers, all in one statement: a trip to the server costs more than the work.
+
+A notice is sent when a lane had nothing ready before. Sending one each time would make commits follow one another, as
+PostgreSQL orders notices by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Any, Final
+
+from penstock.core.jobs import Entry
+from penstock.database.statements import Statement
+from penstock.queue.counting import NAMES, Changes
+from penstock.queue.entries import WRITTEN, refusing_repeats, row_of
+
+CHANNEL: Final = "penstock_queue"
+_INTEGERS: Final = ["number", "rank", "attempt", "attempts_max", "scheduled", "ready", "running", "finished"]
+_TIMES: Final = ["not_before", "deadline", "ready_at", "busy_s", "charged_s"]
+_TYPES: Final = dict.fromkeys(_INTEGERS, "int") | dict.fromkeys(_TIMES, "float8")
+_CHANGED: Final = ("workspace", "lane", *NAMES)
+
+
+def _arrays(names: Sequence[str], prefix: str) -> str:
+    return ", ".join(f":{prefix}{name}::{_TYPES.get(name, 'text')}[]" for name in names)
+
+
+_ADD: Final = Statement(
+    "",
+    postgresql=f"""
+    WITH entries AS (
+        INSERT INTO queue_entries ({", ".join(WRITTEN)}) SELECT * FROM unnest({_arrays(WRITTEN, "entry_")})
+    ), changes AS (
+        INSERT INTO queue_changes ({", ".join(_CHANGED)}) SELECT * FROM unnest({_arrays(_CHANGED, "change_")})
+    )
+    SELECT pg_notify('{CHANNEL}', '') WHERE EXISTS (
+        SELECT 1 FROM unnest(:change_workspace::text[], :change_lane::text[], :change_ready::int[])
+            AS given (workspace, lane, ready)
+        WHERE given.ready > 0 AND NOT EXISTS (
+            SELECT 1 FROM queue_entries e
+            WHERE e.workspace = given.workspace AND e.lane = given.lane AND e.state = 'ready'
+        ))""",
+)
+
+
+def add(tx: Any, entries: Sequence[Entry], changes: Changes, *, now: float) -> None:
+    """Add entries and what they change, and wake workers when the transaction is committed.
+
+    Raises:
+        Bug: when an id is there already.
+    """
+    rows = [row_of(entry, now) for entry in entries]
+    values = {f"entry_{name}": [row[name] for row in rows] for name in WRITTEN}
+    columns = zip(*map(astuple, changes), strict=True)
+    values |= {f"change_{name}": list(column) for name, column in zip(_CHANGED, columns, strict=True)}
+    with refusing_repeats():
+        _ADD.run(tx, values)
