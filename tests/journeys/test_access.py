@@ -100,8 +100,10 @@ def test_a_key_is_shown_once_and_ends_at_once(api, workspace):
         assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
         workspace.revoke_key(made["id"])
         assert http.get("/api/v1/quota").status_code == 401
-    outcomes = [(event["subject"], event["details"]["code"]) for event in workspace.audit(outcome="refused")]
-    assert [code for _, code in outcomes] == ["not_logged_in", "not_allowed"]
+    refusals = [event["details"] for event in workspace.audit(outcome="refused")]
+    assert [details["code"] for details in refusals] == ["not_logged_in", "not_allowed"]
+    assert refusals[1]["asked"] == "GET /api/v1/audit"
+    assert {details["key"] for details in refusals} == {made["id"]}
 
 
 def test_lists_are_paged(api, tenant, workspace):

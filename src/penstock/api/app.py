@@ -60,7 +60,9 @@ def _refusals(server: Server) -> Any:
         assert facts.error is not None
         if actor is None:
             return  # it belongs to no workspace; the log line has it
-        event = AuditEvent("request.refuse", facts.request_id, "refused", {"code": facts.error.code})
+        event = AuditEvent(
+            "request.refuse", facts.request_id, "refused", {"code": facts.error.code, "asked": facts.asked}
+        )
         server.audit_log.refused(actor, event)
 
     return refused

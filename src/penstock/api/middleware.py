@@ -16,6 +16,7 @@ from penstock.api.problems import BodyTimeout, bug, respond
 from penstock.api.requests import RequestFacts, keep_facts
 from penstock.base.ids import new_id
 from penstock.base.logs import get_log
+from penstock.base.text import harmless
 from penstock.core import limits
 from penstock.core.access import Actor
 from penstock.core.errors import NotAllowed, NotLoggedIn, PenstockError, ServerUnavailable, TooLarge
@@ -65,7 +66,8 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        facts = RequestFacts(_request_id(scope), (scope.get("client") or ("unknown", 0))[0])
+        origin = (scope.get("client") or ("unknown", 0))[0]
+        facts = RequestFacts(_request_id(scope), origin, harmless(f"{scope['method']} {scope['path']}"[:200]))
         keep_facts(scope, facts)
         bounded = (scope["method"], scope["path"]) not in self._unbounded
         body = _Body(receive, facts, bytes_max=limits.REQUEST_BODY.value * _MIB if bounded else None)

@@ -18,6 +18,7 @@ class RequestFacts:
     """One request.
 
     Attributes:
+        asked: method and path, for the audit log.
         actor: who asks, once that is known.
         error: what the request ended with, when that was an error.
         notes: more fields for the log line.
@@ -25,6 +26,7 @@ class RequestFacts:
 
     request_id: str
     origin: str
+    asked: str = ""
     started_s: float = field(default_factory=time.monotonic)
     actor: Actor | None = None
     error: PenstockError | None = None
