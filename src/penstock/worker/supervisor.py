@@ -29,6 +29,7 @@ from penstock.worker.holding import Holding, Holdings
 from penstock.worker.runners import Runner, RunnerLost
 
 _LOOK_S: Final = 0.25
+_ROUND_GAP_S: Final = 0.004
 _ROUND_PAUSE_FIRST_S: Final = 0.05
 _ROUND_PAUSE_MOST_S: Final = 1.0
 _IDLE_PAUSE_MOST_S: Final = 0.1
@@ -82,6 +83,7 @@ class Supervisor:
     _over: threading.Event = field(default_factory=threading.Event)
     _something: bool = True
     _round_again_s: float = 0.0
+    _round_ended_s: float = 0.0
     _round_pause_s: float = 0.0
     _idle_pause_s: float = 0.0
     _unsafe: bool = False
@@ -123,15 +125,24 @@ class Supervisor:
         self._heed_heartbeat()
         self._hand_out()
         self._give_back()
-        if time.monotonic() >= self._round_again_s and (self._ended or self._count() > 0):
+        if self._due_in_s() == 0.0:
             self._round()
+
+    def _due_in_s(self) -> float | None:
+        """Return when a round is due: in how many seconds, None while there is no reason for one.
+
+        A round costs about a millisecond whatever it holds. So one that follows another at once waits for company,
+        which costs little: a worker that is not busy never waits.
+        """
+        if not self._ended and self._count() == 0:
+            return None
+        due_s = max(self._round_again_s, self._round_ended_s + _ROUND_GAP_S if self._ended else 0.0)
+        return max(0.0, due_s - time.monotonic())
 
     def _pause_s(self) -> float:
         """Return how long nothing needs to be done unless somebody speaks."""
-        now_s = time.monotonic()
-        if self._ended or (self._something and self._count() > 0):
-            return max(0.0, self._round_again_s - now_s)
-        return _LOOK_S
+        due_in_s = self._due_in_s()
+        return _LOOK_S if due_in_s is None else min(due_in_s, _LOOK_S)
 
     def _hear(self, timeout_s: float) -> None:
         for key, _ in self._selector.select(timeout_s):
@@ -200,6 +211,7 @@ class Supervisor:
         if self._round_pause_s:
             self.log.info("database.recovered")
         self._round_pause_s = self._round_again_s = 0.0
+        self._round_ended_s = time.monotonic()
         self._settle(ended, given)
         self._take(given.assignments, asked=count)
 
