@@ -19,9 +19,10 @@ import pytest
 import sqlalchemy
 
 from penstock.core import limits
+from penstock.core.plan import RunId
 from penstock.database.schema import attempts, queue_entries, workers
 from tests.servers import KINDS
-from tests.workers import open_site
+from tests.workers import Site, open_site
 
 KILLS = int(os.environ.get("PENSTOCK_CHAOS_KILLS", "10"))  # on each database
 PROMISED_S = 3.0
@@ -55,12 +56,12 @@ class Chaos:
         picked_up_s: for each attempt that was killed, how long until somebody had its job again.
     """
 
-    site: object
+    site: Site
     chance: random.Random
-    jobs: list = field(default_factory=list)
-    picked_up_s: dict = field(default_factory=lambda: {"runner": [], "supervisor": []})
+    jobs: list[RunId] = field(default_factory=list)
+    picked_up_s: dict[str, list[float]] = field(default_factory=lambda: {"runner": [], "supervisor": []})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.actor = self.site.actor()
         self.site.publish(self.actor, BUSY)
 

@@ -33,7 +33,7 @@ _ROUND_GAP_S: Final = 0.004
 _ROUND_PAUSE_FIRST_S: Final = 0.05
 _ROUND_PAUSE_MOST_S: Final = 1.0
 _IDLE_PAUSE_MOST_S: Final = 0.1
-_WAIT_S: Final = 1.0
+_WAIT_S: Final = 0.25
 _STALE_S: Final = 1.0  # work that waits here for so long is for another worker
 
 
@@ -114,7 +114,8 @@ class Supervisor:
     def drain(self, *, seconds: float = limits.DRAIN.value) -> None:
         """Take nothing more, and end when what runs has ended or the seconds are over. Safe in a signal handler."""
         self._draining_until_s = time.monotonic() + seconds
-        os.eventfd_write(self._bell, 1)
+        if not self._over.is_set():
+            os.eventfd_write(self._bell, 1)
 
     # ---- rounds ----
 
@@ -452,7 +453,8 @@ class Supervisor:
         except TransientError as error:  # the row is seen to be old
             self.log.warning("leave.failed", code=error.code)
         self._selector.close()
-        os.close(self._bell)
+        if not any(thread.is_alive() for thread in threads):
+            os.close(self._bell)
 
 
 def _keys(assignment: Assignment) -> list[str]:

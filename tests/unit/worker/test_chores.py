@@ -1,0 +1,62 @@
+"""Chores are done again and again, whatever becomes of one."""
+
+import threading
+
+from structlog.testing import CapturingLogger
+
+from penstock.core.errors import BlobsUnavailable, DatabaseUnavailable
+from penstock.worker.chores import Chore, Chores, Discarding
+
+
+def count_to(number, *, failing=()):
+    """A chore that sets an event when it was done so often; some of its times fail."""
+    done = threading.Event()
+    times: list[int] = []
+
+    def do():
+        times.append(len(times))
+        if len(times) >= number:
+            done.set()
+        if times[-1] in failing:
+            raise DatabaseUnavailable("gone", hint="Wait.")
+
+    return done, do
+
+
+def test_a_chore_is_done_again_and_again():
+    done, do = count_to(3)
+    with Chores([Chore("tick", 0.001, do)], log=CapturingLogger()):
+        assert done.wait(5)
+
+
+def test_one_that_fails_is_done_again_and_an_outage_is_told_once():
+    log = CapturingLogger()
+    done, do = count_to(5, failing=(0, 1, 2))
+    with Chores([Chore("tick", 0.001, do)], log=log):
+        assert done.wait(5)
+    assert [call.kwargs["code"] for call in log.calls] == ["database_unavailable"]
+
+
+def test_one_that_is_slow_delays_no_other():
+    release = threading.Event()
+    done, do = count_to(3)
+    with Chores([Chore("slow", 0.001, lambda: release.wait(5)), Chore("tick", 0.001, do)], log=CapturingLogger()):
+        assert done.wait(5)
+        release.set()
+
+
+def test_blobs_are_deleted_beside_the_work_and_an_outage_ends_nothing():
+    deleted, seen = [], threading.Event()
+
+    def delete(keys):
+        if keys == ["b"]:
+            raise BlobsUnavailable("gone", hint="Wait.")
+        deleted.append(keys)
+        seen.set()
+
+    log = CapturingLogger()
+    with Discarding(delete, log=log) as discard:
+        for key in "abc":
+            discard([key])
+    assert deleted == [["a"], ["c"]]
+    assert [call.args for call in log.calls] == [("blobs.not_discarded",)]
