@@ -160,6 +160,33 @@ def test_an_event_that_was_put_in_is_found(people, sealed, number):
     assert not verify(people, sealed).whole
 
 
+def forge(people, actor, *, number, subject):
+    """Return the hash that the event after number - 1 would have, by its subject."""
+    row = people.access.audit_log.list(AuditFilter(limit=1), actor=actor)[0]
+    before = people.rows(f"SELECT hash FROM audit_events WHERE number = {number - 1}")[0][0]
+    details = people.rows(f"SELECT details FROM audit_events WHERE id = {row.id}")[0][0]
+    values = {name: getattr(row, name) for name in chain_module._HASHED}
+    return chain_module._hash(before, {**values, "details": details, "number": number, "subject": subject})
+
+
+@on_sqlite
+def test_an_event_with_the_right_hash_after_the_last_is_found(people, sealed):
+    hash_ = forge(people, sealed, number=EVENTS + 1, subject="job_x")
+    columns = COLUMNS.replace("subject", "'job_x'")
+    people.execute(
+        f"INSERT INTO audit_events ({COLUMNS}, number, hash)"
+        f" SELECT {columns}, 7, '{hash_}' FROM audit_events WHERE number = 6"
+    )
+    assert verify(people, sealed).problems == ((7, "was added after the last that was sealed"),)
+
+
+@on_sqlite
+def test_a_last_event_that_is_made_anew_with_the_right_hash_is_found(people, sealed):
+    hash_ = forge(people, sealed, number=EVENTS, subject="job_x")
+    tamper(people, f"UPDATE audit_events SET subject = 'job_x', hash = '{hash_}' WHERE number = 6")
+    assert verify(people, sealed).problems == ((6, "is the last, but not the one that was sealed last"),)
+
+
 @on_sqlite
 def test_whoever_makes_the_chain_anew_is_told_by_a_head_that_was_noted(people, sealed):
     noted = verify(people, sealed)
