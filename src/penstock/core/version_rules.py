@@ -87,7 +87,7 @@ def changes(before: Version, after: Version) -> list[tuple[str, Any, Any]]:
     ]
     pairs += [
         (
-            f"limits.{item.name.removesuffix('_bytes')}",
+            f"limits.{item.name.removesuffix('_bytes').removesuffix('_s')}",
             _shown_limit(item.name, getattr(before.limits, item.name)),
             _shown_limit(item.name, getattr(after.limits, item.name)),
         )
