@@ -195,7 +195,8 @@ def sick(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[Client, 
     Sick.answers, Sick.asked = list(answers), []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sick) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        client, pauses = Client(f"http://127.0.0.1:{server.server_address[1]}", "key", timeout_s=2), []
+        pauses: list[float] = []
+        client = Client(f"http://127.0.0.1:{server.server_address[1]}", "key", timeout_s=2)
         client.transport._sleep = pauses.append
         try:
             yield client, pauses
@@ -210,7 +211,7 @@ def problem(code: str) -> bytes:
 
 BUSY = (503, {"Retry-After": "3"}, problem("database_unavailable"))
 FULL = (429, {"Retry-After": "7"}, problem("too_many"))
-FINE = (200, {}, b'{"items": [], "next": null}')
+FINE: tuple[int, dict[str, str], bytes] = (200, {}, b'{"items": [], "next": null}')
 
 
 def test_what_is_safe_is_asked_again_after_the_time_that_the_server_names():
