@@ -68,7 +68,8 @@ EGRESS_ENTRIES: Final = Limit("egress_entries", 200, "entries", "each is looked 
 EGRESS_WAIT: Final = Limit(
     "egress_wait", 10, "s", "a receiver that is slow must not hold a place", "destination_unavailable"
 )
-SEAL_BATCH: Final = Limit("seal_batch", 2_000, "events", "sealing shares the database with everybody else")
+SEAL_BATCH: Final = Limit("seal_batch", 250, "events", "5 ms at once: sealing shares the database with everybody else")
+SEAL_ROUNDS: Final = Limit("seal_rounds", 40, "batches a tick", "10,000 events; the next tick goes on")
 VERIFY_BATCH: Final = Limit(
     "verify_batch", 50_000, "events", "a second of reading and hashing; then somebody else's turn"
 )

@@ -94,4 +94,10 @@ class AuditLog:
 
     def seal(self) -> int:
         """Give new events their places in the chains, for the tick of workers; return how many there were."""
-        return self.database.write(lambda tx: self.chain.seal(tx, limit=limits.SEAL_BATCH.value))
+        sealed = 0
+        for _ in range(limits.SEAL_ROUNDS.value):
+            count = self.database.write(lambda tx: self.chain.seal(tx, limit=limits.SEAL_BATCH.value))
+            sealed += count
+            if count < limits.SEAL_BATCH.value:
+                break
+        return sealed
