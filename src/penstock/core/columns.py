@@ -84,6 +84,31 @@ def with_ids(base: Sequence[Column], wanted: Sequence[Column], *, last_id: int) 
     return (*result, *(_numbered(column, numbers) for column in new.values()))
 
 
+def union(one: Sequence[Column], other: Sequence[Column]) -> tuple[Column, ...]:
+    """Return the columns of both, matched by their ids, each of the wider type.
+
+    Raises:
+        SchemaRefused: when two columns of one name have different ids, or no type holds what both hold.
+    """
+    result = {column.id: column for column in one}
+    problems = []
+    for column in other:
+        mine = result.setdefault(column.id, column)
+        kind = wider(mine.type, column.type)
+        if kind is None:
+            problems.append((column.name, f"it is {spelled(mine.type)} here and {spelled(column.type)} there"))
+        result[column.id] = replace(mine, type=kind or mine.type)
+    numbers: dict[str, int] = {}
+    problems += [
+        (column.name, "two runs have added it at the same time")
+        for column in result.values()
+        if numbers.setdefault(column.name.lower(), column.id) != column.id
+    ]
+    if problems:
+        raise refusal(problems)
+    return tuple(result.values())
+
+
 def wider(one: ColumnType, other: ColumnType) -> ColumnType | None:
     """Return the type that holds what both hold without loss; None when there is none. Nested types never change."""
     if not isinstance(one, str) or not isinstance(other, str):

@@ -184,6 +184,7 @@ class Lineage:
     """Where a snapshot comes from.
 
     Attributes:
+        mode: a `WriteMode`, or `compact` for the same rows in other files.
         rows: in the whole snapshot; `rows_added` in what was written for it.
         parent: the snapshot that it was made on top of.
         inputs: the snapshots that were read for it.
@@ -194,7 +195,7 @@ class Lineage:
     table: TableName
     snapshot: SnapshotId
     author: Author
-    mode: WriteMode
+    mode: str
     parent: SnapshotId | None
     rows: int
     rows_added: int

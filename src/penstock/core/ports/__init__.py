@@ -1,5 +1,6 @@
 """The small Protocols through which the rooms reach the world. Adapters implement them; `wiring` chooses."""
 
+from penstock.core.ports.lake import Lake
 from penstock.core.ports.retention import RetentionRecords
 from penstock.core.ports.scripts import ScriptRecords
 from penstock.core.ports.service import (
@@ -40,6 +41,7 @@ __all__ = [
     "Database",
     "Files",
     "JobRecords",
+    "Lake",
     "Output",
     "PartFiles",
     "Progress",

@@ -1,0 +1,347 @@
+"""The journal of the lake in the records database: what each run writes to which table, and what readers see.
+
+    open ── a run is about to write to a table; its base is what was published then
+     │
+    written ── its branch has a snapshot, the head
+     │
+    published ── readers see the head, by the table's row here; Iceberg's `main` is yet to be moved
+     │
+    done ── `main` is moved, the branch is gone
+
+Whatever a kill leaves behind, the next one who holds the table's lease goes on from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from pyiceberg.table.snapshots import Snapshot
+
+from penstock.core.access import WorkspaceId
+from penstock.core.errors import NotFound, TableOwned
+from penstock.core.plan import RunId
+from penstock.core.tables import Author, SnapshotId, TableName, WriteOrder
+from penstock.database.statements import Statement
+
+COMPACT: Final = "compact"  # the mode of upkeep, and what the names of its runs begin with
+WriteState = Literal["open", "written", "published", "done", "dropped"]
+
+_TABLE: Final = Statement("SELECT * FROM lake_tables WHERE workspace = :workspace AND name = :name")
+_ADD_TABLE: Final = Statement(
+    "INSERT INTO lake_tables (workspace, name, project, task, created_at)"
+    " VALUES (:workspace, :name, :project, :task, :now) ON CONFLICT (workspace, name) DO NOTHING"
+)
+_SHOW: Final = Statement(
+    "UPDATE lake_tables SET snapshot = :head, published_at = :now, published_by = :run"
+    " WHERE workspace = :workspace AND name = :name"
+)
+_WRITE: Final = Statement("SELECT * FROM lake_writes WHERE run = :run AND name = :name AND workspace = :workspace")
+_OPEN: Final = Statement(
+    "INSERT INTO lake_writes (run, name, workspace, state, base, fingerprint, depends, at)"
+    " VALUES (:run, :name, :workspace, 'open', :base, :fingerprint, :depends, :now)"
+    " ON CONFLICT (run, name) DO UPDATE"
+    " SET state = 'open', base = excluded.base, head = NULL, schema = NULL, fingerprint = excluded.fingerprint,"
+    " depends = excluded.depends, at = excluded.at"
+)
+_SET: Final = Statement(
+    "UPDATE lake_writes SET state = :state, base = :base, head = :head, schema = :schema, depends = :depends, at = :now"
+    " WHERE run = :run AND name = :name"
+)
+_OTHER_WORK: Final = Statement(
+    "UPDATE lake_writes SET fingerprint = :fingerprint, schema = NULL, depends = :depends"
+    " WHERE run = :run AND name = :name AND fingerprint <> :fingerprint"
+)
+_OF_RUN: Final = Statement("SELECT * FROM lake_writes WHERE workspace = :workspace AND run = :run ORDER BY name")
+_PENDING: Final = Statement("SELECT * FROM lake_writes WHERE state = 'published' ORDER BY at")
+_OF_TABLE: Final = Statement(
+    "SELECT * FROM lake_writes WHERE workspace = :workspace AND name = :name AND state IN ('open', 'written',"
+    " 'published') ORDER BY at"
+)
+_ADD_SNAPSHOT: Final = Statement(
+    "INSERT INTO lake_snapshots (workspace, name, snapshot, run, project, task, part, fingerprint, version, mode,"
+    " parent, rows, rows_added, at)"
+    " VALUES (:workspace, :name, :snapshot, :run, :project, :task, :part, :fingerprint, :version, :mode,"
+    " :parent, :rows, :rows_added, :now) ON CONFLICT (workspace, name, snapshot) DO NOTHING"
+)
+_ADD_INPUT: Final = Statement(
+    "INSERT INTO lake_inputs (workspace, name, snapshot, input, input_snapshot)"
+    " VALUES (:workspace, :name, :snapshot, :input, :input_snapshot)"
+    " ON CONFLICT (workspace, name, snapshot, input) DO NOTHING"
+)
+_COPY_INPUTS: Final = Statement(
+    "INSERT INTO lake_inputs (workspace, name, snapshot, input, input_snapshot)"
+    " SELECT workspace, name, :snapshot, input, input_snapshot FROM lake_inputs"
+    " WHERE workspace = :workspace AND name = :name AND snapshot = :of"
+    " ON CONFLICT (workspace, name, snapshot, input) DO NOTHING"
+)
+_SNAPSHOT_SHOWN: Final = Statement(
+    "UPDATE lake_snapshots SET published_at = :now"
+    " WHERE workspace = :workspace AND name = :name AND snapshot = :head AND published_at IS NULL"
+)
+_SNAPSHOT: Final = Statement(
+    "SELECT * FROM lake_snapshots WHERE workspace = :workspace AND name = :name AND snapshot = :snapshot"
+)
+_SAME_WORK: Final = Statement(
+    "SELECT * FROM lake_snapshots WHERE workspace = :workspace AND name = :name AND run = :run AND task = :task"
+    " AND part = :part AND fingerprint = :fingerprint ORDER BY at DESC LIMIT 1"
+)
+_FORGET: Final = Statement(
+    "DELETE FROM lake_snapshots WHERE workspace = :workspace AND name = :name AND run = :run"
+    " AND snapshot = :snapshot AND published_at IS NULL"
+)
+_FORGET_INPUTS: Final = Statement(
+    "DELETE FROM lake_inputs WHERE workspace = :workspace AND name = :name AND snapshot = :snapshot"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A run's writing to a table, as the journal has it.
+
+    Attributes:
+        base: what was published when the run began.
+        head: the last snapshot of the run's branch; None when it has none yet.
+        schema: the id of the schema that the run writes with.
+        fingerprint: of the work that the branch holds, or will.
+        depends: whether the result depends on the base.
+    """
+
+    run: RunId
+    name: TableName
+    workspace: WorkspaceId
+    state: WriteState
+    base: SnapshotId | None
+    head: SnapshotId | None
+    schema: int | None
+    fingerprint: str
+    depends: bool
+
+    @property
+    def branch(self) -> str:
+        """The name of the run's branch of the table."""
+        return str(self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A snapshot, to be recorded."""
+
+    snapshot: SnapshotId
+    parent: SnapshotId | None
+    mode: str
+    rows: int
+    rows_added: int
+
+
+def begin(tx: Any, order: WriteOrder, *, now: float) -> tuple[Write, SnapshotId | None]:
+    """Return a run's writing to a table, and the snapshot when this very work has been committed before.
+
+    Raises:
+        TableOwned: when another task writes the table.
+    """
+    key = {"workspace": order.workspace, "name": order.table}
+    author = order.author
+    _ADD_TABLE.run(tx, {**key, "project": author.project, "task": author.task, "now": now})
+    table = _TABLE.run(tx, key).mappings().one()
+    if (table["project"], table["task"]) != (author.project, author.task):
+        raise TableOwned(
+            f"the table {order.table} is written by the task {table['task']} of the project {table['project']}",
+            hint="Write to a table of another name.",
+        )
+    if (done := same_work(tx, order)) is not None:
+        found = read(tx, order.workspace, author.run, order.table)
+        assert found is not None, "what has landed stands in the journal"
+        return found, done
+    known = read(tx, order.workspace, author.run, order.table)
+    work = {"run": author.run, "fingerprint": author.fingerprint, "depends": int(order.depends_on_table)}
+    if known is None or known.state in ("done", "dropped"):
+        _OPEN.run(tx, {**key, **work, "base": table["snapshot"], "now": now})
+    else:
+        # What other work of this task has made of the columns binds nobody: nothing of it was published.
+        _OTHER_WORK.run(tx, {**work, "name": order.table})
+    known = read(tx, order.workspace, author.run, order.table)
+    assert known is not None, "it has just been written"
+    return known, None
+
+
+def same_work(tx: Any, order: WriteOrder) -> SnapshotId | None:
+    """Return the snapshot of the same work of the same run; None when it has not been recorded."""
+    author = order.author
+    found = (
+        _SAME_WORK.run(
+            tx,
+            {
+                "workspace": order.workspace,
+                "name": order.table,
+                "run": author.run,
+                "task": author.task,
+                "part": author.part,
+                "fingerprint": author.fingerprint,
+            },
+        )
+        .mappings()
+        .first()
+    )
+    return None if found is None else SnapshotId(found["snapshot"])
+
+
+def read(tx: Any, workspace: WorkspaceId, run: RunId, name: TableName) -> Write | None:
+    """Return a run's writing to a table; None when it has never begun."""
+    row = _WRITE.run(tx, {"workspace": workspace, "run": run, "name": name}).mappings().first()
+    return None if row is None else _write(row)
+
+
+def of_run(tx: Any, workspace: WorkspaceId, run: RunId) -> list[Write]:
+    """Return everything that a run writes, by table."""
+    return [_write(row) for row in _OF_RUN.run(tx, {"workspace": workspace, "run": run}).mappings()]
+
+
+def of_table(tx: Any, workspace: WorkspaceId, name: TableName) -> list[Write]:
+    """Return every writing to a table that is not over."""
+    return [_write(row) for row in _OF_TABLE.run(tx, {"workspace": workspace, "name": name}).mappings()]
+
+
+def pending(tx: Any) -> list[Write]:
+    """Return every writing that readers see and whose `main` is yet to be moved."""
+    return [_write(row) for row in _PENDING.run(tx).mappings()]
+
+
+def shown(tx: Any, workspace: WorkspaceId, name: TableName) -> SnapshotId | None:
+    """Return the snapshot that readers see; None when nothing was published.
+
+    Raises:
+        NotFound: when there is no such table.
+    """
+    row = _TABLE.run(tx, {"workspace": workspace, "name": name}).mappings().first()
+    if row is None:
+        raise no_table(name)
+    return None if row["snapshot"] is None else SnapshotId(row["snapshot"])
+
+
+def set_write(tx: Any, write: Write, *, now: float) -> None:
+    """Record how far a writing has come."""
+    _SET.run(
+        tx,
+        {
+            "run": write.run,
+            "name": write.name,
+            "state": write.state,
+            "base": write.base,
+            "head": write.head,
+            "schema": write.schema,
+            "depends": int(write.depends),
+            "now": now,
+        },
+    )
+
+
+def add_write(tx: Any, write: Write, *, now: float) -> None:
+    """Record a writing that begins with what is there already."""
+    values = {"workspace": write.workspace, "name": write.name, "run": write.run, "base": write.base, "now": now}
+    _OPEN.run(tx, {**values, "fingerprint": write.fingerprint, "depends": int(write.depends)})
+    set_write(tx, write, now=now)
+
+
+def add_snapshot(
+    tx: Any,
+    write: Write,
+    author: Author,
+    made: Landed,
+    *,
+    now: float,
+    inputs: Mapping[TableName, SnapshotId] | None = None,
+) -> None:
+    """Record where a snapshot comes from."""
+    key = {"workspace": write.workspace, "name": write.name, "snapshot": made.snapshot}
+    _ADD_SNAPSHOT.run(
+        tx,
+        {
+            **key,
+            "run": author.run,
+            "project": author.project,
+            "task": author.task,
+            "part": author.part,
+            "fingerprint": author.fingerprint,
+            "version": author.version,
+            "mode": made.mode,
+            "parent": made.parent,
+            "rows": made.rows,
+            "rows_added": made.rows_added,
+            "now": now,
+        },
+    )
+    for name, snapshot in (inputs or {}).items():
+        _ADD_INPUT.run(tx, {**key, "input": name, "input_snapshot": snapshot})
+
+
+def landed(snapshot: Snapshot) -> Landed:
+    """Return what is recorded of a snapshot."""
+    summary = {} if snapshot.summary is None else snapshot.summary.additional_properties
+    parent = snapshot.parent_snapshot_id
+    return Landed(
+        snapshot=SnapshotId(snapshot.snapshot_id),
+        parent=None if parent is None else SnapshotId(parent),
+        mode=str(summary.get("penstock.mode", "")),
+        rows=int(summary.get("total-records", 0)),
+        rows_added=int(summary.get("added-records", 0)),
+    )
+
+
+def add_compacted(tx: Any, write: Write, made: Landed, *, now: float) -> None:
+    """Record a snapshot that has the rows of the one before in other files."""
+    table = _TABLE.run(tx, {"workspace": write.workspace, "name": write.name}).mappings().one()
+    author = Author(run=write.run, project=table["project"], task=table["task"], fingerprint="")
+    inputs = {} if made.parent is None else {write.name: made.parent}
+    add_snapshot(tx, write, author, made, now=now, inputs=inputs)
+
+
+def add_rebased(tx: Any, write: Write, made: Landed, *, of: SnapshotId, now: float) -> None:
+    """Record a snapshot that says on another base what an earlier one of the same author says."""
+    key = {"workspace": write.workspace, "name": write.name}
+    row = _SNAPSHOT.run(tx, {**key, "snapshot": of}).mappings().one()
+    author = Author(
+        run=RunId(row["run"]),
+        project=row["project"],
+        task=row["task"],
+        fingerprint=row["fingerprint"],
+        part=row["part"],
+        version=row["version"],
+    )
+    add_snapshot(tx, write, author, made, now=now)
+    _COPY_INPUTS.run(tx, {**key, "snapshot": made.snapshot, "of": of})
+
+
+def show(tx: Any, write: Write, *, now: float) -> None:
+    """Make a writing's head what readers see."""
+    values = {"workspace": write.workspace, "name": write.name, "head": write.head, "now": now}
+    _SHOW.run(tx, {**values, "run": write.run})
+    _SNAPSHOT_SHOWN.run(tx, values)
+
+
+def forget(tx: Any, write: Write, snapshots: Sequence[SnapshotId]) -> None:
+    """Forget snapshots of a run that nobody saw, because they were replaced or dropped."""
+    for snapshot in snapshots:
+        key = {"workspace": write.workspace, "name": write.name, "snapshot": snapshot}
+        _FORGET_INPUTS.run(tx, key)
+        _FORGET.run(tx, {**key, "run": write.run})
+
+
+def no_table(name: TableName) -> NotFound:
+    """Return the error of a table that is not there."""
+    return NotFound(f"there is no table {name}", hint="List the tables of the workspace: penstock tables")
+
+
+def _write(row: Any) -> Write:
+    return Write(
+        run=RunId(row["run"]),
+        name=TableName(row["name"]),
+        workspace=WorkspaceId(row["workspace"]),
+        state=row["state"],
+        base=row["base"],
+        head=row["head"],
+        schema=row["schema"],
+        fingerprint=row["fingerprint"],
+        depends=bool(row["depends"]),
+    )

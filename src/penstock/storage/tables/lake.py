@@ -1,0 +1,177 @@
+"""The lake: tables on Apache Iceberg, their state in the records database."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from penstock.core import limits
+from penstock.core.access import WorkspaceId
+from penstock.core.errors import NotFound, SnapshotGone
+from penstock.core.plan import RunId
+from penstock.core.ports import Clock, Database
+from penstock.core.tables import (
+    FileFacts,
+    Lineage,
+    Maintained,
+    Partition,
+    Published,
+    Reading,
+    SnapshotId,
+    TableName,
+    TableState,
+    WriteOrder,
+    Writing,
+    Written,
+)
+from penstock.storage.tables import journal, lineage, reading
+from penstock.storage.tables.catalog import Catalog
+from penstock.storage.tables.footers import read_footer
+from penstock.storage.tables.leases import Leases
+from penstock.storage.tables.maintenance import Keeper, Rewrite
+from penstock.storage.tables.parts import Parts
+from penstock.storage.tables.publishing import Publisher
+from penstock.storage.tables.rewriting import rewrite as rewrite_here
+from penstock.storage.tables.writing import Writer
+
+
+class IcebergLake:
+    """The Lake of a server or of a laptop.
+
+    Args:
+        database: the records database.
+        catalog: where tables are.
+        clock: gives seconds since 1970.
+        lease_s: how long a killed writer keeps others waiting.
+        footer: reads the footer of a Parquet file; in a locked child where engines' files are not trusted.
+        rewrite: writes the rows of several files into one; in a locked child likewise.
+        step: told of each step that a kill may follow.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        catalog: Catalog,
+        clock: Clock,
+        *,
+        lease_s: float = limits.LAKE_LEASE.value,
+        footer: Callable[[Path], FileFacts] = read_footer,
+        rewrite: Rewrite = rewrite_here,
+        step: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        leases = Leases(database, clock, lease_s=lease_s)
+        self._parts = Parts(database, catalog, leases, clock, footer, step)
+        self._writer = Writer(self._parts)
+        self._publisher = Publisher(self._parts)
+        self._keeper = Keeper(self._parts, self._publisher, rewrite)
+
+    def tables(self, workspace: WorkspaceId) -> Sequence[TableState]:
+        """Return the tables of a workspace, by name."""
+        with self._parts.database.read() as tx:
+            return lineage.states(tx, workspace)
+
+    def heads(
+        self, workspace: WorkspaceId, names: Sequence[TableName], *, run: RunId | None = None
+    ) -> Mapping[TableName, SnapshotId]:
+        """Return the snapshots to read, of one moment."""
+        with self._parts.database.read() as tx:
+            return {name: _head(tx, workspace, name, run) for name in names}
+
+    def read(
+        self,
+        workspace: WorkspaceId,
+        name: TableName,
+        *,
+        at: SnapshotId | None = None,
+        partitions: Sequence[Partition] | None = None,
+    ) -> Reading:
+        """Return a snapshot as files and columns."""
+        with self._parts.database.read() as tx:
+            snapshot = _head(tx, workspace, name, None) if at is None else at
+            lineage.require_readable(tx, workspace, name, snapshot)
+        table = self._parts.catalog.load(workspace, name)
+        if table is None:
+            raise journal.no_table(name)
+        if table.metadata.snapshot_by_id(snapshot) is None:
+            raise SnapshotGone(f"{snapshot} of the table {name} has expired", hint="Read what is published now.")
+        return reading.read(table, name, snapshot, partitions=partitions)
+
+    def local(self, pinned: Reading, folder: Path) -> AbstractContextManager[Reading]:
+        """Give a reading whose files are local."""
+        if self._parts.catalog.local:
+            return contextlib.nullcontext(pinned)
+        return reading.fetched(pinned, self._parts.catalog.files(), folder)
+
+    def history(self, workspace: WorkspaceId, name: TableName, *, count: int = 20) -> Sequence[Lineage]:
+        """Return what readers of a table have seen, the newest first."""
+        with self._parts.database.read() as tx:
+            journal.shown(tx, workspace, name)
+            return lineage.history(tx, workspace, name, count=count)
+
+    def lineage(self, workspace: WorkspaceId, name: TableName, snapshot: SnapshotId) -> Lineage:
+        """Return where a snapshot comes from."""
+        with self._parts.database.read() as tx:
+            return lineage.of_snapshot(tx, workspace, name, snapshot)
+
+    def uses(
+        self, workspace: WorkspaceId, name: TableName, snapshot: SnapshotId
+    ) -> Sequence[tuple[TableName, SnapshotId]]:
+        """Return the snapshots that were made from one."""
+        with self._parts.database.read() as tx:
+            return lineage.uses(tx, workspace, name, snapshot)
+
+    def pin(self, workspace: WorkspaceId, run: RunId, pins: Mapping[TableName, SnapshotId]) -> None:
+        """Keep snapshots from expiring until the run lets go of them."""
+        self._parts.database.write(lambda tx: lineage.pin(tx, workspace, run, pins))
+
+    def unpin(self, workspace: WorkspaceId, run: RunId) -> None:
+        """Let go of what a run has pinned."""
+        self._parts.database.write(lambda tx: lineage.unpin(tx, workspace, run))
+
+    def begin(self, order: WriteOrder) -> Writing:
+        """Begin a write."""
+        return self._writer.begin(order)
+
+    def commit(self, writing: Writing, files: Sequence[Path]) -> Written:
+        """Commit Parquet files to the run's branch."""
+        return self._writer.commit(writing, files)
+
+    def publish(
+        self,
+        workspace: WorkspaceId,
+        run: RunId,
+        *,
+        tables: Sequence[TableName] | None = None,
+        then: Callable[[Any], None] | None = None,
+    ) -> Sequence[Published]:
+        """Make what a run has written what readers see."""
+        return self._publisher.publish(workspace, run, tables=tables, then=then)
+
+    def discard(self, workspace: WorkspaceId, run: RunId) -> None:
+        """Drop what a run has written and not published."""
+        self._publisher.discard(workspace, run)
+
+    def rollback(self, workspace: WorkspaceId, name: TableName, to: SnapshotId) -> Published:
+        """Make readers see an earlier published snapshot again."""
+        return self._publisher.rollback(workspace, name, to)
+
+    def maintain(self, workspace: WorkspaceId, name: TableName) -> Maintained:
+        """Compact, expire, and delete what nothing refers to."""
+        return self._keeper.maintain(workspace, name)
+
+    def recover(self) -> int:
+        """Finish what a kill has left half-way in publishing."""
+        return self._publisher.recover()
+
+
+def _head(tx: Any, workspace: WorkspaceId, name: TableName, run: RunId | None) -> SnapshotId:
+    write = None if run is None else journal.read(tx, workspace, run, name)
+    if write is not None and write.head is not None and write.state in ("written", "published"):
+        return write.head
+    snapshot = journal.shown(tx, workspace, name)
+    if snapshot is None:
+        raise NotFound(f"nothing of the table {name} is published", hint="Run the pipeline that writes it.")
+    return snapshot
