@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
-from penstock.api.times import iso
+from penstock.base.times import iso
 from penstock.core import limits
 from penstock.core.access import (
     ApiKey,

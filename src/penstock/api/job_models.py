@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from penstock.api.problems import invalid
-from penstock.api.times import iso
+from penstock.base.times import iso
 from penstock.core import limits
 from penstock.core.errors import RequestInvalid
 from penstock.core.jobs import Job, JobOptions, PastAttempt, Waiting, Webhook

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from penstock.api.times import iso
+from penstock.base.times import iso
 from penstock.core.limits import CPU, EXAMPLES, MEMORY, OUTPUT, RECURSION, SCRIPT_BYTES, TRY_RECORDS, WALL
 from penstock.core.scripts import Language, Profile, ScriptLimits, Tier
 from penstock.core.version_rules import asks_of

@@ -10,11 +10,11 @@ import orjson
 import sqlalchemy
 from sqlalchemy import Connection, Row
 
-from penstock.core.access import WorkspaceId
+from penstock.core.access import Policy, WorkspaceId
 from penstock.core.jobs import AttemptReport, BlobPointer, RunState, ScriptId, VersionId
 from penstock.core.plan import RunId
 from penstock.core.work import Ended, Ending, Piece, PiecesDone, Work, WorkerState
-from penstock.database.schema import deliveries, jobs, parts, runs, tasks, versions, workers
+from penstock.database.schema import deliveries, jobs, parts, runs, tasks, versions, workers, workspaces
 from penstock.database.statements import Statement
 from penstock.storage.job_records import read_input, read_options
 
@@ -206,6 +206,11 @@ class SqlWorkRecords:
         ended = sqlalchemy.or_(runs.c.cancel_asked_at.is_not(None), runs.c.state.in_(["failed", "cancelled"]))
         query = sqlalchemy.select(runs.c.id).where(runs.c.id.in_(list(run_ids)), ended)
         return frozenset(RunId(row.id) for row in tx.execute(query))
+
+    def policy(self, tx: Connection, workspace: WorkspaceId) -> Policy:
+        """Return what a workspace's work may reach outside."""
+        stored = tx.execute(sqlalchemy.select(workspaces.c.policy).where(workspaces.c.id == workspace)).scalar_one()
+        return Policy(tuple(orjson.loads(stored).get("egress", ())))
 
     def put_worker(self, tx: Connection, worker: WorkerState, *, now: float) -> None:
         """Record that a worker is alive."""

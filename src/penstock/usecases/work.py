@@ -10,11 +10,12 @@ import datetime as dt
 import random
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import orjson
 
+from penstock.base.times import iso
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import PenstockError, TransientError
 from penstock.core.jobs import (
@@ -295,17 +296,24 @@ class Work:
         job = self.jobs.read(tx, work.workspace, work.run)
         body = {
             "type": f"job.{job.state}",
+            "timestamp": iso(job.finished_at),
             "data": {
                 "id": job.id,
                 "state": job.state,
                 "script": job.script_name,
                 "version": job.version_number,
                 "labels": dict(job.options.labels),
-                "finished_at": job.finished_at,
-                "error": job.error,
+                "created_at": iso(job.created_at),
+                "started_at": iso(job.started_at),
+                "finished_at": iso(job.finished_at),
+                "counts": asdict(job.counts),
+                "result_bytes": job.result.size_bytes if job.result else None,
+                "dead_letters_bytes": job.dead_letters.size_bytes if job.dead_letters else None,
+                "error": job.error and {"code": job.error.get("code"), "message": job.error.get("message")},
             },
         }
-        return Message(f"msg_{work.run}", hook.url, orjson.dumps(body), secret)
+        policy = self.records.policy(tx, work.workspace)
+        return Message(f"msg_{work.run}", hook.url, orjson.dumps(body), secret, policy)
 
     def _assign(self, worker: str, taken: Sequence[_Taken]) -> tuple[Assignment, ...]:
         assignments: list[Assignment] = []

@@ -139,7 +139,7 @@ def test_one_chunk_that_crashed_is_tried_again_alone(service, actor):
 
 
 def test_too_many_errors_end_a_large_job_before_its_last_chunk(service, actor):
-    service.submit_large(actor)
+    service.submit_large(actor, errors_max="1000")
     (split,) = service.round(count=1).assignments
     first, *_ = service.round(service.ended(split, report=_chunks(0, 1, 2)), count=1).assignments
     (join,) = service.round(service.ended(first, report=account(10_000, failed=2_000))).assignments

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from penstock.api.access_models import LoggedInShown, LoginAsk, MeShown, show_member, show_workspace
 from penstock.api.dependencies import CurrentActor, CurrentServer, Json
 from penstock.api.requests import facts_of
-from penstock.api.times import iso
+from penstock.base.times import iso
 from penstock.core import limits
 from penstock.core.errors import TooMany
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol, TypeVar
 
-from penstock.core.access import Actor, AuditEvent, WorkspaceId
+from penstock.core.access import Actor, AuditEvent, Policy, WorkspaceId
 from penstock.core.jobs import (
     AttemptReport,
     BlobPointer,
@@ -246,6 +246,9 @@ class WorkRecords(Protocol):
 
     def work(self, tx: Any, run_ids: Sequence[RunId]) -> Mapping[RunId, Work]:
         """Return what it takes to go on with some jobs."""
+
+    def policy(self, tx: Any, workspace: WorkspaceId) -> Policy:
+        """Return what a workspace's work may reach outside."""
 
     def insert_pieces(self, tx: Any, work: Work, pieces: Sequence[Piece], *, skipped: Sequence[Sequence[str]]) -> None:
         """Record the chunks of a job, and what was left out when it was cut into them."""
