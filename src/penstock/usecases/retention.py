@@ -20,6 +20,7 @@ from penstock.core.ports import Audit, Blobs, Clock, Database, QuotaKeeper, Rete
 from penstock.core.retention import Removed, Retained
 
 _DAY_S: Final = 86_400.0
+_LEFTOVERS_S: Final = limits.LEFTOVERS.value * 3600.0
 _SWEEP_AGAIN_S: Final = 600.0  # after an outage
 
 
@@ -58,7 +59,7 @@ class Retention:
         with self.database.read() as tx:
             if not self.records.leads(tx, worker, seen_after=now - limits.WORKER_SEEN.value):
                 return Retained()
-        seen_before = now - limits.LEFTOVERS.value * _DAY_S
+        seen_before = now - _LEFTOVERS_S
         self.database.write(
             lambda tx: self.records.forget(tx, now=now, seen_before=seen_before, limit=limits.SWEEP_BATCH.value)
         )
@@ -103,7 +104,7 @@ class Retention:
         return self.database.write(remove)
 
     def _remove_pieces(self) -> Sequence[Removed]:
-        ended_before = self.clock() - limits.LEFTOVERS.value * _DAY_S
+        ended_before = self.clock() - _LEFTOVERS_S
 
         def remove(tx: Any) -> Sequence[Removed]:
             removed = self.records.remove_pieces(tx, ended_before=ended_before, limit=self.batch)
@@ -119,12 +120,12 @@ class Retention:
         if sweep.found is None:
             if now < sweep.due_at:
                 return 0
-            sweep.found = self.blobs.list("", changed_before=now - limits.LEFTOVERS.value * _DAY_S)
+            sweep.found = self.blobs.list("", changed_before=now - _LEFTOVERS_S)
             sweep.due_at = now + _DAY_S
         try:
             page = [blob.key for blob in itertools.islice(sweep.found, limits.SWEEP_BATCH.value)]
             with self.database.read() as tx:
-                orphans = self.records.orphans(tx, page, ended_before=now - limits.LEFTOVERS.value * _DAY_S)
+                orphans = self.records.orphans(tx, page, ended_before=now - _LEFTOVERS_S)
             self.blobs.delete(orphans)
         except TransientError:
             sweep.found, sweep.due_at = None, now + _SWEEP_AGAIN_S
