@@ -36,8 +36,8 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON")
 
 
-def current_server(request: Request) -> Any:
-    """Return the use cases and adapters of this server."""
+async def current_server(request: Request) -> Any:
+    """Return the use cases and adapters of this server; no thread is worth it."""
     return request.app.state.server
 
 

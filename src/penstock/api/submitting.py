@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from penstock.api.job_models import JobAsk
@@ -84,8 +85,11 @@ SUBMIT_BODY: Final[dict[str, Any]] = {
 }
 
 
-def accept(received: Received, *, server: Any, actor: Actor, idempotency_key: str | None) -> tuple[Job, bool]:
+def accept(
+    finish: Callable[[], Received], *, server: Any, actor: Actor, idempotency_key: str | None
+) -> tuple[Job, bool]:
     """Return the job that a request made, and whether it is new; an input that no job came of goes again."""
+    received = finish()
     ask, input_ = received.ask, received.input
     options = ask.options()
     asked = (ask.script, ask.version, options, input_.name, input_.format, input_.encoding)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from penstock.api.envelope import Envelope, as_lines, split_envelope
+from penstock.api.envelope import as_lines, split_envelope
 from penstock.api.job_models import JobAsk, ask_from_json, ask_from_words
 from penstock.api.multipart import Form
 from penstock.api.problems import MediaTypeUnsupported
@@ -18,9 +18,9 @@ from penstock.core import limits
 from penstock.core.access import Actor
 from penstock.core.errors import RequestInvalid, TooLarge
 from penstock.core.jobs import BlobPointer, Encoding, JobInput
+from penstock.usecases.uploads import Upload
 
 _BLOCK_BYTES: Final = 2**20  # so much is gathered before a thread writes it
-_QUICK_BYTES: Final = 64 * 1024
 _ENVELOPE_BYTES: Final = limits.ENVELOPE.value * 2**20
 _FORMATS: Final = {
     "application/x-ndjson": "ndjson",
@@ -30,7 +30,6 @@ _FORMATS: Final = {
     "text/csv": "csv",
     "application/vnd.apache.parquet": "parquet",
 }
-_ENDINGS: Final = {"ndjson": "ndjson", "csv": "csv", "parquet": "parquet", "json": "json"}
 _ENCODINGS: Final = {
     "": "identity",
     "identity": "identity",
@@ -45,7 +44,7 @@ _NAME_LENGTH_MAX: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request whose body has come in whole.
+    """A request whose body has come in whole, and whose input is durable or in hand.
 
     Attributes:
         small: the bytes of a small input, which are stored with the job.
@@ -58,13 +57,42 @@ class Received:
     ours: bool
 
 
-async def receive(request: Request, *, server: Any, actor: Actor) -> Received:
-    """Return what a request asks for, its input durable or in hand.
+@dataclass(slots=True)
+class _Arriving:
+    """A body that has come in: what is stored of it already, and the rest."""
+
+    server: Any
+    actor: Actor
+    rest: bytes
+    upload: Upload | None = None
+
+    def write(self, data: bytes) -> Upload:
+        """Store data, and return the upload that it became part of."""
+        upload = self.upload = self.upload or self.server.uploads.begin(actor=self.actor)
+        upload.write(data)
+        return upload
+
+    def store(self) -> tuple[BlobPointer, bytes | None]:
+        """Store the rest, and return where all of it is."""
+        try:
+            return self.write(self.rest).finish()
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Drop what is stored."""
+        if self.upload is not None:
+            self.upload.discard()
+
+
+async def receive(request: Request, *, server: Any, actor: Actor) -> Callable[[], Received]:
+    """Take the body of a request, and return what finishes the work in a thread: one, since each costs its turn.
 
     Raises:
         MediaTypeUnsupported: when the body is of another type.
-        RequestInvalid: when the body or an option is not valid.
-        TooLarge: when it is larger than a bound, which the message names.
+        RequestInvalid: when the body or an option is not valid; what is returned may raise it too.
+        TooLarge: when it is larger than a bound, which the message names; what is returned may raise it too.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     encoding = _encoding_of(request)
@@ -80,48 +108,33 @@ async def receive(request: Request, *, server: Any, actor: Actor) -> Received:
     )
 
 
-async def _receive_envelope(request: Request, server: Any, actor: Actor, encoding: Encoding) -> Received:
+async def _receive_envelope(request: Request, server: Any, actor: Actor, encoding: Encoding) -> Callable[[], Received]:
     if encoding != "identity":
         raise MediaTypeUnsupported(
             f"application/json with Content-Encoding {encoding} is not taken here",
             hint="Send it as it is; or send the records alone, compressed, as application/x-ndjson.",
         )
-    upload = await run_in_threadpool(server.uploads.begin, actor=actor)
     body = await _held(request)
-    envelope = await _split(body)
-    ask = ask_from_json(envelope.options)
-    if envelope.records is None:
-        pointer = await run_in_threadpool(server.uploads.point_to, envelope.blob or "", actor=actor)
-        name = ask.name or str(envelope.blob).rpartition("/")[2]
-        return Received(ask, JobInput(pointer, name=_harmless(name), format=ask.format), None, ours=False)
-    if ask.format not in (None, "json"):
-        raise RequestInvalid(
-            f"body.format: records inside JSON are JSON, not {ask.format}",
-            hint="Leave `format` out, or send the records as a body of their own.",
-            problems=[{"place": "body.format", "message": "is for inputs that are not inline"}],
-        )
-    try:
-        (pointer, small), format_ = await run_in_threadpool(_store_records, upload, envelope.records)
-    except BaseException:
-        upload.discard()
-        raise
-    return Received(ask, JobInput(pointer, name=ask.name or "records.json", format=format_), small, ours=True)
 
+    def finish() -> Received:
+        envelope = split_envelope(body)
+        ask = ask_from_json(envelope.options)
+        if envelope.records is None:
+            pointer = server.uploads.point_to(envelope.blob, actor=actor)
+            name = ask.name or str(envelope.blob).rpartition("/")[2]
+            return Received(ask, JobInput(pointer, name=_harmless(name), format=ask.format), None, ours=False)
+        if ask.format not in (None, "json"):
+            raise RequestInvalid(
+                f"body.format: records inside JSON are JSON, not {ask.format}",
+                hint="Leave `format` out, or send the records as a body of their own.",
+                problems=[{"place": "body.format", "message": "is for inputs that are not inline"}],
+            )
+        lines = as_lines(envelope.records)
+        pointer, small = _Arriving(server, actor, envelope.records if lines is None else lines).store()
+        format_ = "json" if lines is None else "ndjson"
+        return Received(ask, JobInput(pointer, name=ask.name or "records.json", format=format_), small, ours=True)
 
-async def _split(body: bytes) -> Envelope:
-    # A few kilobytes take microseconds; a MiB would keep everybody else waiting.
-    return split_envelope(body) if len(body) <= _QUICK_BYTES else await run_in_threadpool(split_envelope, body)
-
-
-def _store_records(upload: Any, records: bytes) -> tuple[tuple[BlobPointer, bytes | None], str]:
-    lines = as_lines(records)
-    return (_store(upload, records), "json") if lines is None else (_store(upload, lines), "ndjson")
-
-
-def _store(upload: Any, data: bytes) -> tuple[BlobPointer, bytes | None]:
-    upload.write(data)
-    stored: tuple[BlobPointer, bytes | None] = upload.finish()
-    return stored
+    return finish
 
 
 async def _held(request: Request) -> bytes:
@@ -136,7 +149,9 @@ async def _held(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _receive_records(request: Request, server: Any, actor: Actor, format_: str, encoding: Encoding) -> Received:
+async def _receive_records(
+    request: Request, server: Any, actor: Actor, format_: str, encoding: Encoding
+) -> Callable[[], Received]:
     ask = ask_from_words(request.query_params.multi_items(), place="query")
     if ask.format not in (None, format_):
         raise RequestInvalid(
@@ -144,12 +159,17 @@ async def _receive_records(request: Request, server: Any, actor: Actor, format_:
             hint="Say it once.",
             problems=[{"place": "query.format", "message": "does not fit the Content-Type"}],
         )
-    pointer, small = await _stream(server, actor, request.stream(), _announced_bytes(request))
-    name = ask.name or f"records.{_ENDINGS[format_]}"
-    return Received(ask, JobInput(pointer, name=name, format=format_, encoding=encoding), small, ours=True)
+    arriving = await _stream(server, actor, request.stream(), _announced_bytes(request))
+
+    def finish() -> Received:
+        pointer, small = arriving.store()
+        name = ask.name or f"records.{format_}"
+        return Received(ask, JobInput(pointer, name=name, format=format_, encoding=encoding), small, ours=True)
+
+    return finish
 
 
-async def _receive_form(request: Request, server: Any, actor: Actor, encoding: Encoding) -> Received:
+async def _receive_form(request: Request, server: Any, actor: Actor, encoding: Encoding) -> Callable[[], Received]:
     if encoding != "identity":
         raise MediaTypeUnsupported(
             f"a form with Content-Encoding {encoding} is not taken here",
@@ -163,35 +183,40 @@ async def _receive_form(request: Request, server: Any, actor: Actor, encoding: E
                 yield piece
         form.end()
 
-    pointer, small = await _stream(server, actor, file(), _announced_bytes(request))
-    try:
-        ask = ask_from_words(request.query_params.multi_items() + form.fields, place="form")
-    except RequestInvalid:
-        await run_in_threadpool(server.uploads.drop, pointer)
-        raise
-    name = _harmless(ask.name or form.file_name or "")
-    by_type = _FORMATS.get(form.file_type.partition(";")[0].strip().lower())
-    format_ = ask.format or (None if "." in name else by_type or "ndjson")
-    return Received(ask, JobInput(pointer, name=name or "records", format=format_), small, ours=True)
+    arriving = await _stream(server, actor, file(), _announced_bytes(request))
+
+    def finish() -> Received:
+        try:
+            ask = ask_from_words(request.query_params.multi_items() + form.fields, place="form")
+        except RequestInvalid:
+            arriving.discard()
+            raise
+        pointer, small = arriving.store()
+        name = _harmless(ask.name or form.file_name or "")
+        by_type = _FORMATS.get(form.file_type.partition(";")[0].strip().lower())
+        format_ = ask.format or (None if "." in name else by_type or "ndjson")
+        return Received(ask, JobInput(pointer, name=name or "records", format=format_), small, ours=True)
+
+    return finish
 
 
-async def _stream(
-    server: Any, actor: Actor, blocks: AsyncIterator[bytes], announced_bytes: int | None
-) -> tuple[BlobPointer, bytes | None]:
-    """Store blocks as they come; what came is dropped when anything goes wrong."""
-    upload = await run_in_threadpool(server.uploads.begin, actor=actor, expected_bytes=announced_bytes)
+async def _stream(server: Any, actor: Actor, blocks: AsyncIterator[bytes], announced_bytes: int | None) -> _Arriving:
+    """Store blocks as they come, but for the last; what came is dropped when anything goes wrong."""
+    arriving = _Arriving(server, actor, b"")
+    if (announced_bytes or 0) > _BLOCK_BYTES:  # who may not send it is told before it is sent
+        arriving.upload = await run_in_threadpool(server.uploads.begin, actor=actor, expected_bytes=announced_bytes)
     try:
         gathered = bytearray()
         async for block in blocks:
             gathered += block
             if len(gathered) >= _BLOCK_BYTES:
-                await run_in_threadpool(upload.write, bytes(gathered))
+                await run_in_threadpool(arriving.write, bytes(gathered))
                 gathered.clear()
-        stored: tuple[BlobPointer, bytes | None] = await run_in_threadpool(_store, upload, bytes(gathered))
     except BaseException:
-        await run_in_threadpool(upload.discard)
+        await run_in_threadpool(arriving.discard)
         raise
-    return stored
+    arriving.rest = bytes(gathered)
+    return arriving
 
 
 def _encoding_of(request: Request) -> Encoding:

@@ -62,10 +62,8 @@ async def submit_job(
     Send records in JSON with the options; or the records alone, as a body of any size, with the options in the query;
     or a form with one file.
     """
-    received = await receive(request, server=server, actor=actor)
-    job, created = await run_in_threadpool(
-        accept, received, server=server, actor=actor, idempotency_key=idempotency_key
-    )
+    finish = await receive(request, server=server, actor=actor)
+    job, created = await run_in_threadpool(accept, finish, server=server, actor=actor, idempotency_key=idempotency_key)
     headers = {"Location": f"{router.prefix}/{job.id}"}
     if not created:
         headers["Idempotent-Replayed"] = "true"
