@@ -1,4 +1,4 @@
-"""Writes the next migration: what `database/schema.py` has, and the last step does not lead to.
+"""Writes the next migration: what `database/schema` has, and the last step does not lead to.
 
     .venv/bin/python tools/migration.py "what changes"
 
@@ -43,7 +43,7 @@ def upgrade() -> None:
 
 def main() -> None:
     """Write one file and print its path."""
-    parser = argparse.ArgumentParser(description="Write the next migration from database/schema.py.")
+    parser = argparse.ArgumentParser(description="Write the next migration from database/schema.")
     parser.add_argument("title", nargs="?", default="The tables of the job service")
     parser.add_argument("--first", action="store_true", help="write the first step again")
     arguments = parser.parse_args()
