@@ -57,6 +57,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from penstock.core.access import Actor
     from penstock.core.processing import ScriptReport
+    from penstock.core.projects import ProjectProblem
     from penstock.core.scripts import Problem
 
 
@@ -294,6 +295,21 @@ class SnapshotGone(NotFound):
     """A snapshot has expired, or never was."""
 
     code = "snapshot_gone"
+
+
+class ProjectInvalid(UserError):
+    """The files of a project do not make one.
+
+    Attributes:
+        problems: every one of them, in the order of files and lines.
+    """
+
+    code = "project_invalid"
+
+    def __init__(self, problems: list[ProjectProblem]) -> None:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        super().__init__(f"{problems[0].place}: {problems[0].message}{more}", hint=problems[0].hint)
+        self.problems = problems
 
 
 class TransientError(PenstockError):

@@ -1,6 +1,7 @@
 """The small Protocols through which the rooms reach the world. Adapters implement them; `wiring` chooses."""
 
 from penstock.core.ports.lake import Lake
+from penstock.core.ports.projects import ConnectionKind, PipelineKind
 from penstock.core.ports.retention import RetentionRecords
 from penstock.core.ports.scripts import ScriptRecords
 from penstock.core.ports.service import (
@@ -38,12 +39,14 @@ __all__ = [
     "Blobs",
     "ChunkReader",
     "Clock",
+    "ConnectionKind",
     "Database",
     "Files",
     "JobRecords",
     "Lake",
     "Output",
     "PartFiles",
+    "PipelineKind",
     "Progress",
     "Queue",
     "QuotaKeeper",

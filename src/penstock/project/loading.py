@@ -1,0 +1,254 @@
+"""The files of a project read into a Project, or into everything that is wrong with it at once. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from penstock.core.errors import ProjectInvalid
+from penstock.core.plan import TaskName
+from penstock.core.ports import ConnectionKind, PipelineKind
+from penstock.core.projects import (
+    Connection,
+    Pipeline,
+    PipelineName,
+    Place,
+    Project,
+    ProjectProblem,
+    Schedule,
+    TableName,
+    Task,
+)
+from penstock.project.checking import check, nearest
+from penstock.project.durations import parse_duration
+from penstock.project.models import PipelineModel, ProjectModel, TaskModel
+from penstock.project.yaml_trees import Path, Tree, read_yaml
+
+MANIFEST: Final = "penstock.yml"
+PIPELINES: Final = "pipelines"
+_COMMON: Final = frozenset(TaskModel.model_fields)
+
+
+def load_project(
+    files: Mapping[str, bytes], *, kinds: Mapping[str, PipelineKind], connection_kinds: Mapping[str, ConnectionKind]
+) -> Project:
+    """Return the project that files make.
+
+    Args:
+        files: content by path from the project's folder, with `/` between names.
+        kinds: of tasks, by name.
+        connection_kinds: of connections, by name.
+
+    Raises:
+        ProjectInvalid: with every problem of every file, in the order of files and lines.
+    """
+    loading = _Loading(files, kinds, connection_kinds)
+    project = loading.load()
+    if project is None or loading.problems:
+        raise ProjectInvalid(sorted(set(loading.problems), key=lambda problem: problem.place))
+    return project
+
+
+def revision(files: Mapping[str, bytes]) -> str:
+    """Return the hash of a project's files: the same for the same names and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{len(name.encode())}:{name}:{len(files[name])}:".encode())
+        digest.update(files[name])
+    return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class _Loading:
+    files: Mapping[str, bytes]
+    kinds: Mapping[str, PipelineKind]
+    connection_kinds: Mapping[str, ConnectionKind]
+    problems: list[ProjectProblem] = field(default_factory=list)
+
+    def load(self) -> Project | None:
+        manifest, tree = self._read(MANIFEST, ProjectModel)
+        connections = {} if manifest is None else dict(self._connections(manifest, tree))
+        pools = {} if manifest is None else dict(manifest.pools)
+        pipelines = dict(self._pipelines(pools if manifest is not None else None))
+        if manifest is None:
+            return None
+        project = Project(
+            name=manifest.name,
+            revision=revision(self.files),
+            pipelines=pipelines,
+            connections=connections,
+            pools=pools,
+            files=self.files,
+        )
+        self._check_uses(project)
+        return project
+
+    def _read(self, name: str, model: type[Any]) -> tuple[Any, Tree]:
+        content = self.files.get(name)
+        if content is None:
+            tree = Tree(places={(): Place(name, 1, 1)})
+            self._note(tree.place(()), f"there is no {name}", "Make one: penstock init NAME")
+            return None, tree
+        tree = read_yaml(name, content)
+        self.problems += tree.problems
+        if tree.value is None and tree.problems:
+            return None, tree
+        return check(model, tree.value, tree=tree, path=(), problems=self.problems), tree
+
+    def _connections(self, manifest: ProjectModel, tree: Tree) -> Iterator[tuple[str, Connection]]:
+        for name, given in manifest.connections.items():
+            path: Path = ("connections", name)
+            kind_name = given.get("kind")
+            kind = self.connection_kinds.get(str(kind_name))
+            if kind is None:
+                self._unknown_kind("connection", kind_name, self.connection_kinds, tree, path)
+                continue
+            settings = {key: value for key, value in given.items() if key != "kind"}
+            spec = check(kind.Spec, settings, tree=tree, path=path, problems=self.problems)
+            if spec is not None:
+                yield name, Connection(name, str(kind_name), spec, tree.key_place(path))
+
+    def _pipelines(self, pools: Mapping[str, int] | None) -> Iterator[tuple[PipelineName, Pipeline]]:
+        for name in sorted(self.files):
+            path = PurePosixPath(name)
+            if path.parts[0] != PIPELINES or path.suffix not in (".yml", ".yaml") or len(path.parts) != 2:
+                continue
+            model, tree = self._read(name, PipelineModel)
+            if model is not None:
+                yield PipelineName(path.stem), self._pipeline(path.stem, model, tree, pools)
+
+    def _pipeline(self, name: str, model: PipelineModel, tree: Tree, pools: Mapping[str, int] | None) -> Pipeline:
+        tasks = {}
+        for task_name, given in model.tasks.items():
+            task = self._task(TaskName(task_name), given, tree)
+            if task is None:
+                continue
+            tasks[task.name] = task
+            if task.pool is not None and pools is not None and task.pool not in pools:
+                place = tree.place(("tasks", task_name, "pool"))
+                self._note(place, f"there is no pool {task.pool!r}", nearest(task.pool, pools) + f" See {MANIFEST}.")
+        for task in tasks.values():
+            for index, before in enumerate(task.after):
+                if before not in model.tasks:
+                    place = tree.place(("tasks", task.name, "after", index))
+                    self._note(place, f"there is no task {before!r}", nearest(before, model.tasks))
+        schedule = None if model.schedule is None else Schedule(**model.schedule.model_dump())
+        return Pipeline(
+            name=PipelineName(name),
+            description=model.description,
+            tasks=tasks,
+            place=tree.place(()),
+            schedule=schedule,
+            deadline=model.deadline,
+            alerts=tuple(model.alerts),
+            params=dict(model.params),
+        )
+
+    def _task(self, name: TaskName, given: dict[str, Any], tree: Tree) -> Task | None:
+        path: Path = ("tasks", name)
+        common = check(TaskModel, given, tree=tree, path=path, problems=self.problems)
+        if common is None:
+            return None
+        kind = self.kinds.get(common.kind)
+        if kind is None:
+            self._unknown_kind("task", common.kind, self.kinds, tree, path)
+            return None
+        own = {key: value for key, value in given.items() if key not in _COMMON}
+        spec = check(kind.Spec, own, tree=tree, path=path, problems=self.problems)
+        timeout_s = self._timeout(common, tree, path)
+        if spec is None:
+            return None
+        return Task(
+            name=name,
+            kind=common.kind,
+            spec=spec,
+            place=tree.key_place(path),
+            reads=tuple(TableName(table) for table in kind.reads(spec)),
+            writes=tuple(TableName(table) for table in kind.writes(spec)),
+            after=tuple(TaskName(before) for before in common.after),
+            when=common.when,
+            for_each=common.for_each,
+            retries=common.retries,
+            timeout_s=timeout_s,
+            pool=common.pool,
+            trigger=common.trigger,
+        )
+
+    def _timeout(self, common: TaskModel, tree: Tree, path: Path) -> float | None:
+        if common.timeout is None:
+            return None
+        try:
+            return parse_duration(common.timeout)
+        except ValueError as error:
+            self._note(tree.place((*path, "timeout")), f"timeout: {error}", "Correct the value.")
+            return None
+
+    def _check_uses(self, project: Project) -> None:
+        """Let every kind look at what its task names: files, connections, suites."""
+        for pipeline in project.pipelines.values():
+            for task in pipeline.tasks.values():
+                self.problems += self.kinds[task.kind].problems(task, project)
+        self.problems += _shared_tables(project)
+        for pipeline in project.pipelines.values():
+            self.problems += _cycles(pipeline)
+
+    def _unknown_kind(self, what: str, kind: Any, known: Mapping[str, Any], tree: Tree, path: Path) -> None:
+        if kind is None:
+            self._note(tree.key_place(path), "'kind' is missing", nearest("", known))
+        else:
+            self._note(tree.place((*path, "kind")), f"there is no {what} kind {kind!r}", nearest(str(kind), known))
+
+    def _note(self, place: Place, message: str, hint: str) -> None:
+        self.problems.append(ProjectProblem("project_invalid", message, place, hint))
+
+
+def _shared_tables(project: Project) -> Iterator[ProjectProblem]:
+    """Yield tables that two tasks write: one (project, task) writes a table, or nobody can say what is in it."""
+    writers: dict[TableName, Task] = {}
+    for pipeline in project.pipelines.values():
+        for task in pipeline.tasks.values():
+            for table in task.writes:
+                first = writers.setdefault(table, task)
+                if first is not task:
+                    words = f"{task.name!r} writes {table}, and so does {first.name!r} ({first.place})"
+                    hint = "Let each write a table of its own, and a third join them."
+                    yield ProjectProblem("table_shared", words, task.place, hint)
+
+
+def _cycles(pipeline: Pipeline) -> Iterator[ProjectProblem]:
+    """Yield the tasks that wait for each other in a circle."""
+    before = {name: set(names) for name, names in predecessors(pipeline).items()}
+    while ready := [name for name, names in before.items() if not names]:
+        for name in ready:
+            del before[name]
+        for names in before.values():
+            names.difference_update(ready)
+    if before:
+        circle = " -> ".join(_circle(before))
+        first = min((pipeline.tasks[name] for name in before), key=lambda task: task.place)
+        yield ProjectProblem(
+            "tasks_in_circle", f"tasks wait for each other: {circle}", first.place, "Take one of these links away."
+        )
+
+
+def _circle(before: Mapping[TaskName, set[TaskName]]) -> list[str]:
+    walked: list[TaskName] = [min(before)]
+    while (following := min(before[walked[-1]])) not in walked:
+        walked.append(following)
+    start = walked.index(following)
+    return [*walked[start:], following]
+
+
+def predecessors(pipeline: Pipeline) -> dict[TaskName, frozenset[TaskName]]:
+    """Return the tasks that each task waits for: those that write what it reads, and those it names."""
+    writers = {table: task.name for task in pipeline.tasks.values() for table in task.writes}
+    return {
+        task.name: frozenset(
+            [writers[table] for table in task.reads if table in writers and writers[table] != task.name]
+            + [before for before in task.after if before in pipeline.tasks]
+        )
+        for task in pipeline.tasks.values()
+    }

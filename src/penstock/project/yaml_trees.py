@@ -1,0 +1,151 @@
+"""YAML as plain values, with the place of every one of them.
+
+Only the JSON of YAML 1.2 is read: a bare `no` is text and not false, `04:00` is text and not a number, dates are text.
+Anchors and aliases are followed; a name that stands twice in one mapping is an error, since one of the two would be
+lost without a word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+
+from penstock.core.projects import Place, ProjectProblem
+
+Path = tuple[str | int, ...]
+
+_NULL: Final = frozenset(["", "~", "null"])
+_BOOLEANS: Final = {"true": True, "false": False}
+_INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_NUMBER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_DEPTH_MAX: Final = 64
+_NODES_MAX: Final = 200_000
+
+
+@dataclass(slots=True)
+class Tree:
+    """One file's values.
+
+    Attributes:
+        value: mappings are dicts, sequences lists, scalars text, numbers, booleans or None.
+        places: where each value begins, by its path from the root; the root's path is empty.
+        keys: where the name of a mapping's member begins, by the member's path.
+        problems: what is wrong with the file itself.
+    """
+
+    value: Any = None
+    places: dict[Path, Place] = field(default_factory=dict)
+    keys: dict[Path, Place] = field(default_factory=dict)
+    problems: list[ProjectProblem] = field(default_factory=list)
+
+    def place(self, path: Path) -> Place:
+        """Return where a value is, or the nearest one around it that is there."""
+        for length in range(len(path), -1, -1):
+            if (place := self.places.get(path[:length])) is not None:
+                return place
+        return self.places[()]
+
+    def key_place(self, path: Path) -> Place:
+        """Return where the name of a member is."""
+        return self.keys.get(path) or self.place(path)
+
+
+def read_yaml(name: str, content: bytes) -> Tree:
+    """Return a file's values; what is wrong with it is among its problems, and then the value is None.
+
+    Args:
+        name: of the file, for places.
+        content: its bytes, UTF-8.
+    """
+    tree = Tree(places={(): Place(name, 1, 1)})
+    try:
+        text = content.decode("utf-8-sig")
+        node = yaml.compose(text, Loader=_Loader)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        tree.problems.append(_problem(Place(name, line, column), "the file is not UTF-8 text", "Save it as UTF-8."))
+        return tree
+    except yaml.MarkedYAMLError as error:
+        tree.problems.append(_syntax(name, error))
+        return tree
+    except yaml.YAMLError as error:
+        tree.problems.append(_problem(Place(name, 1, 1), f"no YAML: {str(error).splitlines()[0]}", "Correct it."))
+        return tree
+    if node is not None:
+        tree.value = _Reader(name, tree).read(node, ())
+    return tree
+
+
+class _Loader(yaml.CSafeLoader):  # type: ignore[misc]  # PyYAML ships no types
+    """The parser alone: what a scalar means is decided here."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+
+
+class _Reader:
+    def __init__(self, name: str, tree: Tree) -> None:
+        self._name = name
+        self._tree = tree
+        self._nodes = 0
+
+    def read(self, node: yaml.Node, path: Path) -> Any:
+        self._nodes += 1
+        place = self._place(node)
+        self._tree.places[path] = place
+        if self._nodes > _NODES_MAX or len(path) > _DEPTH_MAX:  # an alias may stand for itself a thousandfold
+            if self._nodes <= _NODES_MAX + 1 or len(path) == _DEPTH_MAX + 1:
+                hint = f"At most {_DEPTH_MAX} levels and {_NODES_MAX:,} values are read."
+                self._tree.problems.append(_problem(place, "the file is nested too deeply or too large", hint))
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return dict(self._members(node, path))
+        if isinstance(node, yaml.SequenceNode):
+            return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _members(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Any]]:
+        seen: dict[str, Place] = {}
+        for key_node, value_node in node.value:
+            place = self._place(key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._tree.problems.append(_problem(place, "a name is text", "Write a name before the colon."))
+                continue
+            key = str(key_node.value)
+            if key in seen:
+                words = f"{key!r} stands here twice; it was first given in line {seen[key].line}"
+                self._tree.problems.append(_problem(place, words, "Remove one of the two."))
+                continue
+            seen[key] = self._tree.keys[(*path, key)] = place
+            yield key, self.read(value_node, (*path, key))
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        text = str(node.value)
+        if node.style:  # quoted, or a block of text
+            return text
+        if text in _NULL:
+            return None
+        if text in _BOOLEANS:
+            return _BOOLEANS[text]
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        return float(text) if _NUMBER.fullmatch(text) else text
+
+    def _place(self, node: yaml.Node) -> Place:
+        return Place(self._name, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _syntax(name: str, error: yaml.MarkedYAMLError) -> ProjectProblem:
+    mark = error.problem_mark or error.context_mark
+    place = Place(name, mark.line + 1, mark.column + 1) if mark is not None else Place(name, 1, 1)
+    words = " ".join(part for part in (error.context, error.problem) if part)
+    return _problem(place, f"no valid YAML: {words}", "Look at the indentation and at what is open before this place.")
+
+
+def _problem(place: Place, message: str, hint: str) -> ProjectProblem:
+    return ProjectProblem("yaml_invalid", message, place, hint)
