@@ -20,12 +20,14 @@ class OutputFull(Exception):
 class OutputUnfit(Exception):
     """An output record does not fit the version's schema; the argument says where, and which rule."""
 
+    code = "output_schema"
+
 
 _CODES: Final[dict[type[BaseException], str]] = {
     MemoryError: "limit_memory",
     RecursionError: "limit_recursion",
     OutputFull: "limit_output",
-    OutputUnfit: "output_schema",
+    OutputUnfit: OutputUnfit.code,
 }
 _OURS: Final = (OutputFull, OutputUnfit)  # raised by us, so their type says nothing to who wrote the script
 

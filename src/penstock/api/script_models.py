@@ -282,6 +282,7 @@ def show_script(script: Script) -> dict[str, Any]:
 def show_line(version: Version) -> dict[str, Any]:
     """Return a version as a line of a list; the key of its blob stays inside."""
     bounds = version.limits
+    text = {"size_bytes": version.code.size_bytes, "sha256": version.code.sha256}
     return {
         "id": version.id,
         "version": version.number,
@@ -298,7 +299,7 @@ def show_line(version: Version) -> dict[str, Any]:
             "output_mib": bounds.output_bytes // _MIB,
             "recursion": bounds.recursion,
         },
-        "code": {"size_bytes": version.code.size_bytes, "sha256": version.code.sha256},
+        "code": text,
         "hash": version.hash,
         "created_at": iso(version.created_at),
         "created_by": version.created_by,

@@ -122,10 +122,10 @@ class Scripts:
         with self.database.read() as tx:
             pair = [self._find(tx, script, number, actor=actor)[1] for number in (before, after)]
         names = (f"{pair[0].script_name}@{pair[0].number}", f"{pair[1].script_name}@{pair[1].number}")
-        code = ""
+        compared = ""
         if pair[0].code.sha256 != pair[1].code.sha256:
-            code = self.trials.compare(self._load(pair[0]), self._load(pair[1]), names=names)
-        return Difference(pair[0], pair[1], code, changes(*pair))
+            compared = self.trials.compare(self._load(pair[0]), self._load(pair[1]), names=names)
+        return Difference(pair[0], pair[1], compared, changes(*pair))
 
     # ---- writing ----
 
