@@ -78,13 +78,9 @@ class SqlRetentionRecords:
 
     def remove_pieces(self, tx: Connection, *, ended_before: float, limit: int) -> Sequence[Removed]:
         """Remove chunks of jobs that have ended, those of a job together."""
-        ended = (
-            sqlalchemy.select(parts.c.run)
-            .join(runs, runs.c.id == parts.c.run)
-            .where(runs.c.finished_at < ended_before)
-            .distinct()
-            .limit(limit)
-        )
+        # The first chunk of each job has an index of its own; runs that ended long ago are many more.
+        over = sqlalchemy.exists().where(runs.c.id == parts.c.run, runs.c.finished_at < ended_before)
+        ended = sqlalchemy.select(parts.c.run).where(sqlalchemy.text("parts.number = 0"), over).limit(limit)
         run_ids = list(tx.execute(ended).scalars())
         if not run_ids:
             return []

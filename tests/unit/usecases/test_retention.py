@@ -269,6 +269,29 @@ def test_the_chunks_of_a_job_go_a_day_after_its_end_and_its_result_stays(service
     assert stored_bytes(service) == 0
 
 
+def test_no_table_is_read_from_end_to_end(fresh_database):
+    service = Service(fresh_database("sqlite"))
+    service.store.clock = service.clock
+    actor, retention, seen = service.actor(), retain(service), []
+    submit(service, actor, upload(service, actor))
+    carry_out(service)
+    service.clock.advance(31 * DAY_S)
+    sqlalchemy.event.listen(service.database.engine, "before_cursor_execute", lambda *args: seen.append(args[2:4]))
+    assert retention.tick("wrk_1").jobs == 1
+    asked = [(sql, values) for sql, values in seen if sql.startswith(("SELECT", "DELETE", "UPDATE"))]
+    assert len(asked) > 10
+    with service.database.read() as tx:
+        plans = [
+            f"{step.detail} ({sql})"
+            for sql, values in asked
+            for step in tx.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {sql}", values[0] if isinstance(values, list) else values
+            )
+        ]
+    small = ("SCAN workers", "SCAN parts USING INDEX ix_parts_first", "SCAN CONSTANT", "SCAN (subquery")
+    assert [plan for plan in plans if plan.startswith("SCAN") and not plan.startswith(small)] == []
+
+
 # ---- what is nobody's ----
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, Table, Text, text
 
 from penstock.database.schema.naming import KEY, SERIAL, metadata
 
@@ -92,6 +92,9 @@ parts: Final = Table(
     Column("state", Text, nullable=False),
     Column("input", Text, nullable=False),
     Column("report", Text),
+    Index(  # one row for each job that was cut into chunks, so that those that have ended are found
+        "ix_parts_first", "run", sqlite_where=text("number = 0"), postgresql_where=text("number = 0")
+    ),
 )
 attempts: Final = Table(
     "attempts",
