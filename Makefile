@@ -1,6 +1,6 @@
 # `make` prints this help. Every target does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz docs lock clean
+.PHONY: help setup demo test check bench chaos fuzz docs lock clean
 PY := .venv/bin
 
 help: ## This list
@@ -25,6 +25,9 @@ check: setup ## Lint, format, types, import contracts, tidy rules
 bench: setup ## The table of benchmarks/BASELINE.md on this machine
 	@$(PY)/python -m benchmarks
 
+chaos: setup ## 200 times kill -9 of workers amid their work, on SQLite and PostgreSQL: make chaos KILLS=20
+	@PENSTOCK_CHAOS_KILLS=$$(( $(or $(KILLS),200) / 2 )) $(PY)/python -m pytest -s tests/chaos --timeout 3600
+
 fuzz: setup ## Random system calls against the sandbox: make fuzz SECONDS=600
 	@$(PY)/python -m tests.escapes.fuzz --seconds $(or $(SECONDS),60)
 
@@ -36,4 +39,4 @@ lock: setup ## Resolve pyproject.toml into requirements/ again; make lock ARGS=-
 	@tools/lock $(ARGS)
 
 clean: ## Remove .venv and everything that was built
-	rm -rf .venv .*_cache .hypothesis .demo build dist site
+	rm -rf .venv .*_cache .hypothesis .demo .bench build dist site

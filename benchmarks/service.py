@@ -160,7 +160,9 @@ def _login(url: str, token: str) -> str:
     while True:
         try:
             with contextlib.closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)) as connection:
-                connection.request("POST", "/api/v1/login", json.dumps({"token": token}), {"Content-Type": "application/json"})
+                connection.request(
+                    "POST", "/api/v1/login", json.dumps({"token": token}), {"Content-Type": "application/json"}
+                )
                 answer = json.loads(connection.getresponse().read())
                 return str(answer["api_key"])
         except OSError:

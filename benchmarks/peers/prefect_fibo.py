@@ -11,11 +11,13 @@ from prefect import flow, task
 
 @task
 def fibo(n: int) -> int:
+    """Return a Fibonacci number."""
     return n if n <= 1 else fibo.fn(n - 1) + fibo.fn(n - 2)
 
 
 @flow
 def chain(times: int) -> float:
+    """Return how long so many tasks take, one after the other."""
     began_s = time.monotonic()
     for _ in range(times):
         assert fibo(10) == 55

@@ -37,7 +37,9 @@ def measure(*, quick: bool) -> list[Figure]:
             disk_s.append(_disk_s(server, blocks))
     size_mb = blocks * len(_BLOCK) / 1e6
     upload, disk = size_mb / median(uploads_s), size_mb / median(disk_s)
-    return [Figure("of the disk's own rate", upload / disk, "x", f"{upload:,.0f} MB/s / {disk:,.0f} MB/s", at_least=0.5)]
+    return [
+        Figure("of the disk's own rate", upload / disk, "x", f"{upload:,.0f} MB/s / {disk:,.0f} MB/s", at_least=0.5)
+    ]
 
 
 def _upload_s(server: Served, blocks: int) -> float:
