@@ -232,8 +232,7 @@ class TrialShown(BaseModel):
     dead_letters: str = Field(description="The records that failed with their errors, NDJSON.")
     causes: list[CauseShown]
     printed: str = Field(description="What the script printed, the first of it.")
-    elapsed_s: float
-    cpu_s: float
+    elapsed_s: float = Field(description="By the clock, reading the sample included.")
 
 
 class ResumeShown(BaseModel):
@@ -340,7 +339,6 @@ def show_trial(trial: Trial) -> dict[str, Any]:
         "causes": [asdict(cause) for cause in trial.causes],
         "printed": trial.printed,
         "elapsed_s": round(trial.elapsed_s, 6),
-        "cpu_s": round(trial.cpu_s, 6),
     }
 
 

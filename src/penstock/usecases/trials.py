@@ -38,7 +38,7 @@ class Trial:
         output: NDJSON, as the script's child gave it.
         dead_letters: NDJSON, likewise.
         printed: what the script printed, the first of it.
-        elapsed_s: by the clock, from the compiled script to the last record.
+        elapsed_s: by the clock, reading the sample included.
     """
 
     output: bytes
@@ -47,7 +47,6 @@ class Trial:
     causes: tuple[Cause, ...]
     printed: str
     elapsed_s: float
-    cpu_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +209,6 @@ def _trial(chunk: Chunk, result: ChunkResult, *, elapsed_s: float) -> Trial:
         chunk.unreadable + result.causes,
         printed=result.printed,
         elapsed_s=elapsed_s,
-        cpu_s=result.cpu_s,
     )
 
 
