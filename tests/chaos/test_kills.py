@@ -141,5 +141,5 @@ def test_killing_whoever_holds_a_lease_loses_nothing_and_does_nothing_twice(site
     for victim, times_s in chaos.picked_up_s.items():
         middle, most = statistics.median(times_s), max(times_s)
         record_property(f"{victim}_pick_up_s", f"median {middle:.2f}, most {most:.2f} of {len(times_s)}")
-        print(f"{victim}: picked up after {middle:.2f} s, at most {most:.2f} s, of {len(times_s)} attempts")  # noqa: T201
+        print(f"{victim}: picked up after {middle:.2f} s, at most {most:.2f} s, of {len(times_s)} attempts")  # noqa: T201  # figures for who runs it
         assert most < PROMISED_S * ROOM

@@ -154,7 +154,7 @@ class Receiver:
 
     def __init__(self, *answers):
         self.answers = list(answers)
-        self.got = []
+        self.got: list[tuple[dict[str, str], bytes]] = []
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
