@@ -28,7 +28,7 @@ def read_events(blocks: Iterable[bytes]) -> Iterator[Event]:
     """
     rest = b""
     for block in blocks:
-        rest += block.replace(b"\r\n", b"\n")
+        rest = (rest + block).replace(b"\r\n", b"\n")
         *whole, rest = rest.split(b"\n\n")
         if len(rest) > _EVENT_BYTES_MAX:
             raise ServerUnavailable("an event of the server has no end", hint="Try again.")
