@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 import pytest
 
 from penstock.core import limits
+from penstock.core.access import WorkspaceId
 from penstock.core.jobs import Entry, EntryId, Lease
 from penstock.database.schema import queue_changes, queue_entries, queue_lanes, queue_turn, queue_workspaces
 from penstock.database.sqlite import SqliteDatabase
@@ -38,7 +39,7 @@ from penstock.queue.sql_queue import SqlQueue
 from tests.queues import Clock
 
 T = TypeVar("T")
-HISTORIES = int(os.environ.get("HISTORIES", "2000"))
+HISTORIES = int(os.environ.get("HISTORIES", "1000"))
 WORKSPACES = ("big", "small", "slow", "twice")
 LANES = ("clean", "join")
 WEIGHTS = {"twice": 2.0}
@@ -344,10 +345,10 @@ class World:
         assert len(waiting) + sum(self.ended.values()) == self.jobs, "a job was lost"
         total = Counter(entry.workspace for entry in self.entries.values())
         running = Counter(lease.entry.workspace for lease in self.held.values())
-        for workspace in WORKSPACES:
-            depth = self.write(lambda tx, name=workspace: self.queue.depth(tx, name))  # type: ignore[misc]  # one name each
-            assert depth.running == running[workspace]  # type: ignore[index]  # a name
-            assert depth.scheduled + depth.ready + depth.running == total[workspace]  # type: ignore[index]  # a name
+        depths = self.write(lambda tx: [self.queue.depth(tx, WorkspaceId(name)) for name in WORKSPACES])
+        for workspace, depth in zip(map(WorkspaceId, WORKSPACES), depths, strict=True):
+            assert depth.running == running[workspace]
+            assert depth.scheduled + depth.ready + depth.running == total[workspace]
 
 
 def step(world: World, number: int) -> None:
@@ -442,7 +443,7 @@ def test_histories_in_memory(tenth):
 
 def test_histories_on_sqlite(fresh_database):
     database = fresh_database("sqlite")
-    for seed in range(HISTORIES // 10):
+    for seed in range(HISTORIES // 20):
         clock = Clock()
         world = World(SqlQueue(database, clock), clock, random.Random(seed), database)
         try:
