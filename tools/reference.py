@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from penstock.core import limits
+from penstock.core import limits, settings
 
 DOCS = Path(__file__).parents[1] / "docs"
 OPENAPI = "reference/openapi.json"
@@ -25,6 +25,15 @@ def limits_table() -> Iterator[str]:
         code = f"[{limit.code}](../errors/{limit.code}.md)" if limit.code else ""
         flag = f"`{limit.flag}`" if limit.flag else ""
         yield f"| `{limit.name}` | {limit.value:,} {limit.unit} | {flag} | {code} | {limit.why} |"
+
+
+def settings_table() -> Iterator[str]:
+    """Yield the table of all settings."""
+    yield "| variable | default | what it is |"
+    yield "|---|---|---|"
+    for setting in settings.ALL:
+        default = f"`{setting.default}`" if setting.default else ""
+        yield f"| `{setting.name}` | {default} | {setting.sentence}{' A secret.' if setting.secret else ''} |"
 
 
 def errors_table() -> Iterator[str]:
@@ -83,6 +92,7 @@ def commands_of(group: click.Group, context: click.Context) -> Iterator[tuple[st
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "reference/limits.md": limits_table,
+    "reference/settings.md": settings_table,
     "reference/cli.md": command_sections,
     "errors/index.md": errors_table,
 }
