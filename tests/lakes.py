@@ -100,7 +100,12 @@ def files(folder: Path, data: pa.Table, columns: Any, by: tuple[str, ...] = ()) 
     """Write rows as an engine does: one file a partition, with field ids."""
     ids = {column.name: column for column in columns}
     schema = arrow_schema([ids[name] for name in data.schema.names])
-    schema = pa.schema([pa.field(one.name, data.schema.field(one.name).type, metadata=one.metadata) for one in schema])
+    mine = [data.schema.field(name).type for name in schema.names]  # which may be narrower than the table's
+    fields = [
+        one if pa.types.is_nested(one.type) else pa.field(one.name, kind, metadata=one.metadata)
+        for one, kind in zip(schema, mine, strict=True)
+    ]
+    schema = pa.schema(fields)
     groups = [data]
     if by:
         values = data.select(list(by)).to_pylist()

@@ -17,7 +17,7 @@ from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField,
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from penstock.base.ids import new_id
 from penstock.core import limits
@@ -68,7 +68,7 @@ class Catalog:
         with reporting():
             if url.startswith("sqlite:///"):
                 make_folder(Path(url.removeprefix("sqlite:///")).parent)
-            self._sql = SqlCatalog(_NAME, uri=url, warehouse=self.warehouse, **self._files(s3 or {}))
+            self._sql = _opened(uri=url, warehouse=self.warehouse, **self._files(s3 or {}))
             if url.startswith("sqlite:"):
                 sqlalchemy.event.listen(self._sql.engine, "connect", _prepare)
                 self._sql.engine.dispose()
@@ -116,7 +116,7 @@ class Catalog:
 
     def _make_namespace(self, namespace: tuple[str, ...]) -> None:
         if namespace not in self._namespaces:
-            with contextlib.suppress(NamespaceAlreadyExistsError):
+            with contextlib.suppress(NamespaceAlreadyExistsError, IntegrityError):  # somebody else was faster
                 self._sql.create_namespace(namespace)
             self._namespaces.add(namespace)
 
@@ -155,6 +155,14 @@ def partition_spec(schema: Schema, partition_by: tuple[str, ...], *, spec_id: in
     if problems:
         raise refusal(problems)
     return PartitionSpec(*fields, spec_id=spec_id)
+
+
+def _opened(**properties: str) -> SqlCatalog:
+    """Return the catalog, with its tables; another process may be making them at this very moment."""
+    try:
+        return SqlCatalog(_NAME, **properties)
+    except DBAPIError:
+        return SqlCatalog(_NAME, **properties)
 
 
 @contextlib.contextmanager

@@ -10,9 +10,12 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 
 from penstock.core.errors import FileRefused
@@ -20,6 +23,7 @@ from penstock.storage.tables.catalog import reporting
 from penstock.storage.tables.local_io import make_folder, sync_folder
 
 _BLOCK_BYTES: Final = 8 * 2**20
+_AT_ONCE: Final = 4
 
 
 def check_file(path: Path) -> None:
@@ -36,28 +40,31 @@ def check_file(path: Path) -> None:
         raise FileRefused(f"{path.name} is a link or no regular file", hint="Write the data itself, not a link to it.")
 
 
-def take_in(table: Table, path: Path, name: str) -> str:
-    """Make a file one of the table's, durably, and return where it is.
+def take_in(table: Table, files: Sequence[tuple[Path, str]]) -> list[str]:
+    """Make files the table's, durably, and return where each is.
 
     Args:
-        table: whose folder it goes to.
-        path: where the engine has written it; it may be gone afterwards.
-        name: unique in the table.
+        table: whose folder they go to.
+        files: where the engine has written each, and its name, unique in the table; they may be gone afterwards.
 
     Raises:
-        LakeUnavailable: when it cannot be stored.
+        LakeUnavailable: when one cannot be stored.
     """
-    place = f"{table.metadata.location}/data/{name}"
+    folder = f"{table.metadata.location}/data"
+    places = [f"{folder}/{name}" for _, name in files]
     with reporting():
-        if place.startswith("s3://"):
-            _upload(table, path, place)
-        else:
-            _move(path, Path(place))
-    return place
+        if folder.startswith("s3://"):
+            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lake-upload") as threads:
+                list(threads.map(_upload, [table.io] * len(files), [path for path, _ in files], places))
+        elif files:
+            make_folder(Path(folder))
+            for (path, _), place in zip(files, places, strict=True):
+                _move(path, Path(place))
+            sync_folder(Path(folder))
+    return places
 
 
 def _move(path: Path, place: Path) -> None:
-    make_folder(place.parent)
     number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         os.fsync(number)
@@ -70,7 +77,6 @@ def _move(path: Path, place: Path) -> None:
             raise
         _copy(path, place)
     os.chmod(place, 0o600)
-    sync_folder(place.parent)
 
 
 def _copy(path: Path, place: Path) -> None:
@@ -80,7 +86,7 @@ def _copy(path: Path, place: Path) -> None:
         os.fsync(target.fileno())
 
 
-def _upload(table: Table, path: Path, place: str) -> None:
-    with path.open("rb") as source, table.io.new_output(place).create() as target:
+def _upload(io: FileIO, path: Path, place: str) -> None:
+    with path.open("rb") as source, io.new_output(place).create() as target:
         while block := source.read(_BLOCK_BYTES):
             target.write(block)

@@ -63,13 +63,16 @@ class _Durable(io.BufferedWriter):
     def __init__(self, path: Path, mode: str) -> None:
         super().__init__(io.FileIO(path, mode))
         self._folder = path.parent
+        # Of the files of a commit the table's metadata comes last: that folder's names are made durable together.
+        self._last = path.name.endswith(".metadata.json")
 
     def close(self) -> None:
         if not self.closed:
             self.flush()
             os.fsync(self.fileno())
             super().close()
-            sync_folder(self._folder)
+            if self._last:
+                sync_folder(self._folder)
 
 
 def make_folder(folder: Path) -> None:

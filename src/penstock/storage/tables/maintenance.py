@@ -93,7 +93,7 @@ class Keeper:
                 f"compacting {reading.table} made {facts.rows} rows of {reading.rows}; nothing was changed",
                 hint="Please report this.",
             )
-        place = take_in(table, path, f"compact-{new_id('f')[2:].lower()}.parquet")
+        (place,) = take_in(table, [(path, f"compact-{new_id('f')[2:].lower()}.parquet")])
         return data_file(place, facts, reading.columns, table.metadata.spec())
 
     def _replace_files(

@@ -287,7 +287,7 @@ class _Writer:
             None if before is None or before.summary is None else before.summary.additional_properties,
         )
         if self.change.same_rows:
-            summary.operation = Operation.REPLACE
+            return Summary(operation=Operation.REPLACE, **summary.additional_properties)
         return summary
 
     def _location(self, name: str) -> str:

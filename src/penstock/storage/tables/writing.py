@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,9 +15,10 @@ from pyiceberg.table.snapshots import Snapshot
 
 from penstock.base.ids import new_id
 from penstock.core import limits
+from penstock.core.access import WorkspaceId
 from penstock.core.columns import Column, union, with_ids, without_ids
 from penstock.core.errors import Conflict, NeedsRerun, RequestInvalid, SchemaRefused, TableBusy, TooLarge
-from penstock.core.tables import SnapshotId, WriteOrder, Writing, Written
+from penstock.core.tables import SnapshotId, TableName, WriteOrder, Writing, Written
 from penstock.storage.tables import commits, journal
 from penstock.storage.tables.catalog import partition_spec, reporting
 from penstock.storage.tables.commits import CommitLost
@@ -32,14 +33,20 @@ from penstock.storage.tables.types import columns_of_iceberg, iceberg_schema
 T = TypeVar("T")
 
 _KEY: Final = "penstock."  # of what is kept with each snapshot
+_SEEN_MAX: Final = 100
 REBASED: Final = f"{_KEY}rebased"
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Begins writes and commits them."""
+    """Begins writes and commits them.
+
+    Attributes:
+        seen: tables as they were when last loaded.
+    """
 
     parts: Parts
+    seen: dict[tuple[WorkspaceId, TableName], Table] = field(default_factory=dict)
 
     def begin(self, order: WriteOrder) -> Writing:
         """Begin a write; see the port."""
@@ -65,8 +72,8 @@ class Writer:
                 hint="Write fewer, larger files, or commit in parts.",
             )
         found = self._inspect(writing, files)
-        table = self._table(order)
-        taken = [take_in(table, path, f"{order.author.run}-{new_id('f')[2:].lower()}.parquet") for path, _ in found]
+        table = self.seen.get((order.workspace, order.table)) or self._table(order)  # its place never changes
+        taken = take_in(table, [(path, f"{order.author.run}-{new_id('f')[2:].lower()}.parquet") for path, _ in found])
         self.parts.step("commit.files")
         added = [_at(file, place) for (_, file), place in zip(found, taken, strict=True)]
         return self._with_lease(order, lambda held: self._commit(held, writing, added))
@@ -211,6 +218,9 @@ class Writer:
             columns = with_ids((), order.columns, last_id=0)
             table = self.parts.catalog.create(order.workspace, order.table, columns, order.partition_by)
             self.parts.step("begin.created")
+        if len(self.seen) >= _SEEN_MAX:
+            self.seen.clear()
+        self.seen[order.workspace, order.table] = table
         return table
 
     def _write(self, order: WriteOrder) -> Write:
