@@ -31,7 +31,7 @@ class BareZygote:
         try:
             for fd, size_bytes in zip(fds[1:], self._arenas_bytes, strict=True):
                 os.ftruncate(fd, size_bytes)
-            self._zygote.park(times, fds=fds, input_bytes=0, output_bytes=0)
+            self._zygote.turn(park=times, fds=fds)
             cost: dict[str, float] = orjson.loads(self._zygote.channel.recv(wire.MESSAGE_BYTES_MAX))
         finally:
             for fd in fds:

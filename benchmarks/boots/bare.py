@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import time
 from typing import Any
@@ -21,27 +20,28 @@ def main() -> None:
     sys.path[:0] = [os.path.join(project, "src"), *hello["paths"]]
     from penstock_guest import zygote
 
-    zygote.VersionZygote._park = fork_bare  # type: ignore[method-assign]  # noqa: SLF001  # what this file is for
+    zygote.Turns.take = fork_bare  # type: ignore[method-assign]  # what this file is for
     zygote.BaseZygote(control_fd).serve(hello["profile"])
 
 
-def fork_bare(self: Any, nest: Any, request: dict[str, Any], fds: list[int]) -> None:
+def fork_bare(self: Any, nest: Any) -> None:
     """Map the arenas, then fork and reap; tell the service what it cost."""
-    nest.input.show(fds[1])
-    nest.output.show(fds[2])
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    children_s = 0.0
-    cpu_s, wall_s = time.process_time(), time.perf_counter()
-    for _ in range(request["park"]):
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        usage = os.wait4(pid, 0)[2]
-        children_s += usage.ru_utime + usage.ru_stime
-    wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-    self._control.send({"cpu_s": cpu_s + children_s, "wall_s": wall_s})  # as the method it stands for
-    for fd in fds:
-        os.close(fd)
+    inbox = self._inbox  # as the method it stands for
+    while inbox.receive():
+        nest.input.show(inbox.fds[1])
+        nest.output.show(inbox.fds[2])
+        children_s = 0.0
+        cpu_s, wall_s = time.process_time(), time.perf_counter()
+        for _ in range(inbox.words[0]):
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0)
+            usage = os.wait4(pid, 0)[2]
+            children_s += usage.ru_utime + usage.ru_stime
+        wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+        os.write(0, json.dumps({"cpu_s": cpu_s + children_s, "wall_s": wall_s}).encode())
+        os.closerange(1, 8)
+    os._exit(0)
 
 
 if __name__ == "__main__":

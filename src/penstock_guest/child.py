@@ -11,28 +11,27 @@ import ctypes
 import os
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-import orjson
+from orjson import dumps, loads
 
-from penstock_guest import lock, wire
+from penstock_guest import calls, lock, wire
+from penstock_guest.calls import dup3, getpid, read, write
 from penstock_guest.failures import OutputFull
+from penstock_guest.lock import go_through
+from penstock_guest.wire import BEHIND, MESSAGE_BYTES_MAX
 
 if TYPE_CHECKING:
     from penstock_guest.programs import Program
 
 DESCRIPTORS_MAX: Final = 2**20
+_CLOEXEC: Final = os.O_CLOEXEC
 # Young-generation passes are rare: a chunk's records live for one call each, and the process ends with the chunk.
 GC_THRESHOLD: Final = (50_000, 20, 50)
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_MMAP = _LIBC.mmap
-_MMAP.restype = ctypes.c_void_p
-_MMAP.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-_MADVISE = _LIBC.madvise
+_MADVISE = ctypes.CDLL(None).madvise
 _MADVISE.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 # Source: include/uapi/asm-generic/mman-common.h.
 _PROT_NONE, _PROT_READ, _PROT_WRITE = 0, 1, 2
 _MAP_SHARED, _MAP_PRIVATE, _MAP_FIXED, _MAP_ANONYMOUS, _MAP_NORESERVE = 1, 2, 0x10, 0x20, 0x4000
-_MAP_FAILED = 2**64 - 1
 _MADV_DONTNEED = 4
 _MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23  # since Linux 5.14; refused before, which costs only time
 _POPULATE_FROM_BYTES = 65_536
@@ -45,23 +44,25 @@ class Arena:
         self.size_bytes = size_bytes
         self._protection = _PROT_READ | (_PROT_WRITE if writable else 0)
         self._advice = _MADV_POPULATE_WRITE if writable else _MADV_POPULATE_READ
+        self._size = ctypes.c_size_t(size_bytes)
         self._address = self._map(None, _PROT_NONE, _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_NORESERVE, -1)
+        self._place = ctypes.c_void_p(self._address)
         self.memory = memoryview((ctypes.c_char * size_bytes).from_address(self._address)).cast("B")
 
     def show(self, fd: int) -> None:
         """Map the memory behind fd here, in place of what was mapped before."""
-        self._map(self._address, self._protection, _MAP_SHARED | _MAP_FIXED, fd)
+        self._map(self._place, self._protection, _MAP_SHARED | _MAP_FIXED, fd)
 
     def populate(self, size_bytes: int) -> None:
         """Map the first pages in one call, which a child would otherwise fault in one by one."""
         if size_bytes >= _POPULATE_FROM_BYTES:
             _MADVISE(self._address, min(size_bytes, self.size_bytes), self._advice)
 
-    def _map(self, address: int | None, protection: int, flags: int, fd: int) -> int:
-        mapped = _MMAP(address, self.size_bytes, protection, flags, fd, 0)
-        if mapped == _MAP_FAILED:
-            raise OSError(ctypes.get_errno(), f"cannot map an arena of {self.size_bytes} bytes")
-        return int(mapped)
+    def _map(self, place: ctypes.c_void_p | None, protection: int, flags: int, fd: int) -> int:
+        mapped: int = calls.mmap(place, self._size, protection, flags, fd, 0)
+        if mapped == -1:
+            raise OSError(f"cannot map an arena of {self.size_bytes} bytes: {calls.failure()}")
+        return mapped
 
 
 def leave(mapped: memoryview) -> None:
@@ -92,54 +93,67 @@ class Output:
 
 
 class Nest:
-    """What a version zygote prepares once for all its children: program, arenas, filter and limits."""
+    """What a version zygote prepares once for all its children: program, arenas, filter and limits.
+
+    What is called here has a name of this module: to look it up in another one is to write to that one's page.
+    """
 
     def __init__(self, program: Program, spec: dict[str, Any], inner: lock.Filter) -> None:
         self._program = program
-        self._inner = inner
-        self._cpu_s = spec["cpu_s"]
         self._warm = spec["warm"]
+        self._inner = inner  # its memory is what the last of the calls points to
+        self._closing = lock.closing_calls()
+        self._steps = [*lock.death_calls(), *self._closing, *lock.limit_calls(cpu_s=spec["cpu_s"]), *inner.calls]
         self.input = Arena(spec["input_bytes"], writable=False)
         self.output = Arena(spec["output_bytes"] + wire.HEADER_BYTES, writable=True)
         self._given = self.input.memory
         self._output = Output(self.output.memory, records_bytes_max=spec["records_bytes"])
+        pid, message = calls.Buffer(4), calls.Buffer(wire.MESSAGE_BYTES_MAX)
+        self._at_hand = pid.view.cast("i"), pid.memory, program.park, program.run, message.memory, message.view
 
-    def serve(self, request: dict[str, Any], channel: int) -> NoReturn:
-        """Lock this forked process, say that it is parked, and answer requests until it is used up. Never returns."""
+    def serve(self, channel: int, input_bytes: int, output_bytes: int) -> NoReturn:
+        """Lock this forked process, say that it is parked, and answer requests until it is used up. Never returns.
+
+        Args:
+            channel: to the service; it becomes descriptor 0, and the only one.
+            input_bytes: how much of the input to map ahead.
+            output_bytes: the same of the output.
+        """
         try:
-            lock.die_with_parent()
-            os.dup2(channel, 0, inheritable=False)
-            os.closerange(1, DESCRIPTORS_MAX)
-            lock.limit_child(cpu_s=self._cpu_s)
-            self._inner.install()
-            self.input.populate(request["input_bytes"])
-            self.output.populate(request["output_bytes"])
-            os.write(0, b"%d" % os.getpid())
-            self._program.park(self._output)
-            while message := os.read(0, wire.MESSAGE_BYTES_MAX):
-                self._output.size_bytes = 0
-                self._answer(self._program.run(self._request(message), self._given, self._output))
+            dup3(channel, 0, _CLOEXEC)
+            if not self._closing:
+                os.closerange(1, DESCRIPTORS_MAX)
+            go_through(self._steps)
+            if input_bytes >= _POPULATE_FROM_BYTES:
+                self.input.populate(input_bytes)
+            if output_bytes >= _POPULATE_FROM_BYTES:
+                self.output.populate(output_bytes)
+            output, given = self._output, self._given
+            pid, word, park, run, message, view = self._at_hand
+            pid[0] = getpid()
+            write(0, word, 4)
+            park(output)
+            while (size_bytes := read(0, message, MESSAGE_BYTES_MAX)) > 0:
+                output.size_bytes = 0
+                request = loads(view[:size_bytes])
+                if BEHIND in request:
+                    start, size_bytes = request[BEHIND]
+                    request = loads(given[start : start + size_bytes])
+                answer = dumps(run(request, given, output))
+                if len(answer) > MESSAGE_BYTES_MAX:
+                    answer = self._behind(answer)
+                write(0, answer, len(answer))
                 if not self._warm:
                     break
         except BaseException as error:  # noqa: BLE001  # the door of this process; tenant errors were caught long before
-            os.write(0, orjson.dumps({"bug": bug_words(error)}))
+            os.write(0, dumps({"bug": bug_words(error)}))
         finally:
             os._exit(0)
 
-    def _request(self, message: bytes) -> dict[str, Any]:
-        request: dict[str, Any] = orjson.loads(message)
-        if wire.BEHIND in request:
-            start, size_bytes = request[wire.BEHIND]
-            request = orjson.loads(self._given[start : start + size_bytes])
-        return request
-
-    def _answer(self, reply: dict[str, Any]) -> None:
-        message = orjson.dumps(reply)
-        if len(message) > wire.MESSAGE_BYTES_MAX:
-            start = self._output.size_bytes
-            self._output.write(message)
-            message = orjson.dumps({wire.BEHIND: [start, len(message)]})
-        os.write(0, message)
+    def _behind(self, answer: bytes) -> bytes:
+        start = self._output.size_bytes
+        self._output.write(answer)
+        return dumps({wire.BEHIND: [start, len(answer)]})
 
 
 def bug_words(error: BaseException) -> str:

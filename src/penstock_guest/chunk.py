@@ -23,7 +23,18 @@ _LINE: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 _FLUSH_RECORDS: Final = 512
 CAUSES_MAX: Final = 50
 REHEARSALS: Final = 50
-_REHEARSAL: Final[dict[str, Any]] = {"input": "", "skip": {}, "segments": [[None, 1, 1, 1, 1]]}
+# A request that means nothing.
+REHEARSED: Final = memoryview(b'{"a": 1}\n')
+REHEARSAL: Final[dict[str, Any]] = {
+    "format": "ndjson",
+    "input": "",
+    "input_bytes": len(REHEARSED),
+    "segments": [[None, 1, 1, 1, 1]],
+    "seed": 0,
+    "emit": "ndjson",
+    "skip": {},
+    "rest": None,
+}
 _NOTHING: Final[dict[int, dict[str, Any]]] = {}
 
 
@@ -112,8 +123,8 @@ class Account:
 
 def rehearse(output: Output) -> None:
     """Walk through a request that means nothing, so that the first real one finds its pages touched."""
-    account = Account(_REHEARSAL, output)
-    run_each(_SAME, decode("ndjson", b'{"a": 1}\n'), account)
+    account = Account(REHEARSAL, output)
+    run_each(SAME, decode("ndjson", REHEARSED), account)
     orjson.loads(orjson.dumps(account.reply()))
     output.reset()
 
@@ -252,4 +263,4 @@ _PLAIN: Final[dict[type, Callable[[Any], Any]]] = {
     set: sorted,
     frozenset: sorted,
 }
-_SAME: Final = Call(lambda record: record, as_lines, Describer("", {}))
+SAME: Final = Call(lambda record: record, as_lines, Describer("", {}))

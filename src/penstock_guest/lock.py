@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import resource
 import struct
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
-from penstock_guest import filters, syscalls
+from penstock_guest import calls, filters, syscalls
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYSCALL = _LIBC.syscall
@@ -30,6 +31,8 @@ _FS_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _NET_RIGHTS, _SCOPES = 0b11, 0b11
 _CAPABILITY_VERSION_3 = 0x2008_0522
 NOBODY = 65534
+_LAST_DESCRIPTOR: Final = 2**31 - 1
+_REHEARSALS: Final = 20
 
 
 class LockError(Exception):
@@ -100,23 +103,22 @@ def restrict_with_landlock() -> int:
     return abi
 
 
+Call = tuple[Any, ...]  # a system call's number and its arguments
+
+
 class Filter:
     """A seccomp program, assembled once so that each child only has to install it."""
 
     def __init__(self, program: list[filters.Instruction]) -> None:
         self._code = ctypes.create_string_buffer(filters.assemble(program))
         self._header = ctypes.create_string_buffer(struct.pack("H6xP", len(program), ctypes.addressof(self._code)), 16)
-        self._call = (syscalls.numbers(syscalls.ZYGOTE, _architecture())["seccomp"], 1, 0, self._header)
-
-    def install(self) -> None:
-        """Put the filter on this process for good."""
-        if _SYSCALL(*self._call) != 0:
-            raise LockError(f"seccomp refused the filter: {os.strerror(ctypes.get_errno())}")
+        self.calls: list[Call] = [(_numbers()["seccomp"], 1, 0, self._header)]
 
 
 def install_filter(program: list[filters.Instruction]) -> None:
     """Put a seccomp program on this process for good."""
-    Filter(program).install()
+    made = Filter(program)
+    go_through(made.calls)
 
 
 def inner_filter() -> Filter:
@@ -124,9 +126,30 @@ def inner_filter() -> Filter:
     return Filter(filters.inner(_architecture()))
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies."""
-    _prctl(filters.PR_SET_PDEATHSIG, 9)
+def death_calls() -> list[Call]:
+    """Return what asks the kernel to kill this process when its parent dies."""
+    return [(_numbers()["prctl"], filters.PR_SET_PDEATHSIG, 9, 0, 0, 0)]
+
+
+def closing_calls() -> list[Call]:
+    """Return what closes every descriptor but the first; nothing before Linux 5.9, which has no call for that."""
+    number, last = _numbers()["close_range"], _LAST_DESCRIPTOR
+    return [(number, 1, last, 0)] if calls.syscall(number, last, last, 0) == 0 else []
+
+
+def go_through(made_ready: list[Call]) -> None:
+    """Make system calls, none of which may be refused."""
+    syscall = calls.syscall
+    for call in made_ready:
+        if syscall(*call) < 0:
+            raise LockError(f"system call {call[0]} refused: {calls.failure()}")
+
+
+def rehearse() -> None:
+    """Let the interpreter adapt to `go_through`, which a process that stays unlocked cannot do."""
+    harmless: list[Call] = [(syscalls.numbers(syscalls.CHILD, _architecture())["getpid"],)]
+    for _ in range(_REHEARSALS):
+        go_through(harmless)
 
 
 class Footprint(NamedTuple):
@@ -159,11 +182,16 @@ def limit_memory(before: Footprint, *, memory_bytes: int, mapped_bytes: int) -> 
         _limit(kind, 0)
 
 
-def limit_child(*, cpu_s: int) -> None:
-    """Bound one child's CPU time, and forbid it new processes and descriptors."""
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+def limit_calls(*, cpu_s: int) -> list[Call]:
+    """Return what bounds one child's CPU time, and forbids it new processes and descriptors."""
+    bounds = {
+        resource.RLIMIT_CPU: (cpu_s, cpu_s + 1),
+        resource.RLIMIT_NPROC: (0, 0),
+        resource.RLIMIT_NOFILE: (0, 0),
+    }
+    number = _numbers()["prlimit64"]
+    pairs = {kind: ctypes.create_string_buffer(struct.pack("QQ", *pair)) for kind, pair in bounds.items()}
+    return [(number, 0, kind, pair, None) for kind, pair in pairs.items()]
 
 
 def _limit(kind: int, value: int) -> None:
@@ -182,6 +210,11 @@ def _prctl(option: int, value: int) -> None:
         raise LockError(f"prctl({option}) refused: {os.strerror(ctypes.get_errno())}")
 
 
+def _numbers() -> dict[str, int]:
+    return syscalls.numbers(syscalls.ZYGOTE, _architecture())
+
+
+@functools.cache  # asked for before the lock, under which the kernel does not say
 def _architecture() -> syscalls.Architecture:
     architecture = syscalls.this_machine()
     assert architecture is not None, "lock_process refuses machines without a table"

@@ -6,8 +6,11 @@ import random
 import sys
 from typing import Any, Final
 
+from orjson import dumps, loads
+
 from penstock_guest import chunk, language, profiles
 from penstock_guest.child import Output
+from penstock_guest.chunk import Account, Call, as_lines, run_batch, run_each
 from penstock_guest.failures import Describer
 from penstock_guest.printed import Printed
 from penstock_guest.reading import decode
@@ -28,9 +31,9 @@ class PythonScript:
         self._schemas: Any = spec.get("schemas")
         self._builtins = language.guarded_builtins([*allowed, *profiles.LATE])
         self._draws = any(word in source for word in _DRAWING)
-        self._call: chunk.Call | None = None
+        self._call: Call | None = None
         self._failure: dict[str, Any] | None = None
-        self._printed = Printed()
+        self._printed, self._silence = Printed(), Printed()
         self.entry_point = "" if self.problems else language.declared_entry_point(source)
         if not self.problems:
             self._code = compile(source, self._name, "exec", dont_inherit=True)
@@ -39,9 +42,20 @@ class PythonScript:
         random.seed(0)  # a top level that draws numbers draws the same ones in every child
 
     def rehearse(self) -> None:
-        """Run the loop over a record of no meaning until the interpreter has adapted to it; no tenant code runs."""
+        """Run a record of no meaning until the interpreter has adapted to it; no tenant code runs."""
         for _ in range(chunk.REHEARSALS):
-            chunk.rehearse(Output(memoryview(bytearray(2 * HEADER_BYTES)), records_bytes_max=HEADER_BYTES))
+            self._rehearse(Output(memoryview(bytearray(2 * HEADER_BYTES)), records_bytes_max=HEADER_BYTES))
+
+    def _rehearse(self, output: Output) -> None:
+        """Walk through all that a request will need but the script's function, so that its pages are touched."""
+        if self._schemas is not None or self.entry_point == "process_table":
+            chunk.rehearse(output)
+            return
+        real = self._call, self._failure, self._printed
+        self._call, self._failure, self._printed = chunk.SAME, None, self._silence
+        loads(dumps(self.run(chunk.REHEARSAL, chunk.REHEARSED, output)))
+        self._call, self._failure, self._printed = real
+        output.reset()
 
     def park(self, output: Output) -> None:
         """Run the script's top level, and walk once through all that a request will need, ahead of it."""
@@ -50,11 +64,11 @@ class PythonScript:
             namespace = {"__name__": "script", "__builtins__": self._builtins}
             exec(self._code, namespace)  # a stranger's code: what this process was locked for
             function: Any = namespace[self.entry_point]
-            lines_of = chunk.as_lines if self._schemas is None else self._schemas.check_lines(chunk.as_lines)
-            self._call = chunk.Call(function, lines_of, self._describer)
+            lines_of = as_lines if self._schemas is None else self._schemas.check_lines(as_lines)
+            self._call = Call(function, lines_of, self._describer)
         except BaseException as error:  # noqa: BLE001  # the script's top level is tenant code
             self._failure = self._describer.describe(error) | {"phase": "starting"}
-        chunk.rehearse(output)
+        self._rehearse(output)
 
     def run(self, request: dict[str, Any], given: memoryview, output: Output) -> dict[str, Any]:
         """Run the script over one chunk and return the account of its records."""
@@ -62,7 +76,7 @@ class PythonScript:
             return {"error": self._failure, "printed": self._printed.take()}
         if self._draws:
             self._seed(request["seed"])
-        account = chunk.Account(request, output)
+        account = Account(request, output)
         self._run_chunk(request, given, account)
         reply = account.reply()
         reply["printed"] = self._printed.take()
@@ -74,15 +88,15 @@ class PythonScript:
         if numpy_random is not None:
             numpy_random.seed(seed & 0xFFFF_FFFF)
 
-    def _run_chunk(self, request: dict[str, Any], given: memoryview, account: chunk.Account) -> None:
+    def _run_chunk(self, request: dict[str, Any], given: memoryview, account: Account) -> None:
         call, payload = self._call, given[: request["input_bytes"]]
         assert call is not None, "the top level has run, or there is a failure"
         if self.entry_point == "process_table":
             tables = sys.modules["penstock_guest.tables"]  # loaded where the profile has pyarrow
-            call = chunk.Call(call.function, tables.encoder(request["emit"], self._schemas), self._describer)
+            call = Call(call.function, tables.encoder(request["emit"], self._schemas), self._describer)
             tables.run_table(call, payload, request, account, self._schemas)
             return
         records = decode(request["format"], payload)
         if self._schemas is not None:
             records = self._schemas.check_records(records)
-        (chunk.run_each if self.entry_point == "process" else chunk.run_batch)(call, records, account)
+        (run_each if self.entry_point == "process" else run_batch)(call, records, account)

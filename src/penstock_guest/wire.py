@@ -13,12 +13,22 @@ The header says how far the child has come, so that one that dies without a word
 
 from __future__ import annotations
 
+import struct
 from typing import Final, NamedTuple
 
 HEADER_BYTES: Final = 4096
 MESSAGE_BYTES_MAX: Final = 65_536
 BEHIND: Final = "behind"  # the only key of a message that says [start, size] of the real one
 BEHIND_BYTES_MAX: Final = 16 * 2**20
+
+
+# What a version zygote is asked for: the seat to park a child in, with channel, input and output as descriptors; the
+# seat whose child is to be waited for; -1 for neither; and how many bytes of input and output to map ahead.
+TURN: Final = struct.Struct("=qqqq")
+# What it answers when that child has ended: the seat, the status, and `struct rusage`, of which the user and the system
+# time are used, in seconds and microseconds.
+END: Final = struct.Struct("=qi4xqqqq")
+END_BYTES: Final = 16 + 144
 
 
 class Mark(NamedTuple):

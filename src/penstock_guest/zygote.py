@@ -11,7 +11,6 @@ need. The script's own top level is tenant code: it runs in the child and never 
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import signal
@@ -21,7 +20,11 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
-from penstock_guest import child, lock, profiles, programs, wire
+from penstock_guest import calls, child, lock, profiles, programs, wire
+
+_PROBLEMS_MAX: Final = 50  # so that they fit into one message
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(4 * 4)
+_SEATS_MAX: Final = 1024
 
 
 class Control:
@@ -33,24 +36,14 @@ class Control:
         # refuses.
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=0)
 
-    def become(self, fd: int, wake_fd: int | None = None) -> None:
-        """Make fd the control channel, and close every other descriptor.
+    def become(self, fd: int) -> None:
+        """Make fd the control channel, and close every other descriptor."""
+        os.dup2(fd, 0, inheritable=False)
+        os.closerange(1, child.DESCRIPTORS_MAX)
 
-        Args:
-            fd: this end of the channel.
-            wake_fd: the service's end of it. A byte that a signal handler writes there is the next thing that `receive`
-                sees, so that no child's end is missed between looking and waiting.
-        """
-        os.dup2(fd, 0, inheritable=False)  # first: what was just received may itself have the number of the wake end
-        if wake_fd is not None:
-            os.dup2(wake_fd, _WAKE_FD, inheritable=False)
-        os.closerange(_WAKE_FD if wake_fd is None else _WAKE_FD + 1, child.DESCRIPTORS_MAX)
-
-    def receive(self) -> tuple[dict[str, Any] | None, list[int]]:
-        """Return the next message and its descriptors, None for a signal; the process ends when the service does."""
+    def receive(self) -> tuple[dict[str, Any], list[int]]:
+        """Return the next message and its descriptors; the process ends when the service does."""
         data, ancillary, _, _ = self._socket.recvmsg(wire.MESSAGE_BYTES_MAX, _ANCILLARY_BYTES)
-        if len(data) == 1:
-            return None, []
         if not data:
             os._exit(0)
         fds = memoryview(ancillary[0][2]).cast("i").tolist() if ancillary else []
@@ -64,14 +57,6 @@ class Control:
             os._exit(0)
 
 
-_WAKE_FD: Final = 1
-_PROBLEMS_MAX: Final = 50  # so that they fit into one message
-# libc's own fork: os.fork would also run what modules registered for a child (new locks for threading, a new seed for
-# random), which a process with one thread does not need, and touch some 70 pages more in doing so.
-_FORK: Final = ctypes.PyDLL(None).fork
-_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(4 * 4)
-
-
 class BaseZygote:
     """Imports what its profile allows, locks itself, and forks one version zygote for each request."""
 
@@ -82,7 +67,6 @@ class BaseZygote:
     def serve(self, profile: str) -> NoReturn:
         """Tell the service what the lock reached, then fork version zygotes until it goes."""
         try:
-            _write_signals_to(_WAKE_FD)
             profiles.load(profile)
             before = lock.footprint()
             inner = lock.inner_filter()
@@ -117,17 +101,16 @@ class VersionZygote:
     """Compiles one script version and keeps children of it parked, as many as the service asks for."""
 
     def __init__(self, control: Control, fds: list[int], before: lock.Footprint, inner: lock.Filter) -> None:
-        lock.die_with_parent()
+        lock.go_through(lock.death_calls())
         control.become(*fds)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # so that children can be waited for
         self._control = control
         self._before = before
         self._inner = inner
-        self._children: dict[int, int] = {}  # process id -> the service's number for the child
 
     def serve(self) -> NoReturn:
-        """Prepare the program, answer whether it can run, then park a child for each request."""
+        """Prepare the program, answer whether it can run, then park and reap children as the service asks."""
         spec, fds = self._control.receive()
-        assert spec is not None, "a zygote without children gets no signals"
         arenas_bytes = spec["input_bytes"] + spec["output_bytes"] + wire.HEADER_BYTES
         lock.limit_memory(self._before, memory_bytes=spec["memory_bytes"], mapped_bytes=arenas_bytes)
         program = programs.prepare(spec, _read_all(fds[0]))
@@ -135,46 +118,54 @@ class VersionZygote:
             self._control.send({"problems": program.problems[:_PROBLEMS_MAX]})
             os._exit(0)
         program.rehearse()
+        lock.rehearse()
         nest = child.Nest(program, spec, self._inner)
+        turns = Turns()
         gc.freeze()
         gc.set_threshold(*child.GC_THRESHOLD)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # what matters is the byte that is written before it is called
         self._control.send({"ready": {"entry_point": getattr(program, "entry_point", "")}})
-        while True:
-            request, fds = self._control.receive()
-            if request is None:
-                self._reap()
-            else:
-                self._park(nest, request, fds)
-
-    def _park(self, nest: child.Nest, request: dict[str, Any], fds: list[int]) -> None:
-        channel, input_fd, output_fd = fds
-        nest.input.show(input_fd)
-        nest.output.show(output_fd)
-        pid = _FORK()
-        if pid == 0:
-            nest.serve(request, channel)
-        for fd in fds:
-            os.close(fd)
-        self._children[pid] = request["park"]
-
-    def _reap(self) -> None:
-        while self._children:
-            pid, status, usage = os.wait4(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            cpu_s = usage.ru_utime + usage.ru_stime
-            self._control.send({"exit": self._children.pop(pid), "status": status, "cpu_s": cpu_s})
+        turns.take(nest)
 
 
-def _write_signals_to(fd: int) -> None:
-    """Let every signal write a byte to the descriptor that will have this number; to be called before the lock."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)  # Python insists, though the channel that comes here later blocks, and never fills
-    os.dup2(writing, fd, inheritable=False)
-    signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
-    os.close(reading)
-    os.close(writing)
+class Turns:
+    """A version zygote's work from there on: to fork a child into a seat, and to wait for the one that goes.
+
+    It waits only for a child of which the service knows that it is going, or that it has killed or will kill.
+    """
+
+    def __init__(self) -> None:
+        self._inbox = calls.Inbox(words=4, fds=3)
+        self._pids = calls.Buffer(4 * _SEATS_MAX).view.cast("i")
+        self._end = calls.Buffer(wire.END_BYTES)
+        self._closing = lock.closing_calls()
+
+    def take(self, nest: child.Nest) -> NoReturn:
+        """Do what the service asks for until it goes."""
+        # Local names all of them: to look one up elsewhere is to write to its page, which a fork has made a shared one.
+        receive, words, fds, pids = self._inbox.receive, self._inbox.words, self._inbox.fds, self._pids
+        show_input, show_output, serve = nest.input.show, nest.output.show, nest.serve
+        fork, wait, write, go_through, closing = calls.fork, calls.wait4, calls.write, lock.go_through, self._closing
+        end, status, usage = self._end.view.cast("q"), self._end.at(8), self._end.at(16)
+        message, size_bytes = self._end.memory, wire.END_BYTES
+        while receive():
+            seat, leaving = words[0], words[1]
+            if seat >= 0:
+                show_input(fds[1])
+                show_output(fds[2])
+                pids[seat] = pid = fork()
+                if pid == 0:
+                    serve(fds[0], words[2], words[3])
+                if pid < 0:
+                    raise OSError(f"cannot fork: {calls.failure()}")
+                if closing:
+                    go_through(closing)
+                else:
+                    os.closerange(1, child.DESCRIPTORS_MAX)
+            if leaving >= 0:
+                end[0] = leaving
+                wait(pids[leaving], status, 0, usage)
+                write(0, message, size_bytes)
+        os._exit(0)
 
 
 def _read_all(fd: int) -> bytes:

@@ -129,15 +129,15 @@ class Laboratory:
         end = children.ask(seat, *request(data))
         trial = Trial(scene, end, seat.pid, (scene.secret, self.secret), wall_s=time.monotonic() - started_s)
         if not attack.lingers:
-            self._account(trial, seat)
+            self._account(trial, children, seat)
         trial.strays = sorted(processes_of(base) - known - {seat.pid})
         trial.zygote_lives = lambda: zygote.pid in processes_of(base)
         trial.end_zygote = lambda: kill_if_alive(zygote.pid, zygote.channel)
         return trial
 
-    def _account(self, trial: Trial, seat: Seat) -> None:
+    def _account(self, trial: Trial, children: Children, seat: Seat) -> None:
         """Wait for the end of an isolated child, and note what it has used."""
-        seat.ended.wait(timeout=5)
+        children.await_end(seat, timeout_s=5)
         if seat.end is not None:
             trial.cpu_s = seat.end["cpu_s"]
 

@@ -14,8 +14,7 @@ _prctl: Final = lock._prctl
 
 
 class _NoFilter:
-    def install(self) -> None:
-        """Leave the child as it is."""
+    calls: tuple[()] = ()
 
 
 def _put(**pieces: Callable[..., Any]) -> None:
@@ -39,7 +38,7 @@ def inner() -> None:
 
 def rlimits() -> None:
     """Without limits of memory, time, files, processes and descriptors."""
-    _put(limit_memory=lambda *_, **__: None, limit_child=lambda **_: None)
+    _put(limit_memory=lambda *_, **__: None, limit_calls=lambda **_: [])
 
 
 def mdwe() -> None:
@@ -59,12 +58,13 @@ def no_new_privileges() -> None:
 
 def death_signal() -> None:
     """Free to outlive the parent."""
-    _put(die_with_parent=lambda: None)
+    _put(death_calls=list)
 
 
 def closing() -> None:
     """With whatever descriptors its imports have left open."""
     vars(os).update(closerange=lambda *_: None)
+    _put(closing_calls=list)
 
 
 def leaving_open() -> None:

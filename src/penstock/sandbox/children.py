@@ -6,6 +6,7 @@ import contextlib
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import deque
@@ -18,7 +19,7 @@ import orjson
 from penstock.core import limits
 from penstock.core.errors import SandboxUnavailable
 from penstock.sandbox.arenas import Arena
-from penstock.sandbox.zygotes import VersionZygote, kill_child, kill_if_alive
+from penstock.sandbox.zygotes import NOBODY, VersionZygote, kill_child, kill_if_alive
 from penstock_guest import wire
 
 _LONG_S: Final = 0.02
@@ -56,6 +57,8 @@ class Seat:
     def reset(self) -> None:
         """Forget the child that sat here."""
         self.channel: socket.socket | None = None
+        self.theirs: socket.socket | None = None  # the child's end, until it has it
+        self.leaves = False  # its zygote waits for its end
         self.pid: int | None = None
         self.runs = 0
         self.seated_s = time.monotonic()
@@ -67,8 +70,8 @@ class Seat:
 
     def close(self) -> None:
         """Give the memory back."""
-        if self.channel is not None:
-            self.channel.close()
+        for end in filter(None, (self.channel, self.theirs)):
+            end.close()
         if self.input is not None:
             self.input.close()
         self.output.close()
@@ -78,7 +81,7 @@ class Children:
     """The children of one version zygote.
 
     A seat is free again when two things have happened, in either order: its child has ended, and its output has been
-    copied out.
+    copied out. There are more seats than children, so that the next child need not wait for that.
 
     Args:
         zygote: prepared; closed with this.
@@ -93,13 +96,18 @@ class Children:
         self._input_fd = input_fd
         input_bytes = 0 if input_fd is not None else spec["input_bytes"]
         self._seats = [
-            Seat(number, input_bytes=input_bytes, output_bytes=spec["output_bytes"]) for number in range(seats)
+            Seat(number, input_bytes=input_bytes, output_bytes=spec["output_bytes"]) for number in range(seats * 3 // 2)
         ]
         self._parked: deque[Seat] = deque()
+        self._free: deque[Seat] = deque()
+        self._owed = 0  # children to be parked as soon as there are free seats
         self._change = threading.Condition()
         self._closed = False
         for seat in self._seats:
-            self._park(seat)
+            self._make_ready(seat)
+        with self._change:
+            for _ in range(seats):
+                self._park(self._free.popleft())
         self._cpu_s = 0.0
         self._keeper = threading.Thread(target=self._keep, name=f"keeper-{zygote.pid}", daemon=True)
         self._keeper.start()
@@ -169,13 +177,16 @@ class Children:
             seat.in_use = False
             seat.left_s = time.monotonic()
             self._end_lingering()
-            if seat.ended.is_set():
-                self._recycle(seat)
-            elif self._may_stay(seat):
+            if self._may_stay(seat):
                 self._parked.append(seat)
                 self._change.notify()
-            elif self._spec["warm"] and seat.channel is not None:
-                seat.channel.close()  # it reads the end of its channel, and goes
+            else:
+                self._replace(seat)
+
+    def settle(self, seat: Seat) -> None:
+        """Wait a moment for a child that has given its only reply, so that its CPU time is known."""
+        if not self._spec["warm"]:
+            self.await_end(seat, timeout_s=_LONG_S)
 
     @property
     def alive(self) -> bool:
@@ -195,6 +206,17 @@ class Children:
                     self._count_cpu(seat, _cpu_s(seat.pid))
             used_s, self._cpu_s = self._cpu_s, 0.0
         return used_s
+
+    def await_end(self, seat: Seat, *, timeout_s: float) -> bool:
+        """Wait for word of the end of a child that is going, or is dead; return whether it came in time."""
+        self._ask_end(seat)
+        deadline_s = time.monotonic() + timeout_s
+        while not seat.ended.wait(timeout=max(0.0, min(limits.CHILD_EXIT.value, deadline_s - time.monotonic()))):
+            if time.monotonic() >= deadline_s:
+                return False
+            with self._change:
+                self._end_lingering()  # one of them may be what the zygote waits for
+        return True
 
     def end(self, seat: Seat) -> None:
         """Kill the child of a seat that is in use; whoever waits for it is told."""
@@ -225,34 +247,67 @@ class Children:
                 kill_child(seat.pid, parent=self._zygote.pid)
 
     def _may_stay(self, seat: Seat) -> bool:
-        fresh = time.monotonic() - seat.seated_s < limits.WARM_AGE.value
-        return bool(self._spec["warm"]) and fresh and seat.runs < limits.WARM_RUNS.value
+        if not self._spec["warm"] or seat.leaves or seat.runs >= limits.WARM_RUNS.value:
+            return False
+        return time.monotonic() - seat.seated_s < limits.WARM_AGE.value
 
-    def _park(self, seat: Seat) -> None:
+    def _make_ready(self, seat: Seat) -> None:
         seat.reset()
-        seat.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        seat.channel, seat.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         seat.channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(self._spec["wall_s"]))
-        with theirs:
+        self._free.append(seat)
+
+    def _park(self, seat: Seat, *, leaving: int = NOBODY) -> None:
+        """Ask for a child in a free seat, and for word of the end of another."""
+        assert seat.theirs is not None, "a free seat has both ends of its channel"
+        with seat.theirs:
             input_fd = seat.input.fd if seat.input is not None else self._input_fd
             assert input_fd is not None, "children have memory or a file as their input"
-            ahead = {
-                "input_bytes": seat.input.used_bytes if seat.input is not None else 0,
-                "output_bytes": seat.output.used_bytes,
-            }
-            self._zygote.park(seat.number, fds=[theirs.fileno(), input_fd, seat.output.fd], **ahead)
+            ahead = seat.input.used_bytes if seat.input is not None else 0, seat.output.used_bytes
+            fds = [seat.theirs.fileno(), input_fd, seat.output.fd]
+            self._zygote.turn(park=seat.number, fds=fds, ahead=ahead, leaving=leaving)
+        seat.theirs, seat.seated_s = None, time.monotonic()
         self._parked.append(seat)
+        self._change.notify()
+
+    def _replace(self, seat: Seat) -> None:
+        """Park another child for one that goes or has gone."""
+        if self._closed:
+            return
+        if self._spec["warm"] and seat.channel is not None:
+            seat.channel.close()  # it reads the end of its channel, and goes
+        try:
+            if seat.ended.is_set():
+                self._owed += 1
+                self._clear(seat)
+            elif self._free and not seat.leaves:
+                seat.leaves = True
+                self._park(self._free.popleft(), leaving=seat.number)
+            else:
+                self._owed += 1
+                self._ask_end(seat)
+        except OSError:  # the zygote is gone; whoever waits is told
+            self._closed = True
+
+    def _ask_end(self, seat: Seat) -> None:
+        with self._change:
+            if not seat.leaves:
+                seat.leaves = True
+                with contextlib.suppress(OSError):  # the zygote is gone, and its children with it
+                    self._zygote.turn(leaving=seat.number)
 
     def _await_parked(self, seat: Seat) -> None:
         assert seat.channel is not None, "a parked seat has a channel"
         word = b""
         with contextlib.suppress(OSError):  # it died, or hangs, before tenant code was near it
             word = seat.channel.recv(64)
-        if not word.isdigit() or not 0 < int(word) < _PROCESS_IDS:
+        pid = int.from_bytes(word, sys.byteorder)
+        if not 0 < pid < _PROCESS_IDS:
             self.give_back(seat)
             raise SandboxUnavailable(
                 f"a child of {self._spec['name']} ended while it was parked", hint="Run: penstock doctor"
             )
-        seat.pid = int(word)
+        seat.pid = pid
 
     def _keep(self) -> None:
         """Take note of every child that ends, and put a new one in its place, until the zygote is gone."""
@@ -262,9 +317,8 @@ class Children:
                 seat.end = seat_end
                 self._count_cpu(seat, seat_end["cpu_s"])
                 seat.ended.set()
-                # One that died unasked stays: whoever takes it is told. To park another would go on for ever.
-                if not seat.in_use and seat not in self._parked:
-                    self._recycle(seat)
+                if not seat.in_use:
+                    self._clear(seat)
         with self._change:
             self._closed = True
             for seat in self._seats:  # nobody is left to tell how they end; with their zygote they do
@@ -277,24 +331,29 @@ class Children:
 
     def _next_end(self) -> tuple[Seat, dict[str, Any]] | None:
         """Wait for the zygote to say which child has ended; None when it is gone, or says what makes no sense."""
-        try:
-            end = orjson.loads(self._zygote.channel.recv(wire.MESSAGE_BYTES_MAX))
-            return self._seats[end["exit"]], {"status": int(end["status"]), "cpu_s": float(end["cpu_s"])}
-        except (OSError, ValueError, TypeError, LookupError):
+        ended = self._zygote.next_end()
+        if ended is None or not 0 <= ended[0] < len(self._seats):
             return None
+        seat = self._seats[ended[0]]
+        # A child that dies unasked is not waited for: whoever takes its seat finds it.
+        return (seat, ended[1]) if seat.leaves and not seat.ended.is_set() else None
 
-    def _recycle(self, seat: Seat) -> None:
+    def _clear(self, seat: Seat) -> None:
+        """Make a seat free whose child has ended and whose output has been copied out; park what is owed."""
         if self._closed:
             return
         if seat.channel is not None:
             seat.channel.close()
         for arena in filter(None, (seat.input, seat.output)):
             arena.scrub()
-        try:
-            self._park(seat)
-        except OSError:  # the zygote is gone; whoever waits is told
-            self._closed = True
-        self._change.notify()
+        self._make_ready(seat)
+        if self._owed:
+            self._owed -= 1
+            try:
+                self._park(self._free.popleft())
+            except OSError:  # the zygote is gone; whoever waits is told
+                self._closed = True
+                self._change.notify_all()
 
     def _reply(self, seat: Seat, answer: bytes) -> Reply | Death:
         try:
@@ -318,7 +377,7 @@ class Children:
 
     def _death(self, seat: Seat) -> Death:
         """Return how a child ended that has closed its channel."""
-        if not seat.ended.wait(timeout=limits.CHILD_EXIT.value):
+        if not self.await_end(seat, timeout_s=limits.CHILD_EXIT.value):
             killed = self._kill(seat, "no_result", "the process closed its channel and gave no result")
             if seat.end is None or seat.end["status"] == signal.SIGKILL:
                 return killed
@@ -329,7 +388,7 @@ class Children:
     def _kill(self, seat: Seat, code: str, detail: str) -> Death:
         assert seat.pid is not None, "only a child that has said its number is asked"
         kill_child(seat.pid, parent=self._zygote.pid)
-        seat.ended.wait(timeout=limits.ZYGOTE_START.value)
+        self.await_end(seat, timeout_s=limits.ZYGOTE_START.value)
         return Death(code, detail, seat.output.mark(), (seat.end or {"cpu_s": 0.0})["cpu_s"])
 
 
@@ -356,7 +415,7 @@ class Claim:
                 self._seats.add(seat)
             reply = self._children.ask(seat, request, data)
             if time.monotonic() - started_s > _LONG_S:  # its CPU time is worth a moment; that of others is told later
-                seat.ended.wait(timeout=_LONG_S)
+                self._children.settle(seat)
         finally:
             with self._lock:
                 self._seats.discard(seat)

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from penstock.core.scripts import Problem
 from penstock_guest import wire
 
 BOOT: Final = Path(wire.__file__).with_name("boot.py")
+NOBODY: Final = -1
 _LIBRARIES: Final = ("orjson", "brotli", "jsonschema_rs", "zstandard", "numpy", "pyarrow", "quickjs")
 
 
@@ -84,8 +86,7 @@ class BaseZygote:
         self.ready()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, self._asking:
-            # It gets both ends: a signal in it writes to ours what it then reads from its own.
-            socket.send_fds(self._socket, [b"{}"], [theirs.fileno(), ours.fileno()])
+            socket.send_fds(self._socket, [b"{}"], [theirs.fileno()])
             pid = self._receive()["pid"]
         return VersionZygote(ours, pid, spec, source)
 
@@ -132,13 +133,35 @@ class VersionZygote:
         self.entry_point: str = self._await_ready(spec["name"])["entry_point"]
         channel.settimeout(None)
 
-    def park(self, number: int, *, fds: Sequence[int], input_bytes: int, output_bytes: int) -> None:
-        """Ask for a child that sees the given channel, input and output; bytes say how much to map ahead."""
-        message = {"park": number, "input_bytes": input_bytes, "output_bytes": output_bytes}
-        socket.send_fds(self.channel, [orjson.dumps(message)], fds)
+    def turn(
+        self,
+        *,
+        park: int = NOBODY,
+        fds: Sequence[int] = (),
+        ahead: tuple[int, int] = (0, 0),
+        leaving: int = NOBODY,
+    ) -> None:
+        """Ask for a new child, for word of the end of another, or for both.
+
+        Args:
+            park: the seat of the new child.
+            fds: its channel, input and output.
+            ahead: how many bytes of input and output to map before it is needed.
+            leaving: the seat of a child that has been told to go, or is known to be dead.
+        """
+        socket.send_fds(self.channel, [wire.TURN.pack(park, leaving, *ahead)], fds)
+
+    def next_end(self) -> tuple[int, dict[str, Any]] | None:
+        """Wait for word of the end of a child, and return its seat; None when the zygote is gone or makes no sense."""
+        try:
+            seat, status, *times = wire.END.unpack_from(self.channel.recv(wire.END_BYTES))
+        except (OSError, struct.error):
+            return None
+        cpu_s = times[0] + times[2] + (times[1] + times[3]) / 1e6
+        return seat, {"status": status, "cpu_s": cpu_s}
 
     def close(self) -> None:
-        """End it and its children. It holds an end of its own channel, so closing ours would not tell it."""
+        """End it and its children."""
         kill_if_alive(self.pid, self.channel)
         self.channel.close()
 
