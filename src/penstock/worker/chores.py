@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -66,6 +67,37 @@ class Chores:
                 failing = True
             if self._over.wait(chore.every_s):
                 return
+
+
+class Patient:
+    """A chore that judges who is alive: after an outage it lets everybody say so first.
+
+    Args:
+        do: the chore.
+        reach: raises TransientError while the outage lasts.
+        pause_s: how long it then waits.
+    """
+
+    def __init__(self, do: Callable[[], Any], *, reach: Callable[[], Any], pause_s: float) -> None:
+        self._do = do
+        self._reach = reach
+        self._pause_s = pause_s
+        self._is_out = False
+        self._again_s = 0.0
+
+    def __call__(self) -> None:
+        """Do the chore, unless there was an outage a moment ago."""
+        if self._is_out:
+            self._reach()
+            self._is_out = False
+            self._again_s = time.monotonic() + self._pause_s
+        if time.monotonic() < self._again_s:
+            return
+        try:
+            self._do()
+        except TransientError:
+            self._is_out = True
+            raise
 
 
 class Discarding:

@@ -15,7 +15,7 @@ from penstock.core import limits
 from penstock.core.settings import Settings
 from penstock.core.work import WorkerState
 from penstock.wiring.server import Server, open_server
-from penstock.worker.chores import Chore, Chores, Discarding
+from penstock.worker.chores import Chore, Chores, Discarding, Patient
 from penstock.worker.runners import Runner
 from penstock.worker.supervisor import Supervisor
 
@@ -61,8 +61,13 @@ def serve(settings: Settings, *, runners: int, threads: int) -> None:
 
 
 def _chores(server: Server, worker: str) -> list[Chore]:
+    def reach() -> None:
+        with server.database.read():
+            pass
+
     return [
-        Chore("tick", limits.REAP.value / 1000, server.work.tick),
+        # What nobody could keep alive while the database was away is not lost yet.
+        Chore("tick", limits.REAP.value / 1000, Patient(server.work.tick, reach=reach, pause_s=limits.LEASE.value)),
         Chore("reconcile", limits.RECONCILE.value, server.work.reconcile),
         Chore("seal", limits.SEAL.value, server.audit_log.seal),
         Chore("retention", limits.RETENTION_TICK.value, lambda: server.retention.tick(worker)),

@@ -1,11 +1,13 @@
 """Chores are done again and again, whatever becomes of one."""
 
 import threading
+import time
 
+import pytest
 from structlog.testing import CapturingLogger
 
 from penstock.core.errors import BlobsUnavailable, DatabaseUnavailable
-from penstock.worker.chores import Chore, Chores, Discarding
+from penstock.worker.chores import Chore, Chores, Discarding, Patient
 
 
 def count_to(number, *, failing=()):
@@ -43,6 +45,31 @@ def test_one_that_is_slow_delays_no_other():
     with Chores([Chore("slow", 0.001, lambda: release.wait(5)), Chore("tick", 0.001, do)], log=CapturingLogger()):
         assert done.wait(5)
         release.set()
+
+
+def test_after_an_outage_everybody_may_say_that_they_live_before_anybody_is_judged():
+    done, reached, up = [], [], False
+
+    def do():
+        if not up:
+            raise DatabaseUnavailable("gone", hint="Wait.")
+        done.append(1)
+
+    def reach():
+        reached.append(1)
+        if not up:
+            raise DatabaseUnavailable("gone", hint="Wait.")
+
+    patient = Patient(do, reach=reach, pause_s=0.05)
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable):
+            patient()
+    up = True
+    patient()
+    assert (len(done), len(reached)) == (0, 2)
+    time.sleep(0.06)
+    patient()
+    assert (len(done), len(reached)) == (1, 2)
 
 
 def test_blobs_are_deleted_beside_the_work_and_an_outage_ends_nothing():
