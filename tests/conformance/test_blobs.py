@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -325,6 +326,24 @@ def test_a_folder_that_cannot_be_written_to_says_why(tmp_path):
     for act in (lambda: blobs.put(KEY, b"1"), blobs.check):
         with pytest.raises(BlobsUnavailable, match="No such file"):
             act()
+
+
+def test_a_full_disk_is_said_and_a_folder_works_again_afterwards(tmp_path):
+    blobs = LocalBlobs(tmp_path / "blobs")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    try:
+        writer = blobs.create(KEY)
+        with pytest.raises(BlobsUnavailable, match="File too large"):
+            writer.write(bytes(3 * 2**20))
+        writer.discard()
+        with pytest.raises(BlobsUnavailable):
+            blobs.put(KEY, bytes(2**20 + 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "blobs/.aside").iterdir()) == []
+    assert list(blobs.list("")) == []
+    blobs.put(KEY, bytes(2**20 + 1))
 
 
 def test_what_a_killed_process_left_is_swept_and_what_somebody_writes_is_not(tmp_path):

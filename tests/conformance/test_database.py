@@ -315,6 +315,17 @@ def test_a_full_disk_is_said_loses_nothing_and_is_survived(fresh_database_url):
         assert "room again" in keys(database)
 
 
+def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path):
+    path = tmp_path / "penstock.db"
+    path.write_bytes(b"a letter, not a database" * 100)
+    with contextlib.closing(open_database(f"sqlite:///{path}")) as database:
+        for act in (lambda: keys(database), lambda: database.write(lambda tx: insert(tx, "a"))):
+            with pytest.raises(DatabaseUnavailable, match="not a database") as caught:
+                act()
+            assert "backup" in caught.value.hint
+    assert path.read_bytes() == b"a letter, not a database" * 100
+
+
 def test_the_files_are_the_owners_alone(tmp_path):
     path = tmp_path / "home" / "penstock.db"
     with contextlib.closing(open_database(f"sqlite:///{path}")) as database:

@@ -1,6 +1,7 @@
 """The steps lead from nothing to what `schema.py` says, on both databases; the audit can only be added to."""
 
 import contextlib
+import shutil
 
 import pytest
 import sqlalchemy
@@ -8,7 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from penstock.core.errors import SchemaUnknown
+from penstock.core.errors import Bug, SchemaUnknown
+from penstock.database import versioning
 from penstock.database.opening import open_database
 from penstock.database.schema import audit_events, metadata
 from penstock.database.versioning import prepare, require_schema, schema_status, upgrade
@@ -122,6 +124,55 @@ def storage(database):
             "SELECT relname, reloptions FROM pg_class WHERE relname LIKE 'queue%%' AND relkind = 'r'"
         )
         return {name: sorted(options or []) for name, options in rows}
+
+
+CHANGED = '''"""A step that changes a column that others refer to."""
+import sqlalchemy as sa
+from alembic import op
+revision = "9998"
+down_revision = "{before}"
+
+def upgrade():
+    with op.batch_alter_table("workspaces") as table:
+        table.add_column(sa.Column("more", sa.Text(), nullable=False, server_default="x"))
+        table.alter_column("name", type_=sa.String(100))
+    {then}
+'''
+
+
+def with_a_step_more(monkeypatch, tmp_path, database, then="pass"):
+    shutil.copytree(versioning._MIGRATIONS, tmp_path / "migrations")
+    before = schema_status(database).expected
+    (tmp_path / "migrations/versions/9998_changed.py").write_text(CHANGED.format(before=before, then=then))
+    monkeypatch.setattr(versioning, "_MIGRATIONS", tmp_path / "migrations")
+
+
+def test_a_table_that_others_refer_to_can_be_changed_and_keeps_its_rows(database, monkeypatch, tmp_path):
+    fill(database)
+    with_a_step_more(monkeypatch, tmp_path, database)
+    assert upgrade(database).missing == ("9998",)
+    with database.read() as tx:
+        assert tx.exec_driver_sql("SELECT id, name, more FROM workspaces").all() == [("ws_1", "one", "x")]
+        assert tx.exec_driver_sql("SELECT workspace FROM members").scalars().all() == ["ws_1"]
+    orphan = "INSERT INTO members (id, workspace, name, role, created_at) VALUES ('mem_2', 'ws_9', 'b', 'admin', 0)"
+    with pytest.raises(IntegrityError):
+        run(database, orphan)
+
+
+def test_a_step_that_loses_what_others_refer_to_is_taken_back(database, monkeypatch, tmp_path):
+    fill(database)
+    with_a_step_more(monkeypatch, tmp_path, database, then='op.execute("DELETE FROM workspaces")')
+    with pytest.raises((Bug, IntegrityError)):
+        upgrade(database)
+    assert schema_status(database).found != "9998"
+    with database.read() as tx:
+        assert tx.exec_driver_sql("SELECT id, name FROM workspaces").all() == [("ws_1", "one")]
+    run(database, "DELETE FROM members")
+
+
+def fill(database):
+    run(database, "INSERT INTO workspaces (id, name, created_at) VALUES ('ws_1', 'one', 0)")
+    run(database, "INSERT INTO members (id, workspace, name, role, created_at) VALUES ('m', 'ws_1', 'a', 'admin', 0)")
 
 
 # ---- audit events can only be added ----

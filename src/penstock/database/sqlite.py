@@ -52,6 +52,7 @@ _PASSING: Final = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+_BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 @dataclass(slots=True)
@@ -82,6 +83,28 @@ class SqliteDatabase:
         self._writer: threading.Thread | None = None
         self._asking = threading.Lock()
         self._closing = threading.Event()
+
+    @contextlib.contextmanager
+    def rebuild(self) -> Iterator[sqlalchemy.Connection]:
+        """Open a transaction in which tables may be copied and replaced; it is committed when nothing was raised.
+
+        SQLite changes a column by copying its table, and would miss the old one while others refer to it. So what
+        refers to what is checked once, at the end.
+        """
+        with _reporting(), self.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")  # does nothing inside a transaction
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+                    raise Bug(f"a row of {broken[0]} refers to one of {broken[2]} that is gone", hint="Report it.")
+                connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                with contextlib.suppress(DBAPIError):
+                    connection.exec_driver_sql("ROLLBACK")
+                raise
+            finally:
+                connection.exec_driver_sql("PRAGMA foreign_keys = ON")
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
@@ -251,7 +274,7 @@ def _in_transaction(connection: sqlalchemy.Connection) -> bool:
 
 
 def _passes(error: DBAPIError) -> bool:
-    return _code(error) in _PASSING
+    return _code(error) in _PASSING | _BROKEN
 
 
 def _is_busy(error: DBAPIError) -> bool:
@@ -264,8 +287,7 @@ def _code(error: DBAPIError) -> int:
 
 def unavailable(error: DBAPIError) -> DatabaseUnavailable:
     """Return the error of a database that cannot be used now; its words hold no values."""
-    return DatabaseUnavailable(
-        f"the records database cannot be used now: {error.orig}",
-        hint="Look at the disk's space and at what else uses the file; nothing was lost, and it may be tried again.",
-        retry_after_s=1,
-    )
+    hint = "Look at the disk's space and at what else uses the file; nothing was lost, and it may be tried again."
+    if _code(error) in _BROKEN:
+        hint = "Stop the server, and put a backup of the file in its place; keep the broken one to look into."
+    return DatabaseUnavailable(f"the records database cannot be used now: {error.orig}", hint=hint, retry_after_s=1)

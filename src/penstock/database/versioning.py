@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 
 from penstock.core.errors import SchemaUnknown
 from penstock.database.opening import SqlDatabase
+from penstock.database.sqlite import SqliteDatabase
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _ONE_AT_A_TIME: Final = 7_364_001  # an advisory lock of PostgreSQL: any number that nobody else takes
@@ -71,6 +72,9 @@ def upgrade(database: SqlDatabase) -> SchemaStatus:
         SchemaUnknown: when the database is of a newer version, or of something else.
         DatabaseUnavailable: when it cannot be reached.
     """
+    if isinstance(database, SqliteDatabase):
+        with database.rebuild() as connection:
+            return _upgrade(connection)
     return database.write(_upgrade)
 
 
