@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -13,7 +13,12 @@ from penstock.core.errors import TransientError
 from penstock.usecases.health import Scrape
 
 _BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-_KILLS: Final = ("limit_", "crashed", "forbidden_call", "no_result", "reply_forged", "chunk_failed")
+_OUTCOMES: Final = frozenset(["succeeded", "failed", "transient", "crashed", "cancelled"])
+_KILLS: Final = frozenset(
+    "limit_wall limit_cpu limit_memory limit_output limit_recursion crashed forbidden_call no_result".split()
+)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # it ships half of its types; nothing reads those series
 
 
 class RequestMetrics:
@@ -72,13 +77,14 @@ class ServerMetrics(Collector):
         attempts = CounterMetricFamily(
             "penstock_attempts", "Attempts that ended since this process began.", labels=["outcome"]
         )
-        for outcome, number in sorted(scrape.outcomes.items()):
-            attempts.add_metric([outcome], number)
+        for outcome in sorted({*_OUTCOMES, *scrape.attempts}):
+            attempts.add_metric([outcome], scrape.attempts[outcome])
         yield attempts
-        kills = CounterMetricFamily("penstock_sandbox_kills", "Attempts that the sandbox ended.", labels=["reason"])
-        for code, number in sorted(scrape.codes.items()):
-            if code.startswith(_KILLS):
-                kills.add_metric([code], number)
+        kills = CounterMetricFamily(
+            "penstock_sandbox_kills", "Records and attempts that the sandbox ended.", labels=["reason"]
+        )
+        for code in sorted(_KILLS):
+            kills.add_metric([code], scrape.errors[code])
         yield kills
 
     def _queues(self, scrape: Scrape) -> Iterator[Metric]:

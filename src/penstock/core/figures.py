@@ -37,18 +37,20 @@ class WorkerFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptFigures:
-    """Attempts that ended since one looked before.
+class EndedFigures:
+    """What ended since one looked before.
 
     Attributes:
-        last_id: where to go on looking.
-        by_outcome: how many ended in each way.
-        by_code: how many ended with each error.
+        last_attempt: the number of the last attempt that is counted.
+        last_job_at: when the last job ended whose records are counted, seconds since 1970.
+        attempts: how many ended in each way, by outcome.
+        errors: how many attempts and records failed, by the code of their error.
     """
 
-    last_id: int
-    by_outcome: Mapping[str, int]
-    by_code: Mapping[str, int]
+    last_attempt: int
+    last_job_at: float
+    attempts: Mapping[str, int]
+    errors: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

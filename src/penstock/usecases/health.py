@@ -24,8 +24,8 @@ class Scrape:
 
     queues: tuple[QueueFigures, ...]
     workers: tuple[WorkerFigures, ...]
-    outcomes: Counter[str]
-    codes: Counter[str]
+    attempts: Counter[str]
+    errors: Counter[str]
 
 
 @dataclass(slots=True)
@@ -33,16 +33,16 @@ class HealthChecks:
     """What monitoring asks for. Needs no actor: it tells nothing of a workspace but the depth of its queue.
 
     Attributes:
-        attempts_seen: the newest attempt that is counted, None before the first look.
+        seen: the newest attempt and the end of the newest job that are counted, None before the first look.
     """
 
     database: Database
     blobs: Blobs
     figures: Figures
     clock: Clock
-    attempts_seen: int | None = None
-    outcomes: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
+    seen: tuple[int, float] | None = None
+    attempts: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
     _blobs_checked_at: float = 0.0
     _blobs_problem: str | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -79,13 +79,13 @@ class HealthChecks:
         with self._lock, self.database.read() as tx:
             queues = tuple(self.figures.queues(tx))
             workers = tuple(self.figures.workers(tx, alive_since=now - _ALIVE_S))
-            if self.attempts_seen is None:
-                self.attempts_seen = self.figures.last_attempt(tx)
-            more = self.figures.attempts(tx, after=self.attempts_seen, until=now - _SETTLED_S)
-            self.attempts_seen = more.last_id
-            self.outcomes.update(more.by_outcome)
-            self.codes.update(more.by_code)
-            return Scrape(queues, workers, Counter(self.outcomes), Counter(self.codes))
+            last_attempt, last_job_at = self.seen or (self.figures.last_attempt(tx), now - _SETTLED_S)
+            until = now - _SETTLED_S
+            more = self.figures.ended(tx, after_attempt=last_attempt, after=last_job_at, until=until)
+            self.seen = more.last_attempt, more.last_job_at
+            self.attempts.update(more.attempts)
+            self.errors.update(more.errors)
+            return Scrape(queues, workers, Counter(self.attempts), Counter(self.errors))
 
     def _check_blobs(self, now: float) -> str | None:
         if not 0 <= now - self._blobs_checked_at < _BLOBS_CHECKED_S:

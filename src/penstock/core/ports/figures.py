@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from penstock.core.figures import AttemptFigures, QueueFigures, WorkerFigures
+from penstock.core.figures import EndedFigures, QueueFigures, WorkerFigures
 
 
 class Figures(Protocol):
@@ -20,5 +20,12 @@ class Figures(Protocol):
     def last_attempt(self, tx: Any) -> int:
         """Return the number of the newest attempt, 0 when there is none."""
 
-    def attempts(self, tx: Any, *, after: int, until: float) -> AttemptFigures:
-        """Return what became of attempts with higher numbers than one that ended before a time."""
+    def ended(self, tx: Any, *, after_attempt: int, after: float, until: float) -> EndedFigures:
+        """Return what has ended since.
+
+        Args:
+            tx: a transaction.
+            after_attempt: the number of the last attempt that is counted already.
+            after: when the last job ended that is counted already, seconds since 1970.
+            until: what ends later is left for the next time.
+        """
