@@ -1,6 +1,6 @@
 # `make` prints this help. Every target does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench chaos fuzz docs lock clean
+.PHONY: help setup demo test check bench chaos soak fuzz docs lock clean
 PY := .venv/bin
 
 help: ## This list
@@ -25,8 +25,12 @@ check: setup ## Lint, format, types, import contracts, tidy rules
 bench: setup ## The table of benchmarks/BASELINE.md on this machine
 	@$(PY)/python -m benchmarks
 
-chaos: setup ## 200 times kill -9 of workers amid their work, on SQLite and PostgreSQL: make chaos KILLS=20
+chaos: setup ## 200 times kill -9 amid work, on SQLite and PostgreSQL; then a minute of overload: make chaos KILLS=20
 	@PENSTOCK_CHAOS_KILLS=$$(( $(or $(KILLS),200) / 2 )) $(PY)/python -m pytest -s tests/chaos --timeout 3600
+	@$(PY)/python -m tests.load.overload
+
+soak: setup ## 200,000 jobs: memory and tables stay flat: make soak JOBS=20000
+	@$(PY)/python -m tests.load.soak --jobs $(or $(JOBS),200000) --hogs
 
 fuzz: setup ## Random system calls against the sandbox: make fuzz SECONDS=600
 	@$(PY)/python -m tests.escapes.fuzz --seconds $(or $(SECONDS),60)
