@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import sqlalchemy
 
 from penstock.core.access import WorkspaceId
-from penstock.core.jobs import Depth, Entry, EntryId, Lane, Lease, Waiting
+from penstock.core.jobs import Depth, Entry, EntryId, Lane, Lease, Pause, Waiting
 from penstock.core.plan import RunId
 from penstock.database.opening import SqlDatabase
 from penstock.database.schema import queue_entries, queue_lanes, queue_workspaces, workers
@@ -115,6 +115,10 @@ class Stand:
     def resume(self, workspace: str = "acme", lane: str = "clean") -> bool:
         """Resume a lane."""
         return self.write(lambda tx: self.queue.resume_lane(tx, WorkspaceId(workspace), Lane(lane)))
+
+    def pause_of(self, workspace: str = "acme", lane: str = "clean") -> Pause | None:
+        """Return since when a lane is paused, and why."""
+        return self.write(lambda tx: self.queue.pause_of(tx, WorkspaceId(workspace), Lane(lane)))
 
     def pause(self, workspace: str = "acme", lane: str = "clean") -> None:
         """Have a lane paused by as many kills as it takes."""

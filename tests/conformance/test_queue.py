@@ -8,7 +8,7 @@ import pytest
 
 from penstock.core import limits
 from penstock.core.errors import Bug
-from penstock.core.jobs import Lease
+from penstock.core.jobs import Lease, Pause
 from penstock.core.plan import RunId
 from tests.queues import START, Stand, memory_stand, sql_stand
 
@@ -378,7 +378,10 @@ def test_a_script_that_is_killed_again_and_again_is_paused(stand):
     assert paused.index(True) == limits.KILLS_IN_A_ROW.value - 1
     assert paused.count(True) == 1
     assert [lease.entry.lane for lease in stand.lease(5)] == ["other"]
+    assert stand.pause_of() == Pause(START, f"{limits.KILLS_IN_A_ROW.value} runs in a row were killed")
+    assert stand.pause_of(lane="other") is None
     assert stand.resume() is True
+    assert stand.pause_of() is None
     assert stand.resume() is False
     assert len(stand.lease(5)) == 3
 

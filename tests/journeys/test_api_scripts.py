@@ -49,7 +49,7 @@ def test_a_script_goes_from_draft_to_active(http):
     assert http.put(path, json={"code": CODE + "#"}).status_code == 409
     active = http.patch(f"{path}/activate").json()
     assert (active["active_version"], active["active_version_id"]) == ("1.0.0", made.json()["id"])
-    assert http.get("/api/v1/scripts/orders").json() == active
+    assert http.get("/api/v1/scripts/orders").json() == active | {"paused": None}
     assert http.get(f"{VERSIONS}/active").json()["id"] == made.json()["id"]
 
 
@@ -137,6 +137,20 @@ def test_a_job_keeps_the_version_that_its_range_stood_for(client):
     client.scripts.publish("orders", "1.2.0")
     kept = client.jobs.read(job.id)
     assert (kept.version, kept.shown["script"]["asked"]) == ("1.1.0", "^1.0")
+
+
+def test_a_paused_script_says_since_when_and_why(api, tenant, http):
+    script = http.get("/api/v1/scripts/orders").json()["id"]
+
+    def kill(tx):
+        return api.server.queue.count_kill(tx, tenant.workspace, script, killed=True)
+
+    assert any(api.server.database.write(kill) for _ in range(100))
+    paused = http.get("/api/v1/scripts/orders").json()["paused"]
+    assert paused["since"].endswith("Z")
+    assert "in a row were killed" in paused["reason"]
+    assert http.post("/api/v1/scripts/orders/resume").json() == {"resumed": True}
+    assert http.get("/api/v1/scripts/orders").json()["paused"] is None
 
 
 def test_a_second_person_approves(api, tenant, client):

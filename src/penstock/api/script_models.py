@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from penstock.base.times import iso
+from penstock.core.jobs import Pause
 from penstock.core.limits import CPU, EXAMPLES, MEMORY, OUTPUT, RECURSION, SCRIPT_BYTES, TRY_RECORDS, WALL
 from penstock.core.scripts import Language, Profile, ScriptLimits, Tier
 from penstock.core.version_rules import asks_of
@@ -139,6 +140,19 @@ class ScriptShown(BaseModel):
     active_version_id: str | None
     created_at: str
     created_by: str
+
+
+class PauseShown(BaseModel):
+    """Since when nothing of a script starts, and why."""
+
+    since: str
+    reason: str
+
+
+class ScriptState(ScriptShown):
+    """A script, and whether it is paused."""
+
+    paused: PauseShown | None = Field(description="Null when it runs; `resume` lets a paused one run again.")
 
 
 class ScriptPage(BaseModel):
@@ -276,6 +290,11 @@ def show_script(script: Script) -> dict[str, Any]:
         "created_at": iso(script.created_at),
         "created_by": script.created_by,
     }
+
+
+def show_state(script: Script, pause: Pause | None) -> dict[str, Any]:
+    """Return a script as JSON, and whether it is paused."""
+    return show_script(script) | {"paused": pause and {"since": iso(pause.at), "reason": pause.reason}}
 
 
 def show_line(version: Version) -> dict[str, Any]:

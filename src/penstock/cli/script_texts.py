@@ -57,7 +57,11 @@ def show_script(script: Script, versions: Sequence[Version]) -> None:
     click.echo(f"{click.style(script.name, bold=True)}  {script.language}  {script.id}")
     if script.description:
         click.echo(harmless(script.description))
-    click.echo(f"active: {script.active or 'none'}\n")
+    click.echo(f"active: {script.active or 'none'}")
+    if paused := script.shown.get("paused"):
+        since = f"since {_when(paused['since'])}: {harmless(paused['reason'])}"
+        click.echo(f"{click.style('paused', fg='red')} {since}; mend it, then: penstock scripts resume {script.name}")
+    click.echo()
     if not versions:
         click.echo("no versions yet; push one: penstock scripts push FILE", err=True)
         return

@@ -167,6 +167,18 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """That nothing of a lane is leased until somebody resumes it.
+
+    Attributes:
+        at: seconds since 1970.
+    """
+
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """Why an entry waits.
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
-from penstock.core.jobs import Lane
+from penstock.core.jobs import Lane, Pause
 from penstock.database.statements import Statement
 from penstock.queue.counting import hold_turn
 
@@ -32,6 +32,11 @@ _PAUSE: Final = Statement("""
 _RESUME: Final = Statement("""
     UPDATE queue_lanes SET paused_at = NULL, paused_reason = NULL, kills_in_a_row = 0
     WHERE workspace = :workspace AND lane = :lane AND paused_at IS NOT NULL""")
+
+_PAUSED: Final = Statement(
+    "SELECT paused_at, paused_reason FROM queue_lanes"
+    " WHERE workspace = :workspace AND lane = :lane AND paused_at IS NOT NULL"
+)
 
 
 def bound_workspace(tx: Any, workspace: WorkspaceId, *, running_max: int, weight: float, now: float) -> None:
@@ -69,6 +74,12 @@ def resume_lane(tx: Any, workspace: WorkspaceId, lane: Lane) -> bool:
     """Let a lane run again; return whether it was paused."""
     hold_turn(tx)
     return _RESUME.run(tx, {"workspace": workspace, "lane": lane}).rowcount > 0
+
+
+def pause_of(tx: Any, workspace: WorkspaceId, lane: Lane) -> Pause | None:
+    """Return since when a lane is paused, and why; None when it is not."""
+    row = _PAUSED.run(tx, {"workspace": workspace, "lane": lane}).first()
+    return None if row is None else Pause(row.paused_at, row.paused_reason or "")
 
 
 def pause_reason(kills: int) -> str:

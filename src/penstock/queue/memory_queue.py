@@ -16,7 +16,7 @@ from typing import Any, Literal
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import Bug
-from penstock.core.jobs import Depth, Entry, EntryId, Lane, Lease, Waiting
+from penstock.core.jobs import Depth, Entry, EntryId, Lane, Lease, Pause, Waiting
 from penstock.core.plan import RunId
 from penstock.core.ports import Clock
 from penstock.queue.bounding import pause_reason
@@ -333,6 +333,11 @@ class MemoryQueue:
         if was_paused:
             counted.paused_at, counted.paused_reason, counted.kills_in_a_row = None, None, 0
         return was_paused
+
+    def pause_of(self, tx: Any, workspace: WorkspaceId, lane: Lane) -> Pause | None:
+        """Return since when a lane is paused, and why; None when it is not."""
+        counted = self._lane(workspace, lane)
+        return None if counted.paused_at is None else Pause(counted.paused_at, counted.paused_reason or "")
 
     # ---- waiting ----
 

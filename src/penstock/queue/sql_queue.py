@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
-from penstock.core.jobs import Depth, Entry, EntryId, Lane, Lease, Waiting
+from penstock.core.jobs import Depth, Entry, EntryId, Lane, Lease, Pause, Waiting
 from penstock.core.plan import RunId
 from penstock.core.ports import Clock
 from penstock.database.bells import Bells
@@ -255,6 +255,10 @@ class SqlQueue:
         was_paused = bounding.resume_lane(tx, workspace, lane)
         _WAKE.run(tx)
         return was_paused
+
+    def pause_of(self, tx: Any, workspace: WorkspaceId, lane: Lane) -> Pause | None:
+        """Return since when a lane is paused, and why; None when it is not."""
+        return bounding.pause_of(tx, workspace, lane)
 
     # ---- waiting ----
 

@@ -15,7 +15,7 @@ from penstock.base.ids import new_id
 from penstock.core import limits
 from penstock.core.access import Actor, AuditEvent
 from penstock.core.errors import BlobsUnavailable, Conflict, TooMany
-from penstock.core.jobs import BlobPointer, Lane, ScriptId, VersionId
+from penstock.core.jobs import BlobPointer, Lane, Pause, ScriptId, VersionId
 from penstock.core.ports import Audit, Blobs, Clock, Database, Queue, ScriptRecords
 from penstock.core.ports.access import QuotaBook
 from penstock.core.scripts import Language, Profile, ScriptLimits, Tier
@@ -96,6 +96,13 @@ class Scripts:
         require(actor, "scripts:read")
         with self.database.read() as tx:
             return self.records.find_script(tx, actor.workspace, script)
+
+    def pause_of(self, script: str, *, actor: Actor) -> Pause | None:
+        """Return since when and why nothing of a script starts; None when it is not paused."""
+        require(actor, "scripts:read")
+        with self.database.read() as tx:
+            found = self.records.find_script(tx, actor.workspace, script)
+            return self.queue.pause_of(tx, actor.workspace, Lane(found.id))
 
     def versions(
         self, script: str, *, before: str | None = None, limit: int = 50, actor: Actor
@@ -341,7 +348,9 @@ class Scripts:
             self._note(tx, "script.resume", found.id, actor=actor, was_paused=resumed)
             return resumed
 
-        return self.database.write(record)
+        resumed = self.database.write(record)
+        self.queue.announce()
+        return resumed
 
     # ---- inside ----
 

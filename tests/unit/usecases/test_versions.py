@@ -158,7 +158,12 @@ def test_a_paused_script_is_resumed(scripting, ada):
     def kill(tx):
         return scripting.queue.count_kill(tx, ada.workspace, Lane(script.id), killed=True)
 
+    assert scripting.scripts.pause_of("clean", actor=ada) is None
     assert any(scripting.database.write(kill) for _ in range(100))
+    paused = scripting.scripts.pause_of("clean", actor=ada)
+    assert paused is not None
+    assert paused.at == scripting.clock()
+    assert "killed" in paused.reason
     assert scripting.scripts.resume("clean", actor=ada)
     assert not scripting.scripts.resume("clean", actor=ada)
 

@@ -19,6 +19,7 @@ from penstock.api.script_models import (
     ScriptAsk,
     ScriptPage,
     ScriptShown,
+    ScriptState,
     TrialShown,
     VersionAsk,
     VersionPage,
@@ -27,6 +28,7 @@ from penstock.api.script_models import (
     show_diff,
     show_line,
     show_script,
+    show_state,
     show_trial,
     show_version,
 )
@@ -79,10 +81,11 @@ def list_scripts(
     return Json({"items": items, "next": items[-1]["name"] if len(found) > limit else None})
 
 
-@router.get(_SCRIPT, name="read_script", response_model=ScriptShown)
+@router.get(_SCRIPT, name="read_script", response_model=ScriptState)
 def read_script(script: ScriptWord, server: CurrentServer, actor: CurrentActor) -> Response:
-    """Return a script."""
-    return Json(show_script(server.scripts.read(script, actor=actor)))
+    """Return a script, and whether it is paused."""
+    found = server.scripts.read(script, actor=actor)
+    return Json(show_state(found, server.scripts.pause_of(script, actor=actor)))
 
 
 @router.post(f"{_SCRIPT}/versions", name="create_version", status_code=201, response_model=VersionShown)

@@ -18,6 +18,7 @@ from penstock.core.jobs import (
     Lane,
     Lease,
     PastAttempt,
+    Pause,
     RunState,
     Waiting,
 )
@@ -109,6 +110,9 @@ class Queue(Protocol):
 
     def resume_lane(self, tx: Any, workspace: WorkspaceId, lane: Lane) -> bool:
         """Let a paused lane run again; return whether it was paused."""
+
+    def pause_of(self, tx: Any, workspace: WorkspaceId, lane: Lane) -> Pause | None:
+        """Return since when a lane is paused, and why; None when it is not."""
 
     def reconcile(self, tx: Any) -> int:
         """Correct the counters from the entries themselves; return how many were wrong."""
