@@ -109,7 +109,9 @@ def _states(server: Served, accepted: set[str]) -> Counter[str]:
     deadline_s = time.monotonic() + DRAIN_S
     with server.client() as penstock:
         while True:
-            states = Counter({job.id: job.state for job in penstock.jobs.list() if job.id in accepted}.values())
+            states: Counter[str] = Counter(
+                {job.id: job.state for job in penstock.jobs.list() if job.id in accepted}.values()
+            )
             if not states["queued"] + states["running"] or time.monotonic() > deadline_s:
                 return states
             time.sleep(1)
