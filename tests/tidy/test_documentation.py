@@ -16,7 +16,7 @@ from tools import reference
 
 LINK = re.compile(r"(?<!!)\[[^]]*\]\(([^)#\s]+)")
 CODE = re.compile(r"[a-z]+(_[a-z]+)+")
-CODE_TAKERS = re.compile(r"(Error|Broken|Failure|Undecodable|Death|failure|^_at|^_kill)$")
+CODE_TAKERS = re.compile(r"(Error|Broken|Failure|Undecodable|Death|Problem|failure|^_at|^_kill)$")
 UNUSED_WORDS = re.compile(r"\b(assets?|flows?|DAGs?|stages?|experiments?)\b", re.IGNORECASE)
 SAYS_THEM = {"GLOSSARY.md"}  # where the words stand that are not used
 

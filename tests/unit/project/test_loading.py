@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from penstock.core.errors import ProjectInvalid
-from penstock.core.projects import Project, ProjectProblem, Task
+from penstock.core.plan import TaskName
+from penstock.core.projects import PipelineName, Project, ProjectProblem, Task
 from penstock.project.loading import load_project, predecessors, revision
 
 
@@ -84,17 +85,17 @@ def problems(manifest: bytes = MANIFEST, **pipelines: bytes) -> list[tuple[str, 
 
 def test_a_project_is_read_with_everything_in_it():
     project = load(sales=SALES)
-    sales = project.pipelines["sales"]
+    sales = project.pipelines[PipelineName("sales")]
     assert project.connections["api"].spec.url == "https://example.com"
     assert sales.schedule is not None
     assert (sales.schedule.timezone, sales.deadline, sales.alerts) == ("America/Sao_Paulo", "04:00", ("data-team",))
-    land = sales.tasks["land"]
+    land = sales.tasks[TaskName("land")]
     assert (land.pool, land.timeout_s, land.retries, str(land.place)) == ("few", 600, 3, "pipelines/sales.yml:7:3")
     assert (land.reads, land.writes) == (("outside.orders",), ("raw.orders",))
 
 
 def test_the_graph_comes_from_tables_and_from_after():
-    assert predecessors(load(sales=SALES).pipelines["sales"]) == {
+    assert predecessors(load(sales=SALES).pipelines[PipelineName("sales")]) == {
         "land": frozenset(),
         "clean": frozenset(["land"]),
         "tell": frozenset(["clean"]),
