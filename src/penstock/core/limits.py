@@ -112,6 +112,7 @@ PUBLISH_WALL: Final = Limit("publish_wall", 60, "s", "all examples together", "e
 TRY_OUTPUT: Final = Limit("try_output", 8, "MiB", "the answer is held in memory", "limit_output")
 TRIES: Final = Limit("tries", 2, "at once", "tries run beside the requests of everybody", "too_many")
 BLOB_REQUEST: Final = Limit("blob_request", 30, "s", "8 MiB take less on any network worth using", "blobs_unavailable")
+JOB_OUTPUT: Final = Limit("job_output", 16, "GiB", "a script can give without end, and an input unfold", "too_large")
 JOB_CHUNKS: Final = Limit("job_chunks", 20_000, "chunks", "each is a row and an entry of the queue", "too_large")
 WATCHERS: Final = Limit("watchers", 500, "event streams", "each looks at its job twice a second", "too_many")
 LEASE: Final = Limit("lease", 2, "s", "work of a killed worker is picked up within three seconds")
@@ -166,5 +167,6 @@ RETENTION_TICK: Final = Limit("retention_tick", 5, "s", "a thousand jobs each ti
 RETENTION_BATCH: Final = Limit("retention_batch", 200, "jobs", "removing shares the database with everybody else")
 RETENTION_ROUNDS: Final = Limit("retention_rounds", 5, "batches a tick", "a thousand jobs; the next tick goes on")
 SWEEP_BATCH: Final = Limit("sweep_batch", 1_000, "blobs", "one page of a listing of S3")
+EVENT_STREAM: Final = Limit("event_stream", 600, "s", "a key that was ended must not listen for ever")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

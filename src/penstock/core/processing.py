@@ -64,6 +64,7 @@ class ScriptSpec:
         output: a path, or None for standard output.
         output_format: `ndjson`, `csv` or `parquet`.
         dead_letters: a path; None when nobody asked for one, then they go to `dead_letters_default`, if there are any.
+        chunks_max: more chunks are refused; None for any number.
         seed: of the script's random numbers; None for one that follows from the script and the names of its inputs.
     """
 
@@ -77,6 +78,7 @@ class ScriptSpec:
     errors_max: ErrorBudget
     chunk_records: int = limits.CHUNK_RECORDS.value
     seed: str | None = None
+    chunks_max: int | None = None
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from penstock.core import limits
 from penstock.core.errors import (
     Bug,
     NotFound,
@@ -185,6 +186,7 @@ def spec_of(assignment: Assignment) -> ScriptSpec:
         errors_max=parse_error_budget(assignment.errors_max),
         chunk_records=assignment.chunk_records,
         seed=assignment.lease.entry.run,
+        chunks_max=limits.JOB_CHUNKS.value,
     )
 
 

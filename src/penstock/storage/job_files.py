@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from penstock.core import limits
-from penstock.core.errors import Bug, SpoolFull
+from penstock.core.errors import Bug, SpoolFull, TooLarge
 from penstock.core.jobs import BlobPointer, small_blob
 from penstock.core.ports import Blobs, BlobWriter, Output
 from penstock.core.scripts import InputFile
@@ -110,6 +110,9 @@ class _JobOutput:
     def write(self, data: bytes) -> None:
         """Append data."""
         self.size_bytes += len(data)
+        if self.size_bytes > limits.JOB_OUTPUT.value * 2**30:
+            words = f"{self._path} has more than {limits.JOB_OUTPUT.value} {limits.JOB_OUTPUT.unit}"
+            raise TooLarge(words, hint="Send the input as several jobs, or give fewer records.")
         if self._blob is not None:
             self._blob.write(data)
             return

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Generator, Iterator
 
 from penstock.base.hashing import fingerprint
-from penstock.core.errors import TooManyErrors
+from penstock.core.errors import TooLarge, TooManyErrors
 from penstock.core.ports import Output, ScriptRunner, TaskContext
 from penstock.core.processing import ScriptReport, ScriptSpec
 from penstock.core.scripts import Chunk, ChunkResult
@@ -109,7 +109,21 @@ def emit_of(spec: ScriptSpec, runner: ScriptRunner) -> str:
 
 
 def chunks_of(spec: ScriptSpec, ctx: TaskContext, report: ScriptReport, *, as_arrow: bool) -> Iterator[Chunk]:
-    """Yield the chunks of all inputs in order."""
+    """Yield the chunks of all inputs in order.
+
+    Raises:
+        TooLarge: when there are more than the spec allows.
+    """
+    for number, chunk in enumerate(_all_chunks(spec, ctx, report, as_arrow=as_arrow)):
+        if spec.chunks_max is not None and number >= spec.chunks_max:
+            raise TooLarge(
+                f"the input has more than {spec.chunks_max:,} chunks of {spec.chunk_records:,} records",
+                hint="Raise the records of a chunk, or send the input as several jobs.",
+            )
+        yield chunk
+
+
+def _all_chunks(spec: ScriptSpec, ctx: TaskContext, report: ScriptReport, *, as_arrow: bool) -> Iterator[Chunk]:
     before_bytes = 0
     for path in spec.inputs:
         with (

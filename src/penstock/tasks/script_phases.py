@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from penstock.core import limits
-from penstock.core.errors import TooLarge
 from penstock.core.ports import Output, TaskContext
 from penstock.core.processing import ScriptReport, ScriptSpec
 from penstock.core.scripts import Cause
@@ -50,19 +48,10 @@ class Done:
 
 
 def split(spec: ScriptSpec, ctx: TaskContext, report: ScriptReport) -> Iterator[Cut]:
-    """Write the frame of each chunk of the inputs, and yield it; what is left out is added to the report.
-
-    Raises:
-        TooLarge: when there are more chunks than a job may have.
-    """
+    """Write the frame of each chunk of the inputs, and yield it; what is left out is added to the report."""
     with ctx.sandbox.open_script(spec.script, parallel=ctx.parallel) as runner:
         as_arrow = takes_tables(runner)
     for number, chunk in enumerate(chunks_of(spec, ctx, report, as_arrow=as_arrow)):
-        if number >= limits.JOB_CHUNKS.value:
-            raise TooLarge(
-                f"the input has more than {limits.JOB_CHUNKS.value:,} chunks of {spec.chunk_records:,} records",
-                hint="Raise the records of a chunk, or send the input as several jobs.",
-            )
         path = f"{_FRAME}-{number}"
         with discarding(ctx.files.create(path)) as frame:
             _write(frame, pack(chunk))

@@ -60,11 +60,17 @@ class Frames:
 # ---- to a runner ----
 
 
-def script_frame(version_hash: str, script: ScriptVersion) -> bytes:
-    """Return what makes a script version known to a runner."""
+def script_key(assignment: Assignment) -> str:
+    """Return what a script version is known by to a runner: the same code of two scripts has two names."""
+    entry = assignment.lease.entry
+    return f"{entry.workspace}/{entry.lane}/{assignment.version_hash}"
+
+
+def script_frame(assignment: Assignment, script: ScriptVersion) -> bytes:
+    """Return what makes the script version of an assignment known to a runner."""
     header = {
         "say": "script",
-        "hash": version_hash,
+        "key": script_key(assignment),
         "name": script.name,
         "language": script.language,
         "profile": script.profile,
@@ -102,6 +108,7 @@ def run_frame(assignment: Assignment) -> bytes:
         "errors_max": assignment.errors_max,
         "chunk_records": assignment.chunk_records,
         "hash": assignment.version_hash,
+        "script": script_key(assignment),
         "small": _sizes(assignment.small),
         "piece": assignment.piece,
         "pieces": assignment.pieces,

@@ -121,12 +121,12 @@ class Runner:
 
     def _heed(self, header: Mapping[str, Any], tail: bytes) -> None:
         if header["say"] == "run":
-            script = self._scripts.get(header["hash"])
+            script = self._scripts.get(header["script"])
             self._waiting.put(messages.read_assignment(header, tail, script))
         elif header["say"] == "script":
             if len(self._scripts) >= limits.KNOWN_SCRIPTS.value:
                 self._scripts.clear()  # the supervisor counts as well, and makes known anew what it needs
-            self._scripts[header["hash"]] = messages.read_script(header, tail)
+            self._scripts[header["key"]] = messages.read_script(header, tail)
         elif header["say"] == "stop":
             self._stop(EntryId(header["id"]), header["token"])
 

@@ -94,11 +94,12 @@ class Runner:
             RunnerLost: when it does not listen.
         """
         parts = []
-        if assignment.script is not None and assignment.version_hash not in self._scripts:
+        key = messages.script_key(assignment)
+        if assignment.script is not None and key not in self._scripts:
             if len(self._scripts) >= limits.KNOWN_SCRIPTS.value:
                 self._scripts.clear()
-            self._scripts.add(assignment.version_hash)
-            parts.append(messages.script_frame(assignment.version_hash, assignment.script))
+            self._scripts.add(key)
+            parts.append(messages.script_frame(assignment, assignment.script))
         parts.append(messages.run_frame(assignment))
         self.at_hand[assignment.lease.entry.id] = assignment.lease
         self._write(b"".join(parts))

@@ -225,11 +225,18 @@ def test_a_bug_may_be_tried_again():
     assert (report.outcome, report.error["code"]) == ("crashed", Bug.code)
 
 
-def test_an_input_may_not_have_more_chunks_than_a_job_may(monkeypatch):
+@pytest.mark.parametrize("part", ["whole", "split"])
+def test_an_input_may_not_have_more_chunks_than_a_job_may(monkeypatch, part):
     monkeypatch.setattr(limits, "JOB_CHUNKS", dataclasses.replace(limits.JOB_CHUNKS, value=2))
     sandbox = TwinSandbox(inputs={"in.ndjson": [chunk_of(b"1")] * 3})
-    report = Worker(sandbox, b"1\n").run("split")
+    report = Worker(sandbox, b"1\n").run(part)
     assert (report.outcome, report.error["code"]) == ("failed", "too_large")
+
+
+def test_an_output_may_not_grow_without_end(monkeypatch):
+    monkeypatch.setattr(limits, "JOB_OUTPUT", dataclasses.replace(limits.JOB_OUTPUT, value=0))
+    report = Worker(TwinSandbox(inputs={"in.ndjson": [chunk_of(b"1")]}), b"1\n").run("whole")
+    assert (report.outcome, report.error["code"], report.small) == ("failed", "too_large", {})
 
 
 def test_what_a_script_prints_first_is_kept(sandbox):

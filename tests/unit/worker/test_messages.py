@@ -57,7 +57,7 @@ def read(*frames, step=None):
 @pytest.mark.parametrize("step", [1, 7, None])
 def test_an_assignment_arrives_as_it_was_sent(step):
     (script_header, source), (header, tail) = read(
-        messages.script_frame("h", SCRIPT), messages.run_frame(ASSIGNMENT), step=step
+        messages.script_frame(ASSIGNMENT, SCRIPT), messages.run_frame(ASSIGNMENT), step=step
     )
     script = messages.read_script(script_header, source)
     assert script == SCRIPT
