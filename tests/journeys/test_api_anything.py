@@ -13,7 +13,7 @@ from tests.serving import Api, serve
 from tools import reference
 
 schema = schemathesis.openapi.from_dict(json.loads(reference.openapi()))
-EXAMPLES = 6
+EXAMPLES = 4
 
 
 @schemathesis.serializer("application/x-ndjson", "application/vnd.apache.parquet")

@@ -11,6 +11,9 @@ import httpx
 import orjson
 import pytest
 
+from penstock.core import limits
+from penstock.core.errors import BlobsUnavailable
+from penstock.core.limits import Limit
 from tests.serving import Api, Tenant
 
 LINES = b'{"id":1}\n{"id":2}\n'
@@ -221,7 +224,41 @@ def test_a_job_can_be_cancelled_and_run_again(api, http):
     again = http.post(f"/api/v1/jobs/{job}/retry")
     assert again.status_code == 202
     assert again.json()["replay_of"] == job
+    key = {"Idempotency-Key": "retry-1"}
+    first, second = (http.post(f"/api/v1/jobs/{job}/retry", headers=key).json()["id"] for _ in range(2))
+    assert first == second != again.json()["id"]
     api.work()
+
+
+def test_a_stream_of_events_ends_after_its_time_and_goes_on_where_it_was(api, http, monkeypatch):
+    monkeypatch.setattr(limits, "EVENT_STREAM", Limit("event_stream", 1, "s", ""))
+    job = submit(http, query="&not_before=2099-01-01T00:00:00Z").json()["id"]
+    first = http.get(f"/api/v1/jobs/{job}/events").text
+    assert first.count("event: state") == 1
+    last = first.partition("id: ")[2].partition("\n")[0]
+    assert http.get(f"/api/v1/jobs/{job}/events", headers={"Last-Event-ID": last}).text == ""
+    http.post(f"/api/v1/jobs/{job}/cancel")
+
+
+def test_a_result_that_cannot_be_read_to_its_end_breaks_off(api, http, monkeypatch):
+    job = submit(http).json()["id"]
+    api.work()
+
+    def broken(_self, _key, **_more):
+        yield LINES[:5]
+        raise BlobsUnavailable("the store went away", hint="h")
+
+    monkeypatch.setattr(type(api.server.blobs), "stream", broken)
+    with pytest.raises(httpx.RemoteProtocolError):
+        http.get(f"/api/v1/jobs/{job}/result")
+
+
+def test_a_result_whose_bytes_are_gone_is_told_before_anything_is_sent(api, http, monkeypatch):
+    job = submit(http, LINES * 2_000).json()["id"]
+    api.work()
+    api.server.blobs.delete([key for key in api.blobs() if key.endswith(f"{job}/result")])
+    gone = http.get(f"/api/v1/jobs/{job}/result")
+    assert (gone.status_code, gone.json()["code"]) == (410, "blob_not_found")
 
 
 def test_a_waiting_job_says_why(api, http):

@@ -17,7 +17,7 @@ from penstock.wiring.server import open_server
 from penstock.wiring.settings import read_settings
 from tests.serving import Tenant, make_tenant, serve_process
 
-UPLOAD_MB = int(os.environ.get("UPLOAD_MB", "256"))  # UPLOAD_MB=2048 for two gigabytes
+UPLOAD_MB = int(os.environ.get("UPLOAD_MB", "128"))  # UPLOAD_MB=2048 for two gigabytes
 GROWTH_MB_MAX = 48
 BLOCK = b'{"id": 12345, "name": "somebody"}\n' * 30_000
 

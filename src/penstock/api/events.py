@@ -58,9 +58,10 @@ async def _events(
     job: Job, waiting: Waiting | None, server: Any, actor: Actor, watch: JobWatch, seen: str
 ) -> AsyncIterator[bytes]:
     before: Job | None = None
-    said_s = time.monotonic()
+    began_s = said_s = time.monotonic()
     with watch.watcher():
-        while not watch.stopping.is_set():
+        # Who still may listen comes back with Last-Event-ID.
+        while not watch.stopping.is_set() and time.monotonic() - began_s < limits.EVENT_STREAM.value:
             mark = _mark(job, waiting)
             if mark != seen:
                 kind = "state" if before is None or before.state != job.state else "progress"

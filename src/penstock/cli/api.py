@@ -42,6 +42,8 @@ def command(*, host: str | None, port: int | None) -> None:
 
 def serve(settings: Settings) -> None:
     """Answer requests until somebody asks this process to end."""
+    import logging
+
     import uvicorn
 
     from penstock.api.app import create_app
@@ -64,6 +66,7 @@ def serve(settings: Settings) -> None:
         with _listen(settings.host, settings.port) as listener:
             address, port = listener.getsockname()[:2]
             click.echo(f"listening on http://{address}:{port}", err=True)
+            logging.getLogger("uvicorn.error").disabled = True  # what it would tell, the log lines of requests do
             _serving(config, app).run([listener])
 
 

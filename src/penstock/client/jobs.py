@@ -205,12 +205,14 @@ class Jobs:
 
     def retry(self, job_id: str) -> Job:
         """Run a job that failed or was cancelled again, and return the new one."""
-        return _job(self._transport.request("POST", f"/jobs/{job_id}/retry"))
+        headers = {"Idempotency-Key": new_id("idem")}
+        return _job(self._transport.request("POST", f"/jobs/{job_id}/retry", headers=headers))
 
     def replay(self, job_id: str, *, version: str = "active") -> Job:
         """Run the dead letters of a job again, and return the new one."""
         path = f"/jobs/{job_id}/dead-letters/replay"
-        return _job(self._transport.request("POST", path, query={"version": version}))
+        headers = {"Idempotency-Key": new_id("idem")}
+        return _job(self._transport.request("POST", path, query={"version": version}, headers=headers))
 
     def result(self, job_id: str, to: Path | BinaryIO, *, progress: Progress | None = None) -> int:
         """Write what a job gave, and return how many bytes that were.

@@ -113,7 +113,7 @@ TRY_OUTPUT: Final = Limit("try_output", 8, "MiB", "the answer is held in memory"
 TRIES: Final = Limit("tries", 2, "at once", "tries run beside the requests of everybody", "too_many")
 BLOB_REQUEST: Final = Limit("blob_request", 30, "s", "8 MiB take less on any network worth using", "blobs_unavailable")
 JOB_OUTPUT: Final = Limit("job_output", 16, "GiB", "a script can give without end, and an input unfold", "too_large")
-JOB_CHUNKS: Final = Limit("job_chunks", 20_000, "chunks", "each is a row and an entry of the queue", "too_large")
+JOB_CHUNKS: Final = Limit("job_chunks", 5_000, "chunks", "they enter the queue in one transaction of half a second", "too_large")
 WATCHERS: Final = Limit("watchers", 500, "event streams", "each looks at its job twice a second", "too_many")
 LEASE: Final = Limit("lease", 2, "s", "work of a killed worker is picked up within three seconds")
 HEARTBEAT: Final = Limit("heartbeat", 500, "ms", "three may be late before a lease is lost")
@@ -138,7 +138,7 @@ REQUESTS_RUNNING: Final = Limit(
     "requests_running", 1_000, "requests", "more would wait for threads longer than callers do", "server_unavailable"
 )
 DRAIN: Final = Limit("drain", 30, "s", "what runs may finish before a server ends")
-WORKER_FRAME: Final = Limit("worker_frame", 64, "MiB", "the report of 20,000 chunks is a tenth of that")
+WORKER_FRAME: Final = Limit("worker_frame", 64, "MiB", "the report of all chunks of a job is a tenth of that")
 RUNNER_SILENT: Final = Limit("runner_silent", 15, "s", "a runner that says nothing for so long is ended")
 RUNNER_READY: Final = Limit("runner_ready", 60, "s", "the self-test takes seconds on a busy machine")
 LEASED_AHEAD: Final = Limit("leased_ahead", 100, "ms", "work that is taken but not begun keeps other workers from it")

@@ -207,11 +207,11 @@ class Jobs:
 
         return self.database.write(end)
 
-    def retry(self, job_id: str, *, actor: Actor) -> Job:
+    def retry(self, job_id: str, *, actor: Actor, idempotency_key: str | None = None) -> Job:
         """Run a job that failed or was cancelled again, as a new job on the same input and the same script version.
 
         Raises:
-            Conflict: when it has not ended, or has succeeded.
+            Conflict: when it has not ended, or has succeeded, or the idempotency key was used for something else.
         """
         require(actor, "jobs:write")
         with self.database.read() as tx:
@@ -221,15 +221,16 @@ class Jobs:
                 f"job {job.id} is {job.state}; only one that failed or was cancelled is retried",
                 hint="Submit it anew to run it again.",
             )
-        return self._again(job, job.input, actor)
+        return self._again(job, job.input, actor, version=job.version_number, key=idempotency_key)
 
-    def replay(self, job_id: str, *, version: str = "active", actor: Actor) -> Job:
+    def replay(self, job_id: str, *, actor: Actor, version: str = "active", idempotency_key: str | None = None) -> Job:
         """Run the dead letters of a job as the input of a new one.
 
         Args:
             job_id: the job whose records failed.
-            version: the script version to run them with; by default the active one, since it may be corrected by now.
             actor: who asks.
+            version: the script version to run them with; by default the active one, since it may be corrected by now.
+            idempotency_key: the same key makes the same job.
 
         Raises:
             NotFound: when the job has no dead letters.
@@ -240,16 +241,17 @@ class Jobs:
         if job.dead_letters is None:
             raise _no_letters(job)
         letters = JobInput(job.dead_letters, name="dead-letters.ndjson", format="dead-letters")
-        return self._again(job, letters, actor, version=version)
+        return self._again(job, letters, actor, version=version, key=idempotency_key)
 
-    def _again(self, job: Job, input_: JobInput, actor: Actor, *, version: str | None = None) -> Job:
+    def _again(self, job: Job, input_: JobInput, actor: Actor, *, version: str, key: str | None) -> Job:
         options = dataclasses.replace(job.options, not_before=None, deadline=None)
         request = JobRequest(
             script=job.script,
-            version=version or job.version_number,
+            version=version,
             input=input_,
             options=options,
-            body_sha256=fingerprint(job.id, input_.blob.sha256),
+            body_sha256=fingerprint(job.id, version, input_.blob.sha256),
+            idempotency_key=key,
             replay_of=job.id,
         )
         return self.submit(request, actor=actor)[0]

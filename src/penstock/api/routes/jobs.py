@@ -36,6 +36,16 @@ _MEDIA_TYPES: Final = {
     "csv": "text/csv",
     "parquet": "application/vnd.apache.parquet",
 }
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Same key, same job.",
+    ),
+]
 JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,64}$", description="The id of a job: job_01...")]
 Cursor = Annotated[str | None, Query(pattern=r"^job_[0-9A-Z]{26}$", description="`next` of the page before.")]
 
@@ -52,9 +62,7 @@ async def submit_job(
     request: Request,
     server: CurrentServer,
     actor: CurrentActor,
-    idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$", description="Same key, same job.")
-    ] = None,
+    idempotency_key: Key = None,
     prefer: Annotated[str | None, Header(description="`wait=N`: answer when it has ended, N seconds at most.")] = None,
 ) -> Response:
     """Accept a job; the answer comes only once nothing of it can be lost.
@@ -183,9 +191,9 @@ def cancel_job(job_id: JobId, server: CurrentServer, actor: CurrentActor) -> Res
 
 
 @router.post("/{job_id}/retry", name="retry_job", status_code=202, response_model=JobShown)
-def retry_job(job_id: JobId, server: CurrentServer, actor: CurrentActor) -> Response:
+def retry_job(job_id: JobId, server: CurrentServer, actor: CurrentActor, idempotency_key: Key = None) -> Response:
     """Run a job that failed or was cancelled again, as a new job."""
-    job = server.jobs.retry(job_id, actor=actor)
+    job = server.jobs.retry(job_id, actor=actor, idempotency_key=idempotency_key)
     return Json(show_job(job), status_code=202, headers={"Location": f"{router.prefix}/{job.id}"})
 
 
@@ -195,9 +203,10 @@ def replay_job(
     server: CurrentServer,
     actor: CurrentActor,
     version: Annotated[str, Query(min_length=1, max_length=200, description="The script version to use.")] = "active",
+    idempotency_key: Key = None,
 ) -> Response:
     """Run the dead letters of a job as the input of a new one."""
-    job = server.jobs.replay(job_id, version=version, actor=actor)
+    job = server.jobs.replay(job_id, version=version, actor=actor, idempotency_key=idempotency_key)
     return Json(show_job(job), status_code=202, headers={"Location": f"{router.prefix}/{job.id}"})
 
 
