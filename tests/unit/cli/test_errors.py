@@ -6,7 +6,7 @@ import click
 import pytest
 
 from penstock.cli.errors import as_json, render
-from penstock.core.errors import Bug, InputNotFound, SandboxUnavailable, ScriptRejected
+from penstock.core.errors import Bug, InputNotFound, RequestInvalid, SandboxUnavailable, ScriptRejected
 from penstock.core.scripts import Problem
 
 
@@ -83,3 +83,35 @@ def test_for_programs_an_error_says_whether_to_try_again():
         "retry": True,
     }
     assert as_json(InputNotFound("gone", hint="Look."))["retry"] is False
+
+
+def test_every_problem_of_a_request_has_its_place_and_what_was_expected(capsys):
+    problems = [
+        {"place": "examples.a/0/x", "message": "the output differs", "expected": "1", "got": "2\x1b"},
+        {"place": "limits.wall_s", "message": "is too much"},
+    ]
+    _, lines = said(RequestInvalid("two things are wrong", hint="Mend them.", problems=problems), capsys)
+    assert lines[1:-1] == [
+        "       examples.a/0/x: the output differs",
+        "         expected  1",
+        "         got       2\N{REPLACEMENT CHARACTER}",
+        "       limits.wall_s: is too much",
+    ]
+
+
+def test_a_problem_that_the_message_says_already_is_not_said_again(capsys):
+    problems = [{"place": "limits.wall_s", "message": "is too much"}]
+    _, lines = said(RequestInvalid("limits.wall_s: is too much", hint="Mend it.", problems=problems), capsys)
+    assert len(lines) == 2
+
+
+def test_only_so_many_problems_are_listed(capsys):
+    problems = [{"place": f"p{number}", "message": "is wrong"} for number in range(25)]
+    _, lines = said(RequestInvalid("much is wrong", hint="Mend it.", problems=problems), capsys)
+    assert lines[-2] == "       and 15 more"
+
+
+def test_a_group_without_a_command_shows_its_help(capsys):
+    context = click.Context(click.Group("scripts", help="Keep scripts."), info_name="scripts")
+    code, lines = said(click.exceptions.NoArgsIsHelpError(context), capsys)
+    assert (code, lines[0]) == (2, "Usage: scripts [OPTIONS] COMMAND [ARGS]...")

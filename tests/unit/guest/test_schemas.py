@@ -15,6 +15,7 @@ from penstock.sandbox.strict import StrictSandbox
 from penstock.usecases.trials import Sample, Trials
 from penstock_guest.chunk import as_lines
 from penstock_guest.failures import OutputUnfit
+from penstock_guest.profiles import WITH_SCHEMAS
 from penstock_guest.reading import Undecodable, decode
 from penstock_guest.schemas import Schemas
 
@@ -212,3 +213,11 @@ def test_a_pattern_that_never_ends_is_stopped(trials):
     sample = Sample(orjson.dumps({"a": "a" * 40 + "!"}) + b"\n")
     trial = trials.run(script("def process(data): return data", input_schema=greedy), sample)
     assert (trial.counts.failed, trial.causes[0].code) == (1, "input_schema")
+
+
+@pytest.mark.parametrize("profile", ["std", "arrow", "js"])
+def test_children_with_schemas_are_locked_like_the_others(trials, profile):
+    """The library could open connections and files; a child that has it loaded can do neither."""
+    report = trials.sandbox.report(profile + WITH_SCHEMAS)
+    assert report.safe
+    assert [act.name for act in report.acts] == [act.name for act in trials.sandbox.report(profile).acts]
