@@ -113,7 +113,9 @@ TRY_OUTPUT: Final = Limit("try_output", 8, "MiB", "the answer is held in memory"
 TRIES: Final = Limit("tries", 2, "at once", "tries run beside the requests of everybody", "too_many")
 BLOB_REQUEST: Final = Limit("blob_request", 30, "s", "8 MiB take less on any network worth using", "blobs_unavailable")
 JOB_OUTPUT: Final = Limit("job_output", 16, "GiB", "a script can give without end, and an input unfold", "too_large")
-JOB_CHUNKS: Final = Limit("job_chunks", 5_000, "chunks", "they enter the queue in one transaction of half a second", "too_large")
+JOB_CHUNKS: Final = Limit(
+    "job_chunks", 5_000, "chunks", "they enter the queue in one transaction of half a second", "too_large"
+)
 WATCHERS: Final = Limit("watchers", 500, "event streams", "each looks at its job twice a second", "too_many")
 LEASE: Final = Limit("lease", 2, "s", "work of a killed worker is picked up within three seconds")
 HEARTBEAT: Final = Limit("heartbeat", 500, "ms", "three may be late before a lease is lost")
