@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import orjson
 import structlog
 
 
@@ -16,7 +17,7 @@ def configure_logs(*, as_json: bool | None = None) -> None:
     if as_json is None:
         as_json = not sys.stderr.isatty()
     renderer: Any = (
-        structlog.processors.JSONRenderer(default=str) if as_json else structlog.dev.ConsoleRenderer(colors=True)
+        structlog.processors.JSONRenderer(_as_json) if as_json else structlog.dev.ConsoleRenderer(colors=True)
     )
     structlog.configure(
         processors=[
@@ -28,6 +29,10 @@ def configure_logs(*, as_json: bool | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _as_json(event: Any, **_options: Any) -> str:
+    return orjson.dumps(event, default=str).decode()
 
 
 def get_log() -> Any:

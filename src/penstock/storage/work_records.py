@@ -14,7 +14,7 @@ from penstock.core.access import Policy, WorkspaceId
 from penstock.core.jobs import AttemptReport, BlobPointer, RunState, ScriptId, VersionId
 from penstock.core.plan import RunId
 from penstock.core.work import Ended, Ending, Piece, PiecesDone, Work, WorkerState
-from penstock.database.schema import deliveries, jobs, parts, runs, tasks, versions, workers, workspaces
+from penstock.database.schema import deliveries, parts, runs, tasks, workers, workspaces
 from penstock.database.statements import Statement
 from penstock.storage.job_records import read_input, read_options
 
@@ -56,26 +56,11 @@ _PUT_WORKER: Final = Statement(
     " ON CONFLICT (id) DO UPDATE SET state = excluded.state, slots = excluded.slots, busy = excluded.busy,"
     " sandbox_level = excluded.sandbox_level, heartbeat_at = excluded.heartbeat_at"
 )
-_WORK: Final = (
-    sqlalchemy.select(
-        jobs.c.id,
-        jobs.c.workspace,
-        jobs.c.script,
-        jobs.c.version,
-        jobs.c.input,
-        jobs.c.options,
-        runs.c.state,
-        runs.c.cancel_asked_at,
-        tasks.c.parts,
-        tasks.c.spec,
-        versions.c.state.label("version_state"),
-    )
-    .select_from(
-        jobs.join(runs, runs.c.id == jobs.c.id)
-        .join(tasks, sqlalchemy.and_(tasks.c.run == jobs.c.id, tasks.c.name == "script"))
-        .join(versions, versions.c.id == jobs.c.version)
-    )
-    .where(jobs.c.id.in_(sqlalchemy.bindparam("runs", expanding=True)))
+_WORK: Final = Statement(
+    "SELECT jobs.id, jobs.workspace, jobs.script, jobs.version, jobs.input, jobs.options, runs.state,"
+    " runs.cancel_asked_at, tasks.parts, tasks.spec, versions.state AS version_state"
+    " FROM jobs JOIN runs ON runs.id = jobs.id JOIN tasks ON tasks.run = jobs.id AND tasks.name = 'script'"
+    " JOIN versions ON versions.id = jobs.version WHERE jobs.id = :run"
 )
 
 
@@ -115,9 +100,8 @@ class SqlWorkRecords:
 
     def work(self, tx: Connection, run_ids: Sequence[RunId]) -> Mapping[RunId, Work]:
         """Return what it takes to go on with some jobs."""
-        if not run_ids:
-            return {}
-        return {row.id: _work(row) for row in tx.execute(_WORK, {"runs": list(run_ids)})}
+        found = (_WORK.run(tx, {"run": run}).one_or_none() for run in run_ids)
+        return {row.id: _work(row) for row in found if row is not None}
 
     def insert_pieces(
         self, tx: Connection, work: Work, pieces: Sequence[Piece], *, skipped: Sequence[Sequence[str]]
