@@ -24,6 +24,8 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import combinations
 from typing import Any, TypeVar
 
 import pytest
@@ -453,6 +455,45 @@ def test_histories_on_sqlite(fresh_database):
             raise
         world.queue.close()
         database.write(empty, durable=False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_that_could_go_all_the_while_get_their_shares(seed):
+    """Counted anew whenever one of them has nothing to do, or is paused: nobody saves up turns meanwhile."""
+    chance = random.Random(seed)
+    clock = Clock()
+    world = World(MemoryQueue(clock), clock, chance, faulty=False)
+    for workspace in WORKSPACES:
+        world.bound(workspace, 64)
+    active: dict[str, bool] = dict.fromkeys(WORKSPACES, True)
+    used_s = dict.fromkeys(WORKSPACES, 0.0)
+    since: dict[tuple[str, str], dict[str, float]] = {}
+    worker = Worker("w", 6)
+    for _ in range(1_500):
+        for workspace in WORKSPACES:
+            if chance.random() < (0.002 if active[workspace] else 0.005):
+                active[workspace] = not active[workspace]
+                (world.resume if active[workspace] else world.pause)(workspace, "clean")
+            while active[workspace] and world.write(partial(ready, world.queue, workspace)) < worker.slots:
+                world.submit(workspace, "clean", worker.slots)
+        for lease, ends_at, _ in worker.running:
+            runs_s = min(0.25, ends_at - clock.now)
+            used_s[lease.entry.workspace] += runs_s / WEIGHTS.get(lease.entry.workspace, 1.0)
+        clock.now += 0.25
+        world.beat(worker)
+        world.round(worker)
+        for one, other in combinations(WORKSPACES, 2):
+            if not (active[one] and active[other]):
+                since.pop((one, other), None)
+                continue
+            then = since.setdefault((one, other), dict(used_s))
+            ahead_s = (used_s[one] - then[one]) - (used_s[other] - then[other])
+            assert abs(ahead_s) <= limits.QUEUE_DEBT.value + MOST_CHARGE_S, (one, other)
+
+
+def ready(queue: MemoryQueue | SqlQueue, workspace: str, tx: Any) -> int:
+    """Return how many entries of a workspace are ready."""
+    return queue.depth(tx, WorkspaceId(workspace)).ready
 
 
 def empty(tx: Any) -> None:
