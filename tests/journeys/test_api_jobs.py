@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from penstock.core import limits
-from penstock.core.errors import BlobsUnavailable
+from penstock.core.errors import BlobsUnavailable, DatabaseUnavailable
 from penstock.core.limits import Limit
 from tests.serving import Api, Tenant
 
@@ -135,6 +135,23 @@ def test_the_same_key_and_body_make_the_same_job_and_leave_one_input(api, http):
     assert other_options.status_code == 409
     assert len(set(api.blobs()) - before) == 1
     api.work()
+
+
+def test_a_job_whose_answer_got_lost_keeps_its_input(api, http, monkeypatch):
+    submit_really = type(api.server.jobs).submit
+
+    def lost(self, request, *, actor):
+        submit_really(self, request, actor=actor)
+        raise DatabaseUnavailable("the connection broke after the commit", hint="h")
+
+    body, key = LINES * 2_000, {"Idempotency-Key": "lost-1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(type(api.server.jobs), "submit", lost)
+        assert submit(http, body, **key).status_code == 503
+    again = submit(http, body, **key)
+    assert again.headers["idempotent-replayed"] == "true"
+    api.work()
+    assert http.get(f"{again.headers['location']}/result").content == body
 
 
 def test_who_prefers_to_wait_gets_the_end(api, http):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from penstock.api.job_models import JobAsk
 from penstock.api.uploads import Received
 from penstock.base.hashing import fingerprint
 from penstock.core.access import Actor
+from penstock.core.errors import TransientError, UserError
 from penstock.core.jobs import Job, JobRequest
 
 _RECORDS: Final = {"type": "string", "format": "binary"}
@@ -102,10 +104,17 @@ def accept(
         idempotency_key=idempotency_key,
         small=received.small,
     )
-    created = False
     try:
         job, created = server.jobs.submit(request, actor=actor)
-    finally:
-        if not created and received.ours:
-            server.uploads.drop(input_.blob)
+    except UserError:  # after any other error the job may be there nevertheless; what is nobody's is swept up later
+        _drop(received, server)
+        raise
+    if not created:
+        _drop(received, server)
     return job, created
+
+
+def _drop(received: Received, server: Any) -> None:
+    if received.ours:
+        with contextlib.suppress(TransientError):
+            server.uploads.drop(received.input.blob)
