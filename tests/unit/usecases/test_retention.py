@@ -344,6 +344,18 @@ def test_blobs_whose_deletion_failed_are_found_again(service, actor, retention):
     assert inputs_and_results(service) == set()
 
 
+def test_a_sweep_that_met_an_outage_begins_again_soon(service, actor, retention):
+    upload(service, actor)
+    service.clock.advance(2 * DAY_S)
+    service.store.down = True
+    with pytest.raises(BlobsUnavailable):
+        retention.tick("wrk_1")
+    service.store.down = False
+    assert retention.tick("wrk_1").blobs == 0
+    service.clock.advance(601)
+    assert retention.tick("wrk_1").blobs == 1
+
+
 def test_the_sweep_goes_on_page_by_page_and_begins_again_after_a_day(service, actor, retention, monkeypatch):
     monkeypatch.setattr(limits, "SWEEP_BATCH", limits.Limit("sweep_batch", 2, "blobs", "a short page for the test"))
     for _ in range(5):
