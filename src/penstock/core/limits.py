@@ -110,7 +110,9 @@ TRY_BYTES: Final = Limit("try_bytes", 1, "MiB", "somebody waits for the answer; 
 TRY_WALL: Final = Limit("try_wall", 20, "s", "somebody waits for the answer; more is a job", "limit_wall")
 PUBLISH_WALL: Final = Limit("publish_wall", 60, "s", "all examples together", "examples_failed")
 TRY_OUTPUT: Final = Limit("try_output", 8, "MiB", "the answer is held in memory", "limit_output")
-TRIES: Final = Limit("tries", 2, "at once", "tries run beside the requests of everybody", "too_many")
+TRIES: Final = Limit(
+    "tries", 4, "at once", "each of another workspace; they run beside everybody's requests", "too_many"
+)
 BLOB_REQUEST: Final = Limit("blob_request", 30, "s", "8 MiB take less on any network worth using", "blobs_unavailable")
 JOB_OUTPUT: Final = Limit("job_output", 16, "GiB", "a script can give without end, and an input unfold", "too_large")
 JOB_CHUNKS: Final = Limit(
@@ -170,5 +172,13 @@ RETENTION_BATCH: Final = Limit("retention_batch", 200, "jobs", "removing shares 
 RETENTION_ROUNDS: Final = Limit("retention_rounds", 5, "batches a tick", "a thousand jobs; the next tick goes on")
 SWEEP_BATCH: Final = Limit("sweep_batch", 1_000, "blobs", "one page of a listing of S3")
 EVENT_STREAM: Final = Limit("event_stream", 600, "s", "a key that was ended must not listen for ever")
+SUITE_BYTES: Final = Limit("suite_bytes", 1, "MiB", "a suite is rules, not data", "suite_invalid")
+SUITE_EXPECTATIONS: Final = Limit(
+    "suite_expectations", 1_000, "expectations", "each adds to one statement", "suite_invalid"
+)
+SET_VALUES: Final = Limit("set_values", 10_000, "values", "a longer list is a table of its own", "suite_invalid")
+PATTERN: Final = Limit("pattern", 1_000, "characters", "a longer one nobody can read", "suite_invalid")
+CONDITION: Final = Limit("condition", 2_000, "characters", "a longer one nobody can read", "suite_invalid")
+SAMPLES: Final = Limit("samples", 20, "rows an expectation", "as Great Expectations has it")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from penstock.base.hashing import fingerprint
 from penstock.core import limits
+from penstock.core.access import WorkspaceId
 from penstock.core.errors import ExamplesFailed, RequestInvalid, ScriptRejected, TooLarge, TooMany
 from penstock.core.jobs import Counts
 from penstock.core.ports import Sandbox, ScriptRunner
@@ -64,14 +65,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """Where trials run: a few at once, beside the requests of everybody."""
+    """Where trials run: a few at once beside the requests of everybody, and one of each workspace."""
 
     sandbox: Sandbox
-    _seats: threading.BoundedSemaphore = field(
-        default_factory=lambda: threading.BoundedSemaphore(limits.TRIES.value), compare=False
-    )
+    _busy: set[WorkspaceId] = field(default_factory=set, compare=False)
+    _change: threading.Condition = field(default_factory=threading.Condition, compare=False)
 
-    def run(self, script: ScriptVersion, sample: Sample) -> Trial:
+    def run(self, script: ScriptVersion, sample: Sample, *, workspace: WorkspaceId) -> Trial:
         """Return what a script makes of a sample.
 
         Raises:
@@ -83,17 +83,17 @@ class Trials:
         """
         if len(sample.data) > limits.TRY_BYTES.value * _MIB:
             raise _too_large(f"{len(sample.data):,} bytes", f"{limits.TRY_BYTES.value} MiB")
-        with self._seat(), self.sandbox.open_script(_bounded(script), parallel=1) as runner:
+        with self._seat(workspace), self.sandbox.open_script(_bounded(script), parallel=1) as runner:
             return _run(self.sandbox, runner, sample)
 
-    def check_examples(self, script: ScriptVersion, examples: Sequence[Example]) -> None:
+    def check_examples(self, script: ScriptVersion, examples: Sequence[Example], *, workspace: WorkspaceId) -> None:
         """Return when a script compiles and does what every example says.
 
         Raises:
             ScriptRejected: with every problem, when it does not compile.
             ExamplesFailed: with every difference.
         """
-        with self._seat():
+        with self._seat(workspace):
             if problems := self.sandbox.check(script):
                 place = ":".join(str(part) for part in (script.name, problems[0]["script_line"]) if part)
                 raise ScriptRejected(
@@ -120,7 +120,7 @@ class Trials:
                 problems=failed[: limits.CAUSES.value],
             )
 
-    def compare(self, before: bytes, after: bytes, *, names: tuple[str, str]) -> str:
+    def compare(self, before: bytes, after: bytes, *, names: tuple[str, str], workspace: WorkspaceId) -> str:
         """Return the unified diff of two texts, made where no text can harm anybody.
 
         Raises:
@@ -128,7 +128,7 @@ class Trials:
         """
         texts = [data.decode("utf-8", "replace") for data in (before, after)]
         sample = Sample(json.dumps({"texts": texts, "names": names}).encode() + b"\n")
-        with self._seat(), self.sandbox.open_script(_DIFF, parallel=1) as runner:
+        with self._seat(workspace), self.sandbox.open_script(_DIFF, parallel=1) as runner:
             trial = _run(self.sandbox, runner, sample)
         if trial.counts.failed:
             raise RequestInvalid(
@@ -139,15 +139,22 @@ class Trials:
         return diff
 
     @contextlib.contextmanager
-    def _seat(self) -> Iterator[None]:
-        if not self._seats.acquire(timeout=_PATIENCE_S):
-            raise TooMany(
-                f"{limits.TRIES.value} versions are being tried already", hint="Try again.", retry_after_s=_PATIENCE_S
-            )
+    def _seat(self, workspace: WorkspaceId) -> Iterator[None]:
+        with self._change:
+            if not self._change.wait_for(lambda: self._has_room(workspace), timeout=_PATIENCE_S):
+                who = "this workspace" if workspace in self._busy else f"{limits.TRIES.value} others"
+                what = f"versions of {who} are being tried, published or compared now"
+                raise TooMany(what, hint="Try again.", retry_after_s=_PATIENCE_S)
+            self._busy.add(workspace)
         try:
             yield
         finally:
-            self._seats.release()
+            with self._change:
+                self._busy.remove(workspace)
+                self._change.notify_all()
+
+    def _has_room(self, workspace: WorkspaceId) -> bool:
+        return workspace not in self._busy and len(self._busy) < limits.TRIES.value
 
 
 _SLOW: Final = f"the examples take longer than {limits.PUBLISH_WALL.value} s together"

@@ -131,7 +131,8 @@ class Scripts:
         names = (f"{pair[0].script_name}@{pair[0].number}", f"{pair[1].script_name}@{pair[1].number}")
         compared = ""
         if pair[0].code.sha256 != pair[1].code.sha256:
-            compared = self.trials.compare(self._load(pair[0]), self._load(pair[1]), names=names)
+            codes = self._load(pair[0]), self._load(pair[1])
+            compared = self.trials.compare(*codes, names=names, workspace=actor.workspace)
         return Difference(pair[0], pair[1], compared, changes(*pair))
 
     # ---- writing ----
@@ -240,7 +241,7 @@ class Scripts:
         version = self.read_version(script, number, actor=actor)
         if version.state == "revoked":
             check_runnable(version)
-        trial = self.trials.run(script_version(version, self._load(version)), sample)
+        trial = self.trials.run(script_version(version, self._load(version)), sample, workspace=actor.workspace)
         counts = trial.counts
 
         def record(tx: Any) -> None:
@@ -264,7 +265,8 @@ class Scripts:
         with self.database.read() as tx:
             draft = self._find(tx, script, number, actor=actor)[1]
             self._check_publishable(tx, draft)
-        self.trials.check_examples(script_version(draft, self._load(draft)), draft.examples)
+        compiled = script_version(draft, self._load(draft))
+        self.trials.check_examples(compiled, draft.examples, workspace=actor.workspace)
 
         def record(tx: Any) -> Version:
             current = self._find(tx, script, draft.id, lock=True, actor=actor)[1]

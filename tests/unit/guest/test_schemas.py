@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 import pytest
 
+from penstock.core.access import WorkspaceId
 from penstock.core.scripts import ScriptVersion
 from penstock.sandbox.strict import StrictSandbox
-from penstock.usecases.trials import Sample, Trials
+from penstock.usecases.trials import Sample, Trial, Trials
 from penstock_guest.chunk import as_lines
 from penstock_guest.failures import OutputUnfit
 from penstock_guest.profiles import WITH_SCHEMAS
@@ -151,6 +152,10 @@ def trials():
         yield Trials(sandbox)
 
 
+def run(trials: Trials, version: ScriptVersion, sample: Sample) -> Trial:
+    return trials.run(version, sample, workspace=WorkspaceId("ws_1"))
+
+
 def script(code: str, **changed: Any) -> ScriptVersion:
     facts: dict[str, Any] = {"language": "python", "profile": "std"} | changed
     for name in ("input_schema", "output_schema"):
@@ -173,7 +178,7 @@ BOTH = {"input_schema": ORDER, "output_schema": SMALL}
     ids=["python", "javascript"],
 )
 def test_each_record_is_held_to_both_schemas(trials, version):
-    trial = trials.run(version, Sample(LINES))
+    trial = run(trials, version, Sample(LINES))
     assert trial.output == b'{"total":1}\n'
     assert {(cause.code, cause.type, cause.records) for cause in trial.causes} == {
         ("input_schema", None, 1),
@@ -188,16 +193,16 @@ def test_each_record_is_held_to_both_schemas(trials, version):
 
 def test_a_batch_sees_only_what_fits_and_fails_as_one(trials):
     code = "def process_batch(records):\n    return [{'total': len(records) * %d}]"
-    good = trials.run(script(code % 1, **BOTH), Sample(LINES))
+    good = run(trials, script(code % 1, **BOTH), Sample(LINES))
     assert (good.output, good.counts.failed) == (b'{"total":2}\n', 1)
-    bad = trials.run(script(code % 100, **BOTH), Sample(LINES))
+    bad = run(trials, script(code % 100, **BOTH), Sample(LINES))
     assert (bad.output, bad.counts.failed) == (b"", 3)
 
 
 def test_a_table_sees_only_what_fits(trials):
     code = "import pyarrow as pa\ndef process_table(table):\n    return pa.table({'total': table['price']})"
     lines = b'{"price":1}\n{"price":-1}\n{"price":3}\n'
-    trial = trials.run(script(code, profile="arrow", **BOTH), Sample(lines))
+    trial = run(trials, script(code, profile="arrow", **BOTH), Sample(lines))
     assert (trial.output, trial.counts.failed) == (b'{"total":1}\n{"total":3}\n', 1)
     assert json.loads(trial.dead_letters)["error"]["code"] == "input_schema"
 
@@ -211,7 +216,7 @@ def test_a_pattern_that_never_ends_is_stopped(trials):
     """Its engine gives up after so many steps; past that, the limits of the chunk hold."""
     greedy = {"properties": {"a": {"pattern": "^(?=(a+)+b)(a+)+$"}}}
     sample = Sample(orjson.dumps({"a": "a" * 40 + "!"}) + b"\n")
-    trial = trials.run(script("def process(data): return data", input_schema=greedy), sample)
+    trial = run(trials, script("def process(data): return data", input_schema=greedy), sample)
     assert (trial.counts.failed, trial.causes[0].code) == (1, "input_schema")
 
 

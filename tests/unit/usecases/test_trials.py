@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 
 import pytest
 
 from penstock.core import limits
+from penstock.core.access import WorkspaceId
 from penstock.core.errors import (
     Conflict,
     ExamplesFailed,
@@ -221,12 +223,19 @@ def test_a_try_has_tighter_limits_than_a_job(running, monkeypatch):
     assert [cause.code for cause in trial.causes] == ["limit_wall"]
 
 
-def test_only_so_many_are_tried_at_once(running, monkeypatch):
+def test_a_workspace_tries_one_at_a_time_and_only_so_many_do_at_once(running, monkeypatch):
     monkeypatch.setattr("penstock.usecases.trials._PATIENCE_S", 0.01)
     trials = Trials(running.sandbox)
+    compare = functools.partial(trials.compare, b"a", b"b", names=("a", "b"))
+    workspaces = [WorkspaceId(f"ws_{number}") for number in range(limits.TRIES.value + 1)]
     with contextlib.ExitStack() as stack:
-        for _ in range(limits.TRIES.value):
-            stack.enter_context(trials._seat())
-        with pytest.raises(TooMany) as refused:
-            trials.compare(b"a", b"b", names=("a", "b"))
+        stack.enter_context(trials._seat(workspaces[0]))
+        with pytest.raises(TooMany, match="versions of this workspace") as refused:
+            compare(workspace=workspaces[0])
         assert refused.value.retry_after_s
+        assert compare(workspace=workspaces[1])
+        for workspace in workspaces[1:-1]:
+            stack.enter_context(trials._seat(workspace))
+        with pytest.raises(TooMany, match="versions of 4 others"):
+            compare(workspace=workspaces[-1])
+    assert compare(workspace=workspaces[0])
