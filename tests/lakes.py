@@ -69,9 +69,11 @@ class Harness:
         writing = self.lake.begin(
             order(run, columns_of_arrow(data.schema), table=table, mode=mode, by=by, partitions=partitions, **of_author)
         )
-        if writing.done is not None:
-            return writing.done
-        written = self.lake.commit(writing, files(self.folder, data, writing.columns, by))
+        written: Written | SnapshotId
+        if writing.done is None:
+            written = self.lake.commit(writing, files(self.folder, data, writing.columns, by))
+        else:
+            written = writing.done
         if publish:
             self.lake.publish(WORKSPACE, RunId(run))
         return written

@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import threading
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from penstock.core.errors import (
     LakeUnavailable,
     NeedsRerun,
     NotFound,
+    PenstockError,
     RequestInvalid,
     RowsOutside,
     SchemaRefused,
@@ -44,7 +46,7 @@ def opening(request, tmp_path, fresh_database):
     def of_kind(kind):
         catalog, _, warehouse = kind.partition("-")
         database = fresh_database(catalog)
-        options = {"catalog_url": database.url if catalog == "postgresql" else ""}
+        options: dict[str, Any] = {"catalog_url": database.url if catalog == "postgresql" else ""}
         if warehouse == "s3":
             server = request.getfixturevalue("s3")
             options["warehouse"] = f"s3://{server.fresh_bucket()}/lake"
@@ -98,7 +100,7 @@ NOTHING = empty(("id", pa.int64()), ("day", pa.date32()))
 
 def test_what_a_run_writes_is_seen_by_nobody_until_it_is_published(lake):
     lake.write("run_1", numbers(1, 2))
-    with pytest.raises(NotFound, match="nothing of the table staging.orders is published"):
+    with pytest.raises(NotFound, match=r"nothing of the table staging\.orders is published"):
         lake.rows()
     own = lake.lake.heads(WORKSPACE, [ORDERS], run=RunId("run_1"))
     assert ids(lake.rows(at=own[ORDERS])) == [1, 2] if lake.lake._parts.catalog.local else True
@@ -186,7 +188,7 @@ def test_writers_of_many_threads_all_land(lake):
     def write(number):
         try:
             lake.write(f"run_{number}", numbers(number), publish=True)
-        except Exception as error:
+        except PenstockError as error:
             failures.append(error)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
@@ -532,8 +534,8 @@ def test_what_another_program_renamed_or_dropped_and_added_again_is_read_rightly
 def adopt(tx, snapshot):
     """What somebody would do who wants the other program's work to be published."""
     tx.exec_driver_sql(
-        "INSERT INTO lake_snapshots SELECT workspace, name, ?, run, project, task, 'adopted', fingerprint, version, mode,"
-        " snapshot, rows, rows_added, at, published_at, NULL FROM lake_snapshots LIMIT 1",
+        "INSERT INTO lake_snapshots SELECT workspace, name, ?, run, project, task, 'adopted', fingerprint, version,"
+        " mode, snapshot, rows, rows_added, at, published_at, NULL FROM lake_snapshots LIMIT 1",
         (snapshot,),
     )
 
