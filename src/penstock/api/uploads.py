@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from penstock.core.errors import RequestInvalid, TooLarge
 from penstock.core.jobs import BlobPointer, Encoding, JobInput
 from penstock.usecases.uploads import Upload
 
-_BLOCK_BYTES: Final = 2**20  # so much is gathered before a thread writes it
+_BLOCK_BYTES: Final = 256 * 1024  # so much is gathered before a thread writes it
 _ENVELOPE_BYTES: Final = limits.ENVELOPE.value * 2**20
 _FORMATS: Final = {
     "application/x-ndjson": "ndjson",
@@ -205,14 +206,21 @@ async def _stream(server: Any, actor: Actor, blocks: AsyncIterator[bytes], annou
     arriving = _Arriving(server, actor, b"")
     if (announced_bytes or 0) > _BLOCK_BYTES:  # who may not send it is told before it is sent
         arriving.upload = await run_in_threadpool(server.uploads.begin, actor=actor, expected_bytes=announced_bytes)
+    writing: asyncio.Future[Any] | None = None  # of one block, while the next comes in
     try:
         gathered = bytearray()
         async for block in blocks:
             gathered += block
             if len(gathered) >= _BLOCK_BYTES:
-                await run_in_threadpool(arriving.write, bytes(gathered))
+                if writing is not None:
+                    await writing
+                writing = asyncio.ensure_future(run_in_threadpool(arriving.write, bytes(gathered)))
                 gathered.clear()
+        if writing is not None:
+            await writing
     except BaseException:
+        if writing is not None:
+            await asyncio.gather(writing, return_exceptions=True)  # the first error is the one that is told
         await run_in_threadpool(arriving.discard)
         raise
     arriving.rest = bytes(gathered)
