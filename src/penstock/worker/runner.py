@@ -75,8 +75,9 @@ class Runner:
         self, channel: socket.socket, parts: Any, *, threads: int, clock: Callable[[], float] = time.time
     ) -> None:
         self._channel = channel
-        self._readable = select.poll()
+        self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(channel, select.POLLIN)
+        self._writable.register(channel, select.POLLOUT)
         self._parts: Parts = parts
         self._clock = clock
         self._sending = threading.Lock()
@@ -113,7 +114,7 @@ class Runner:
     def _receive(self) -> bytes | None:
         """Return what has arrived; None when the supervisor is gone."""
         while not self._readable.poll(_ALIVE_MS):
-            self._say(messages.alive_frame())
+            self._say_alive()
         try:
             return self._channel.recv(_RECEIVE_BYTES) or None
         except OSError:
@@ -172,6 +173,17 @@ class Runner:
         self._sandbox_failures = self._sandbox_failures + 1 if gone else 0
         if self._sandbox_failures >= _SANDBOX_FAILURES_MAX:
             os._exit(EXIT_SANDBOX_GONE)
+
+    def _say_alive(self) -> None:
+        """Say it unless that would have to wait: whoever reads must not, or both sides could wait for each other."""
+        if self._sending.acquire(blocking=False):
+            try:
+                if self._writable.poll(0):
+                    self._channel.sendall(messages.alive_frame())
+            except OSError:  # the supervisor is gone, which is found next
+                pass
+            finally:
+                self._sending.release()
 
     def _say(self, frame: bytes) -> None:
         with self._sending, contextlib.suppress(OSError):  # when the supervisor is gone, serve() ends

@@ -104,6 +104,7 @@ class Supervisor:
         for thread in threads:
             thread.start()
         try:
+            self._keep_runners()
             while not self._is_done():
                 self._turn()
         finally:
@@ -121,8 +122,8 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Hear what there is to hear, act on it, and record it."""
-        self._keep_runners()
         self._hear(self._pause_s())
+        self._keep_runners()  # once they were heard: this process may have slept, and not they
         self._heed_heartbeat()
         self._hand_out()
         self._give_back()

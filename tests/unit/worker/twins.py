@@ -108,7 +108,12 @@ class ThreadRunner(Outside):
         self._scripts.clear()
         self._frames = type(self._frames)()
         inside = Inside(theirs, self.parts, threads=self.threads)
-        threading.Thread(target=inside.serve, daemon=True).start()
+
+        def serve() -> None:
+            with theirs:
+                inside.serve()
+
+        threading.Thread(target=serve, daemon=True).start()
 
     def die(self) -> None:
         """End it amid its work."""
@@ -128,7 +133,8 @@ class _Thread:
         return None
 
     def kill(self) -> None:
-        self._channel.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # it has ended by itself
+            self._channel.shutdown(socket.SHUT_RDWR)
 
     def wait(self, timeout: float | None = None) -> int:
         return -9

@@ -1,0 +1,113 @@
+"""A runner on its end of the channel: it says that it lives, that it is ready, and how attempts end."""
+
+import socket
+import threading
+
+import pytest
+
+from penstock.core.errors import SandboxUnavailable
+from penstock.core.scripts import SandboxReport
+from penstock.worker import messages
+from penstock.worker.runner import Runner
+from tests.unit.worker.twins import SCRIPT, TwinParts, TwinWork
+
+
+class Scene:
+    """A runner in a thread, and the supervisor's end of its channel."""
+
+    def __init__(self, parts=None):
+        self.parts = parts or TwinParts()
+        self.channel, theirs = socket.socketpair()
+        self.channel.settimeout(5)
+        self.frames = messages.Frames()
+        self.heard: list[messages.Frame] = []
+        self.theirs = theirs
+        self.work = TwinWork()
+        self.thread = threading.Thread(target=Runner(theirs, self.parts, threads=1).serve, daemon=True)
+        self.thread.start()
+
+    def hear(self):
+        """The next frame."""
+        while not self.heard:
+            self.heard += self.frames.feed(self.channel.recv(2**16))
+        return self.heard.pop(0)
+
+    def give(self, content, *, part="whole"):
+        """Send an attempt and return its lease."""
+        self.work.add(content, part=part)
+        assignment = self.work.waiting.popleft()
+        self.channel.sendall(messages.script_frame(assignment, SCRIPT) + messages.run_frame(assignment))
+        return assignment.lease
+
+    def close(self):
+        """Go away, as a supervisor that was killed."""
+        self.parts.script.going.set()
+        self.channel.close()
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+        self.theirs.close()
+
+
+@pytest.fixture
+def scene():
+    scene = Scene()
+    yield scene
+    scene.close()
+
+
+def test_it_says_first_what_its_sandbox_reaches(scene):
+    assert scene.hear() == ({"say": "ready", "level": "landlock+seccomp", "error": None}, b"")
+
+
+def test_it_says_that_it_lives_while_nothing_else_is_to_be_said(scene):
+    scene.hear()
+    assert scene.hear()[0] == {"say": "alive"}
+
+
+def test_an_attempt_ends_with_its_report(scene):
+    scene.hear()
+    lease = scene.give(b"a")
+    header, tail = scene.hear()
+    report = messages.read_report(header, tail)
+    assert (header["id"], header["token"], report.outcome) == (lease.entry.id, lease.token, "succeeded")
+    assert list(report.small.values()) == [b"a\n"]
+
+
+def test_a_part_that_it_does_not_know_is_a_bug_of_that_attempt_alone(scene):
+    scene.hear()
+    scene.give(b"a", part="unknown")
+    assert scene.hear()[0]["error"]["code"] == "bug"
+    scene.give(b"a")
+    assert scene.hear()[0]["outcome"] == "succeeded"
+
+
+def test_one_that_waits_is_stopped_before_it_begins(scene):
+    scene.hear()
+    scene.give(b"wait")
+    waiting = scene.give(b"a")
+    scene.channel.sendall(messages.stop_frame(waiting))
+    assert scene.parts.script.begun.acquire(timeout=5)
+    threading.Timer(0.05, scene.parts.script.going.set).start()
+    outcomes = [header["outcome"] for header, _ in (scene.hear(), scene.hear())]
+    assert outcomes == ["succeeded", "cancelled"]
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_without_a_sandbox_it_takes_no_work(safe):
+    class Parts(TwinParts):
+        def report(self):
+            if safe:
+                raise SandboxUnavailable("no zygote", hint="Wait.")
+            return SandboxReport("6.1", "x86_64", 0, 0, "none", ())
+
+    scene = Scene(Parts())
+    header, _ = scene.hear()
+    assert (header["level"], bool(header["error"])) == ("none", safe)
+    scene.close()
+
+
+def test_it_ends_when_its_supervisor_is_gone(scene):
+    scene.hear()
+    scene.channel.shutdown(socket.SHUT_RDWR)
+    scene.thread.join(5)
+    assert not scene.thread.is_alive()
