@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
-from tests.serving import Api, serve
+from tests import serving
+from tests.serving import Api
 from tools import reference
 
 schema = schemathesis.openapi.from_dict(json.loads(reference.openapi()))
@@ -25,7 +26,7 @@ def as_it_is(_context, value):
 @pytest.fixture(scope="module")
 def played_with(tmp_path_factory):
     """A server of its own: what is done to it at random, others need not see."""
-    with serve(tmp_path_factory.mktemp("anything")) as running:
+    with serving.serve(tmp_path_factory.mktemp("anything")) as running:
         yield running
 
 
