@@ -25,6 +25,8 @@ from pyiceberg.table.update import (
     SetSnapshotRefUpdate,
 )
 
+from penstock.core import limits
+from penstock.core.errors import TableBusy
 from penstock.core.tables import SnapshotId
 from penstock.storage.tables.catalog import reporting
 
@@ -127,6 +129,15 @@ def remove_snapshots(table: Table, snapshots: Collection[SnapshotId]) -> None:
     assert not heads & set(snapshots), "no head of a branch expires"
     known = [_ref_at(name, SnapshotId(ref.snapshot_id)) for name, ref in table.metadata.refs.items()]
     _commit(table, (RemoveSnapshotsUpdate.model_validate({"snapshot-ids": list(snapshots)}),), tuple(known))
+
+
+def lost_too_often(name: str) -> TableBusy:
+    """Return the error of a commit that lost against others again and again."""
+    return TableBusy(
+        f"commits to the table {name} lost against others {limits.LAKE_TRIES.value} times",
+        hint="Try again; if it stays, look for another program that writes to the table.",
+        retry_after_s=1,
+    )
 
 
 def _commit(table: Table, updates: tuple[Any, ...], requirements: tuple[Any, ...]) -> None:

@@ -87,9 +87,7 @@ class Leases:
     wait_s: float = limits.LAKE_WAIT.value
 
     @contextlib.contextmanager
-    def hold(
-        self, workspace: WorkspaceId, names: Sequence[TableName], *, then: Callable[[Any], None] | None = None
-    ) -> Iterator[Held]:
+    def hold(self, workspace: WorkspaceId, names: Sequence[TableName]) -> Iterator[Held]:
         """Hold the leases of some tables.
 
         They are given back at an error. Else whoever holds them releases them in its last transaction; and a process
@@ -98,23 +96,21 @@ class Leases:
         Args:
             workspace: whose tables.
             names: taken in their order, so that two holders of several never wait for each other.
-            then: done in the transaction that takes the last one.
 
         Raises:
             TableBusy: when others have held one for too long.
         """
         held = Held(workspace, {}, lambda: self.clock() + self.lease_s)
-        names = sorted(set(names))
         try:
-            for name in names:
-                held.tokens[name] = self._take(workspace, name, then if name == names[-1] else None)
+            for name in sorted(set(names)):
+                held.tokens[name] = self._take(workspace, name)
             yield held
         except Exception:
             with contextlib.suppress(Exception):  # the error is what matters; the leases end by themselves
                 self.database.write(held.release, durable=False)
             raise
 
-    def _take(self, workspace: WorkspaceId, name: TableName, then: Callable[[Any], None] | None) -> int:
+    def _take(self, workspace: WorkspaceId, name: TableName) -> int:
         key = {"workspace": workspace, "name": name}
         holder = f"{socket.gethostname()}:{os.getpid()}:{new_id('hold')[-8:]}"
 
@@ -123,8 +119,6 @@ class Leases:
             now = self.clock()
             if _TAKE.run(tx, {**key, "holder": holder, "now": now, "expires_at": now + self.lease_s}).rowcount == 0:
                 return None
-            if then is not None:
-                then(tx)
             return int(_TOKEN.run(tx, key).scalar_one())
 
         give_up = time.monotonic() + self.wait_s

@@ -32,6 +32,7 @@ from penstock.storage.tables.manifests import Change, live_files, write_snapshot
 from penstock.storage.tables.parts import Parts
 from penstock.storage.tables.publishing import Publisher
 from penstock.storage.tables.reading import fetched, read
+from penstock.storage.tables.settling import settle_held
 
 Rewrite = Callable[[Reading, Path], None]
 
@@ -104,7 +105,7 @@ class Keeper:
         for _ in range(limits.LAKE_TRIES.value):
             try:
                 with self.parts.leases.hold(workspace, [name]) as held:
-                    self.publisher.settle_held(workspace, name)
+                    settle_held(self.parts, workspace, name)
                     table, seen = self._load(workspace, name)
                     if not removed <= {file.file_path for file in live_files(table, seen)}:
                         self.parts.database.write(held.release, durable=False)
@@ -131,7 +132,7 @@ class Keeper:
         for _ in range(limits.LAKE_TRIES.value):
             try:
                 with self.parts.leases.hold(workspace, [name]) as held:
-                    self.publisher.settle_held(workspace, name)
+                    settle_held(self.parts, workspace, name)
                     table, _ = self._load(workspace, name)
                     count = expire(self.parts, held, table, workspace, name, force=True)
                     self.parts.database.write(held.release, durable=False)

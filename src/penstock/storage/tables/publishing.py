@@ -28,11 +28,11 @@ from penstock.storage.tables.journal import Landed, Write
 from penstock.storage.tables.leases import Held, LeaseLost
 from penstock.storage.tables.manifests import Change, Replaced, live_files, write_snapshot
 from penstock.storage.tables.parts import Parts
+from penstock.storage.tables.settling import move, settle, settle_held
 from penstock.storage.tables.types import columns_of_iceberg
 from penstock.storage.tables.writing import (
     REBASED,
     chain,
-    lost_too_often,
     properties_of,
     property_of,
     replaced_by,
@@ -82,7 +82,7 @@ class Publisher:
                 return self._publish(workspace, todo, then)
             except (LeaseLost, CommitLost):
                 continue
-        raise lost_too_often(todo[0].name)
+        raise commits.lost_too_often(todo[0].name)
 
     def rollback(self, workspace: WorkspaceId, name: TableName, to: SnapshotId) -> Published:
         """Make readers see an earlier snapshot again; see the port."""
@@ -91,7 +91,7 @@ class Publisher:
                 return self._rollback(workspace, name, to)
             except (LeaseLost, CommitLost):
                 continue
-        raise lost_too_often(name)
+        raise commits.lost_too_often(name)
 
     def discard(self, workspace: WorkspaceId, run: RunId) -> None:
         """Drop what a run has written and not published; see the port."""
@@ -104,14 +104,8 @@ class Publisher:
         with self.parts.database.read() as tx:
             left = journal.pending(tx)
         for write in left:
-            self.settle(write.workspace, write.name)
+            settle(self.parts, write.workspace, write.name)
         return len(left)
-
-    def settle(self, workspace: WorkspaceId, name: TableName) -> None:
-        """Move a table's `main` to what readers see already, when a kill kept it from being moved."""
-        with self.parts.leases.hold(workspace, [name]) as held:
-            self.settle_held(workspace, name)
-            self.parts.database.write(held.release, durable=False)
 
     def _publish(
         self, workspace: WorkspaceId, todo: list[Write], then: Callable[[Any], None] | None
@@ -120,7 +114,7 @@ class Publisher:
         with self.parts.leases.hold(workspace, names) as held:
             self.parts.step("publish.leased")
             for name in names:
-                self.settle_held(workspace, name)
+                settle_held(self.parts, workspace, name)
             with self.parts.database.read() as tx:
                 known = {write.name: write for write in journal.of_run(tx, workspace, todo[0].run)}
                 seen = {name: journal.shown(tx, workspace, name) for name in names}
@@ -131,7 +125,7 @@ class Publisher:
             self._show(held, ready, then)
             self.parts.step("publish.recorded")
             for one in ready:
-                self._move(one.table, one.write)
+                move(one.table, one.write)
                 self.parts.step("publish.moved")
             self._finish(held, [(one.table, one.write) for one in ready])
         return tuple(Published(one.write.name, one.head, seen[one.write.name]) for one in ready)
@@ -197,14 +191,6 @@ class Publisher:
 
         self.parts.database.write(show)
 
-    def settle_held(self, workspace: WorkspaceId, name: TableName) -> None:
-        """Do the same under a lease that is held already."""
-        with self.parts.database.read() as tx:
-            left = [write for write in journal.of_table(tx, workspace, name) if write.state == "published"]
-        for write in left:
-            self._move(self._load(write), write)
-            self._set(replace(write, state="done"))
-
     def show_same_rows(
         self, held: Held, table: Table, name: TableName, workspace: WorkspaceId, run: RunId, snapshot: Snapshot
     ) -> None:
@@ -221,15 +207,8 @@ class Publisher:
 
         self.parts.database.write(show)
         self.parts.step("compact.recorded")
-        self._move(table, write)
+        move(table, write)
         self._finish(held, [(table, write)])
-
-    def _move(self, table: Table, write: Write) -> None:
-        assert write.head is not None, "it is published"
-        if commits.main_of(table) != write.head:
-            commits.move_main(table, write.head, remove=write.branch)
-        else:
-            commits.remove_branch(table, write.branch)
 
     def _finish(self, held: Held, writes: Sequence[tuple[Table, Write]]) -> None:
         for table, write in writes:
@@ -243,12 +222,9 @@ class Publisher:
         self.parts.database.write(done, durable=False)  # lost, it is found by who comes next and done again
         self.parts.step("publish.done")
 
-    def _set(self, write: Write) -> None:
-        self.parts.database.write(lambda tx: journal.set_write(tx, write, now=self.parts.clock()), durable=False)
-
     def _rollback(self, workspace: WorkspaceId, name: TableName, to: SnapshotId) -> Published:
         with self.parts.leases.hold(workspace, [name]) as held:
-            self.settle_held(workspace, name)
+            settle_held(self.parts, workspace, name)
             with self.parts.database.read() as tx:
                 seen = journal.shown(tx, workspace, name)
                 lineage.require_readable(tx, workspace, name, to, published=True)
@@ -264,7 +240,7 @@ class Publisher:
 
             self.parts.database.write(show)
             self.parts.step("rollback.recorded")
-            self._move(table, write)
+            move(table, write)
             self.parts.step("rollback.moved")
             self._finish(held, [(table, write)])
         return Published(name, to, seen)
@@ -277,7 +253,7 @@ class Publisher:
             except (LeaseLost, CommitLost):
                 continue
             return
-        raise lost_too_often(write.name)
+        raise commits.lost_too_often(write.name)
 
     def _drop(self, held: Held, write: Write) -> None:
         table = self.parts.catalog.load(write.workspace, write.name)
@@ -311,7 +287,7 @@ class Publisher:
             self.parts.database.write(then)  # nothing was written, and yet there is something to record
         for write in shown:
             if write.state == "published":
-                self.settle(workspace, write.name)
+                settle(self.parts, workspace, write.name)
         return tuple(Published(write.name, write.head, write.base) for write in shown if write.head is not None)
 
     def _load(self, write: Write) -> Table:

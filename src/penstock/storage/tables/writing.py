@@ -17,7 +17,7 @@ from penstock.base.ids import new_id
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.columns import Column, union, with_ids, without_ids
-from penstock.core.errors import Conflict, NeedsRerun, RequestInvalid, SchemaRefused, TableBusy, TooLarge
+from penstock.core.errors import Conflict, NeedsRerun, RequestInvalid, SchemaRefused, TooLarge
 from penstock.core.tables import SnapshotId, TableName, WriteOrder, Writing, Written
 from penstock.storage.tables import commits, journal
 from penstock.storage.tables.catalog import partition_spec, reporting
@@ -28,6 +28,7 @@ from penstock.storage.tables.journal import Write
 from penstock.storage.tables.leases import Held, LeaseLost
 from penstock.storage.tables.manifests import Change, Replaced, write_snapshot
 from penstock.storage.tables.parts import Parts
+from penstock.storage.tables.settling import settle
 from penstock.storage.tables.types import columns_of_iceberg, iceberg_schema
 
 T = TypeVar("T")
@@ -53,6 +54,9 @@ class Writer:
         _check_order(order)
         now = self.parts.clock()
         write, done = self.parts.database.write(lambda tx: journal.begin(tx, order, now=now))
+        if write.state == "published" and done is None:  # its last part, by a process that was killed
+            settle(self.parts, order.workspace, order.table)
+            write, done = self.parts.database.write(lambda tx: journal.begin(tx, order, now=now))
         self.parts.step("begin.recorded")
         if done is not None:
             return Writing(order, (), write.base, done)
@@ -174,7 +178,7 @@ class Writer:
                 f" {', '.join(order.partition_by) or 'nothing'}",
                 hint="Keep the partitioning, or write to a table of another name.",
             )
-        schema = _known_schema(table, base, wanted)
+        schema = _known_schema(table, _base_schema(table, write), wanted)
         if schema is None:
             return None
         if write.schema != schema.schema_id:
@@ -186,7 +190,7 @@ class Writer:
         table, write = self._table(order), self._write(order)
         base = _base_columns(table, write)
         wanted = with_ids(base, order.columns, last_id=table.metadata.last_column_id)
-        schema = _known_schema(table, base, wanted)
+        schema = _known_schema(table, _base_schema(table, write), wanted)
         if schema is None:
             schema_id = max(schema.schema_id for schema in table.metadata.schemas) + 1
             schema = iceberg_schema(wanted, schema_id=schema_id)
@@ -237,7 +241,7 @@ class Writer:
                     return work(held)
             except (LeaseLost, CommitLost):
                 continue
-        raise lost_too_often(order.table)
+        raise commits.lost_too_often(order.table)
 
 
 def chain(table: Table, head: SnapshotId | None, base: SnapshotId | None) -> list[Snapshot]:
@@ -273,36 +277,33 @@ def properties_of(snapshot: Snapshot) -> dict[str, str]:
     return {name: value for name, value in summary.items() if name.startswith(_KEY)}
 
 
-def lost_too_often(name: str) -> TableBusy:
-    """Return the error of a commit that lost against others again and again."""
-    return TableBusy(
-        f"commits to the table {name} lost against others {limits.LAKE_TRIES.value} times",
-        hint="Try again; if it stays, look for another program that writes to the table.",
-        retry_after_s=1,
-    )
+def _base_schema(table: Table, write: Write) -> Schema | None:
+    """Return the columns that a run builds on: its own when it has some, else those that readers saw when it began."""
+    if write.schema is not None:
+        return table.metadata.schema_by_id(write.schema)
+    if write.base is None or table.metadata.snapshot_by_id(write.base) is None:
+        return None
+    return commits.schema_of(table, write.base)
 
 
 def _base_columns(table: Table, write: Write) -> tuple[Column, ...]:
-    """Return the columns that a run builds on: its own when it has some, else those that readers saw when it began."""
-    if write.schema is not None:
-        schema = table.metadata.schema_by_id(write.schema)
-        if schema is not None:
-            return columns_of_iceberg(schema)
-    if write.base is None or table.metadata.snapshot_by_id(write.base) is None:
-        return ()
-    return columns_of_iceberg(commits.schema_of(table, write.base))
+    schema = _base_schema(table, write)
+    return () if schema is None else columns_of_iceberg(schema)
 
 
-def _known_schema(table: Table, base: Sequence[Column], wanted: Sequence[Column]) -> Schema | None:
+def _known_schema(table: Table, base: Schema | None, wanted: Sequence[Column]) -> Schema | None:
     """Return a schema of the table that has these columns, be it one that another run has added and not published.
 
-    Two runs that add the same column then give it the same id, and neither has to run again.
+    Two runs that add the same column then give it the same id, and neither has to run again. Schemas from before the
+    base do not count: a column that was dropped since must not come back with the values it had.
     """
     names = [(column.name, without_ids(column.type)) for column in wanted]
+    known = () if base is None else columns_of_iceberg(base)
+    oldest = 0 if base is None else base.schema_id
     for schema in reversed(table.metadata.schemas):
         columns = columns_of_iceberg(schema)
         same = [(column.name, without_ids(column.type)) for column in columns] == names
-        if same and all(mine.id == theirs.id for mine, theirs in zip(base, columns, strict=False)):
+        if schema.schema_id >= oldest and same and all(a.id == b.id for a, b in zip(known, columns, strict=False)):
             return schema
     return None
 
