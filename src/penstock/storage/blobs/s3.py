@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, BinaryIO, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -29,6 +29,7 @@ _BLOCK_BYTES: Final = 8 * 2**20  # a part and a range: S3 allows 10,000 parts of
 _PARTS_AT_ONCE: Final = 2
 _DELETE_AT_ONCE: Final = 1_000  # as many as one request of S3 takes
 _CHECK: Final = ".penstock-check"  # no key begins with a dot
+_CHECK_S: Final = 3.0  # somebody asks for the server's health
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _STATUS: Final = re.compile(r"status code: (\d{3} [^:\n]+)")
 _KIND: Final = re.compile(r"kind: (Timeout|Connect|Decode|Body)\b")
@@ -62,26 +63,8 @@ class S3Blobs:
                 f"PENSTOCK_BLOBS is {url!r}, which names no bucket", hint="Valid: a folder, or s3://bucket/prefix"
             )
         self._name = f"{url} at {endpoint}" if endpoint else url
-        config: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
-        self._store = S3Store(
-            parts.netloc,
-            prefix=parts.path.strip("/") or None,
-            client_options={
-                "allow_http": endpoint.startswith("http://"),
-                "connect_timeout": timedelta(seconds=min(timeout_s, 3)),
-                "timeout": timedelta(seconds=timeout_s),
-            },
-            retry_config={
-                "max_retries": 2,  # a moment's fault; what lasts longer waits in the queue
-                "retry_timeout": timedelta(seconds=timeout_s),
-                "backoff": {
-                    "init_backoff": timedelta(milliseconds=100),
-                    "max_backoff": timedelta(seconds=1),
-                    "base": 2,
-                },
-            },
-            **config,
-        )
+        self._store = _open(parts, endpoint, timeout_s=timeout_s, retries_max=2)  # longer outages wait in the queue
+        self._probe = _open(parts, endpoint, timeout_s=min(timeout_s, _CHECK_S), retries_max=0)
 
     def create(self, key: str) -> S3BlobWriter:
         """Begin a blob; the store is asked at the first full part, or at the end."""
@@ -139,7 +122,7 @@ class S3Blobs:
     def check(self) -> None:
         """Raise BlobsUnavailable unless the store can be written to now."""
         with self.reporting():
-            obstore.put(self._store, _CHECK, b"")
+            obstore.put(self._probe, _CHECK, b"")
 
     def open_writer(self, key: str) -> obstore.WritableFile:
         """Begin to send an object in parts."""
@@ -209,6 +192,25 @@ class S3BlobWriter:
     def discard(self) -> None:
         """Drop it, unless it is committed: what is never completed is never an object."""
         self._sending = None
+
+
+def _open(parts: SplitResult, endpoint: str, *, timeout_s: float, retries_max: int) -> S3Store:
+    config: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
+    return S3Store(
+        parts.netloc,
+        prefix=parts.path.strip("/") or None,
+        client_options={
+            "allow_http": endpoint.startswith("http://"),
+            "connect_timeout": timedelta(seconds=min(timeout_s, 3)),
+            "timeout": timedelta(seconds=timeout_s),
+        },
+        retry_config={
+            "max_retries": retries_max,
+            "retry_timeout": timedelta(seconds=timeout_s),
+            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=1), "base": 2},
+        },
+        **config,
+    )
 
 
 def _reason(error: Exception) -> str:
