@@ -141,7 +141,7 @@ def _plain(script: ScriptVersion, chunks: Sequence[Chunk], emit: str) -> Iterato
         for path, data in zip(parts, [script.source, *(chunk.payload for chunk in chunks)], strict=True):
             path.write_bytes(data)
         hello = {
-            "paths": [str(Path(wire.__file__).parents[1]), *zygotes._library_paths()],  # noqa: SLF001  # the same libraries
+            "paths": [str(Path(wire.__file__).parents[1]), *zygotes.library_paths()],
             "profile": script.profile,
             "spec": strict._script_spec(script),  # noqa: SLF001  # the same settings
             "parts": [str(path) for path in parts],

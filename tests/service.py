@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,7 +144,7 @@ def _version(workspace: str, now: float) -> dict[str, Any]:
         "profile": "std",
         "tier": "isolated",
         "code_key": f"{workspace}/code/1",
-        "code_sha256": "",
+        "code_sha256": hashlib.sha256(CODE).hexdigest(),
         "code_bytes": len(CODE),
         "hash": f"hash-{workspace}",
         "limits": "{}",

@@ -45,28 +45,28 @@ class Instruction(NamedTuple):
 def outer(architecture: Architecture) -> list[Instruction]:
     """Return the filter of a base zygote and of everything it forks: an allow-list; what it does not name kills."""
     special = {
-        "mmap": _refuse_bits(argument=2, bits=PROT_EXEC) + _refuse_bits(argument=3, bits=MAP_HUGETLB),
-        "mprotect": _refuse_bits(argument=2, bits=PROT_EXEC),
-        "madvise": _refuse_value(argument=2, value=MADV_MERGEABLE),
-        "clone": _only(argument=0, value=FORK_FLAGS, otherwise=EPERM),
-        "prctl": _only(argument=0, value=PR_SET_PDEATHSIG, otherwise=KILL),
-        "prlimit64": _only(argument=0, value=0, otherwise=EPERM),  # itself; other processes of the user have limits too
+        "mmap": refuse_bits(argument=2, bits=PROT_EXEC) + refuse_bits(argument=3, bits=MAP_HUGETLB),
+        "mprotect": refuse_bits(argument=2, bits=PROT_EXEC),
+        "madvise": refuse_value(argument=2, value=MADV_MERGEABLE),
+        "clone": only(argument=0, value=FORK_FLAGS, otherwise=EPERM),
+        "prctl": only(argument=0, value=PR_SET_PDEATHSIG, otherwise=KILL),
+        "prlimit64": only(argument=0, value=0, otherwise=EPERM),  # itself; other processes of the user have limits too
     }
-    rules = {number: [*special.get(name, []), _return(ALLOW)] for name, number in _allowed(architecture).items()}
+    rules = {number: [*special.get(name, []), result(ALLOW)] for name, number in _allowed(architecture).items()}
     # ENOSYS makes glibc fall back from clone3, whose flags lie in memory and cannot be filtered, to clone.
     refused = {
-        number: [_return(ENOSYS if name == "clone3" else EPERM)]
+        number: [result(ENOSYS if name == "clone3" else EPERM)]
         for name, number in numbers(REFUSED, architecture).items()
     }
-    return _program(architecture, rules | refused, otherwise=KILL)
+    return program(architecture, rules | refused, otherwise=KILL)
 
 
 def inner(architecture: Architecture) -> list[Instruction]:
     """Return what a child adds before it sees any tenant byte: no fork, no lock, no shared memory."""
     refused = {"clone": EPERM, "wait4": EPERM, "recvmsg": EPERM}
-    rules = {number: [_return(refused.get(name, KILL))] for name, number in numbers(ZYGOTE, architecture).items()}
-    rules[numbers(CHILD, architecture)["mmap"]] = [*_refuse_bits(argument=3, bits=MAP_SHARED), _return(ALLOW)]
-    return _program(architecture, rules, otherwise=ALLOW)
+    rules = {number: [result(refused.get(name, KILL))] for name, number in numbers(ZYGOTE, architecture).items()}
+    rules[numbers(CHILD, architecture)["mmap"]] = [*refuse_bits(argument=3, bits=MAP_SHARED), result(ALLOW)]
+    return program(architecture, rules, otherwise=ALLOW)
 
 
 def assemble(program: list[Instruction]) -> bytes:
@@ -78,21 +78,23 @@ def _allowed(architecture: Architecture) -> dict[str, int]:
     return numbers(CHILD, architecture) | numbers(ZYGOTE, architecture)
 
 
-def _program(architecture: Architecture, rules: dict[int, list[Instruction]], *, otherwise: int) -> list[Instruction]:
-    program = [
+def program(architecture: Architecture, rules: dict[int, list[Instruction]], *, otherwise: int) -> list[Instruction]:
+    """Return the filter that follows rules: what is done for each system call by its number, and for all others."""
+    instructions = [
         Instruction(_LOAD, 0, 0, _ARCH),
         Instruction(_EQUAL, 1, 0, architecture.audit),
-        _return(KILL),
+        result(KILL),
         Instruction(_LOAD, 0, 0, _NUMBER),
     ]
     if architecture.name == "x86_64":
-        program += [Instruction(_AT_LEAST, 0, 1, _X32_BIT), _return(KILL)]
+        instructions += [Instruction(_AT_LEAST, 0, 1, _X32_BIT), result(KILL)]
     for number, body in rules.items():
-        program += [Instruction(_EQUAL, 0, len(body), number), *body]
-    return [*program, _return(otherwise)]
+        instructions += [Instruction(_EQUAL, 0, len(body), number), *body]
+    return [*instructions, result(otherwise)]
 
 
-def _return(action: int) -> Instruction:
+def result(action: int) -> Instruction:
+    """Return what ends a rule: to allow, to refuse with an error, or to kill."""
     return Instruction(_RETURN, 0, 0, action)
 
 
@@ -100,19 +102,22 @@ def _load_argument(argument: int, *, high: bool = False) -> Instruction:
     return Instruction(_LOAD, 0, 0, _ARGUMENTS + 8 * argument + (4 if high else 0))
 
 
-def _refuse_bits(*, argument: int, bits: int) -> list[Instruction]:
-    return [_load_argument(argument), Instruction(_ANY_BIT, 0, 1, bits), _return(EPERM)]
+def refuse_bits(*, argument: int, bits: int) -> list[Instruction]:
+    """Return the begin of a rule that refuses an argument with any of some bits."""
+    return [_load_argument(argument), Instruction(_ANY_BIT, 0, 1, bits), result(EPERM)]
 
 
-def _refuse_value(*, argument: int, value: int) -> list[Instruction]:
-    return [_load_argument(argument), Instruction(_EQUAL, 0, 1, value), _return(EPERM)]
+def refuse_value(*, argument: int, value: int) -> list[Instruction]:
+    """Return the begin of a rule that refuses one value of an argument."""
+    return [_load_argument(argument), Instruction(_EQUAL, 0, 1, value), result(EPERM)]
 
 
-def _only(*, argument: int, value: int, otherwise: int) -> list[Instruction]:
+def only(*, argument: int, value: int, otherwise: int) -> list[Instruction]:
+    """Return the begin of a rule that lets one value of an argument through."""
     return [
         _load_argument(argument, high=True),
         Instruction(_EQUAL, 0, 2, 0),
         _load_argument(argument),
         Instruction(_EQUAL, 1, 0, value),
-        _return(otherwise),
+        result(otherwise),
     ]

@@ -56,12 +56,9 @@ def lock_process() -> Level:
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:  # a lock binds the thread that puts it on; another would stay free
         raise LockError(f"a library has started {threads - 1} threads; the process to be locked must have one")
-    _become_first_victim()
+    become_first_victim()
     drop_privileges()
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_SET_DUMPABLE, 0)
-    with contextlib.suppress(LockError):  # since Linux 6.3; the filters refuse the same acts without it
-        _prctl(_PR_SET_MDWE, 1)
+    forbid_new_privileges()
     abi = restrict_with_landlock()
     level = Level(abi, os.getuid())
     install_filter(filters.outer(architecture))
@@ -75,9 +72,22 @@ def drop_privileges() -> None:
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
+    drop_capabilities()
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, whoever this process belongs to."""
     header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
     if _LIBC.capset(header, ctypes.create_string_buffer(24)) != 0:
         raise LockError(f"capset refused: {os.strerror(ctypes.get_errno())}")
+
+
+def forbid_new_privileges() -> None:
+    """Let no program give back what this process has given up, let nobody trace it, and no data become code."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)
+    with contextlib.suppress(LockError):  # since Linux 6.3; the filters refuse the same acts without it
+        _prctl(_PR_SET_MDWE, 1)
 
 
 def landlock_abi() -> int:
@@ -90,17 +100,27 @@ def restrict_with_landlock() -> int:
     abi = landlock_abi()
     if abi == 0:
         return 0
-    rights = (1 << _FS_RIGHTS_BY_ABI.get(abi, 16)) - 1
-    attributes = struct.pack("QQQ", rights, _NET_RIGHTS if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
-    size = 8 if abi < 4 else 16 if abi < 6 else 24
-    ruleset = _SYSCALL(_LANDLOCK_CREATE_RULESET, ctypes.create_string_buffer(attributes), ctypes.c_size_t(size), 0)
-    if ruleset < 0:
-        raise LockError(f"landlock_create_ruleset refused: {os.strerror(ctypes.get_errno())}")
+    ruleset = landlock_ruleset(abi)
     refused = _SYSCALL(_LANDLOCK_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
     if refused:
         raise LockError(f"landlock_restrict_self refused: {os.strerror(ctypes.get_errno())}")
     return abi
+
+
+def file_rights(abi: int) -> int:
+    """Return the bits of every right over files that an ABI of Landlock knows."""
+    return (1 << _FS_RIGHTS_BY_ABI.get(abi, 16)) - 1
+
+
+def landlock_ruleset(abi: int) -> int:
+    """Return the descriptor of a ruleset that denies all that an ABI of Landlock knows, but for rules still to come."""
+    attributes = struct.pack("QQQ", file_rights(abi), _NET_RIGHTS if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
+    ruleset = int(_SYSCALL(_LANDLOCK_CREATE_RULESET, ctypes.create_string_buffer(attributes), ctypes.c_size_t(size), 0))
+    if ruleset < 0:
+        raise LockError(f"landlock_create_ruleset refused: {os.strerror(ctypes.get_errno())}")
+    return ruleset
 
 
 Call = tuple[Any, ...]  # a system call's number and its arguments
@@ -200,7 +220,8 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (ceiling, ceiling))
 
 
-def _become_first_victim() -> None:
+def become_first_victim() -> None:
+    """Let the kernel end this process before others when memory runs out."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
 

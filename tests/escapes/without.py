@@ -79,12 +79,12 @@ def privileges() -> None:
 
 def code_rules() -> None:
     """Without the filter's rules against memory that can execute."""
-    refuse = filters._refuse_bits
+    refuse = filters.refuse_bits
 
     def refuse_other_bits(*, argument: int, bits: int) -> list[filters.Instruction]:
         return [] if bits == filters.PROT_EXEC else refuse(argument=argument, bits=bits)
 
-    vars(filters).update(_refuse_bits=refuse_other_bits)
+    vars(filters).update(refuse_bits=refuse_other_bits)
 
 
 def _skip(skipped: int, *, instead: int | None = None) -> None:

@@ -180,5 +180,10 @@ SET_VALUES: Final = Limit("set_values", 10_000, "values", "a longer list is a ta
 PATTERN: Final = Limit("pattern", 1_000, "characters", "a longer one nobody can read", "suite_invalid")
 CONDITION: Final = Limit("condition", 2_000, "characters", "a longer one nobody can read", "suite_invalid")
 SAMPLES: Final = Limit("samples", 20, "rows an expectation", "as Great Expectations has it")
+ENGINE_WALL: Final = Limit("engine_wall", 3_600, "s", "a query without end must not hold its place", "limit_wall")
+ENGINE_CPU: Final = Limit("engine_cpu", 7_200, "s", "two threads for an hour", "limit_cpu")
+ENGINE_MEMORY: Final = Limit("engine_memory", 4_096, "MiB", "what does not fit is spilled to disk", "limit_memory")
+ENGINE_DISK: Final = Limit("engine_disk", 65_536, "MiB", "a join gone wrong must not fill the disk", "limit_disk")
+ENGINE_ANSWER: Final = Limit("engine_answer", 16, "MiB", "rows go into files; this is their account", "limit_output")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

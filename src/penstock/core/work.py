@@ -65,7 +65,7 @@ class Assignment:
     """One leased attempt with all that it takes to carry it out; whoever has it needs no database.
 
     Attributes:
-        version_hash: names what `script` holds: the same hash is the same code, limits, profile and tier.
+        version_id: names what `script` holds; a published version never changes.
         script: None for the part `webhook` only.
         input: the job's input; what the parts `whole` and `split` read.
         small: bytes by key of the small blobs that the part reads, since those are rows of the database.
@@ -81,7 +81,7 @@ class Assignment:
     output_format: Literal["ndjson", "csv", "parquet"] = "ndjson"
     errors_max: str = "10%"
     chunk_records: int = 10_000
-    version_hash: str = ""
+    version_id: str = ""
     script: ScriptVersion | None = None
     small: Mapping[str, bytes] = field(default_factory=dict)
     piece: Piece | None = None

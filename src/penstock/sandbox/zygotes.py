@@ -26,7 +26,7 @@ from penstock_guest import wire
 
 BOOT: Final = Path(wire.__file__).with_name("boot.py")
 NOBODY: Final = -1
-_LIBRARIES: Final = ("orjson", "brotli", "jsonschema_rs", "zstandard", "numpy", "pyarrow", "quickjs")
+_LIBRARIES: Final = ("orjson", "brotli", "jsonschema_rs", "zstandard", "numpy", "pyarrow", "quickjs", "duckdb")
 
 
 class BaseZygote:
@@ -60,7 +60,7 @@ class BaseZygote:
                 start_new_session=True,  # Ctrl-C in a terminal is for the service alone
             )
         self._socket.settimeout(limits.ZYGOTE_START.value)
-        self._socket.send(orjson.dumps({"profile": profile, "paths": _library_paths()}))
+        self._socket.send(orjson.dumps({"profile": profile, "paths": library_paths()}))
         self._ready: dict[str, Any] | None = None
         self._asking = threading.Lock()  # one question at a time: answers do not say whom they are for
 
@@ -226,7 +226,7 @@ def _did_not_compile(name: str) -> Problem:
     )
 
 
-def _library_paths() -> list[str]:
+def library_paths() -> list[str]:
     """Return the folders that hold the libraries of the profiles; a zygote runs without site-packages of its own."""
     found = [spec for name in _LIBRARIES if (spec := find_spec(name)) is not None and spec.origin]
     # A package lies in a folder of its own, a module beside others.

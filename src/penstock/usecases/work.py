@@ -7,6 +7,7 @@ meanwhile is somebody else's, and then nothing of it is recorded.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import random
 import threading
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ import orjson
 
 from penstock.base.times import iso
 from penstock.core.access import WorkspaceId
-from penstock.core.errors import PenstockError, TransientError
+from penstock.core.errors import Bug, PenstockError, TransientError
 from penstock.core.jobs import (
     ENDED,
     SMALL_PREFIX,
@@ -335,7 +336,7 @@ class Work:
         prefix = f"{work.workspace}/jobs/{work.run}/"
         if entry.part == "webhook":
             return Assignment(taken.lease, prefix, work.input, message=taken.message)
-        version_hash, script = self._script(work)
+        version_id, script = self._script(work)
         return Assignment(
             lease=taken.lease,
             prefix=prefix,
@@ -343,7 +344,7 @@ class Work:
             output_format=work.options.output_format,
             errors_max=work.options.errors_max,
             chunk_records=work.options.chunk_records,
-            version_hash=version_hash,
+            version_id=version_id,
             script=script,
             small=taken.small,
             piece=taken.pieces[0] if entry.part == "chunk" else None,
@@ -358,10 +359,12 @@ class Work:
         with self.database.read() as tx:
             version = self.scripts.load_version(tx, work.workspace, work.version)
         code = b"".join(self.blobs.stream(version.code.key))
+        if hashlib.sha256(code).hexdigest() != version.code.sha256:
+            raise Bug(f"the code of version {version.id} is not what was published", hint="Look at the blob store.")
         with self._codes.lock:
             if len(self._codes.kept) >= _VERSIONS_KEPT:
                 self._codes.kept.clear()
-            kept = self._codes.kept[work.version] = (version.hash, script_version(version, code))
+            kept = self._codes.kept[work.version] = (version.id, script_version(version, code))
         return kept
 
 

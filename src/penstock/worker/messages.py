@@ -63,7 +63,7 @@ class Frames:
 def script_key(assignment: Assignment) -> str:
     """Return what a script version is known by to a runner: the same code of two scripts has two names."""
     entry = assignment.lease.entry
-    return f"{entry.workspace}/{entry.lane}/{assignment.version_hash}"
+    return f"{entry.workspace}/{entry.lane}/{assignment.version_id}"
 
 
 def script_frame(assignment: Assignment, script: ScriptVersion) -> bytes:
@@ -107,7 +107,7 @@ def run_frame(assignment: Assignment) -> bytes:
         "output_format": assignment.output_format,
         "errors_max": assignment.errors_max,
         "chunk_records": assignment.chunk_records,
-        "hash": assignment.version_hash,
+        "hash": assignment.version_id,
         "script": script_key(assignment),
         "small": _sizes(assignment.small),
         "piece": assignment.piece,
@@ -131,7 +131,7 @@ def read_assignment(header: Mapping[str, Any], tail: bytes, script: ScriptVersio
         output_format=header["output_format"],
         errors_max=header["errors_max"],
         chunk_records=header["chunk_records"],
-        version_hash=header["hash"],
+        version_id=header["hash"],
         script=script,
         small=small,
         piece=_piece(piece) if piece else None,

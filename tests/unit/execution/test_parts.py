@@ -46,7 +46,7 @@ class Worker:
         else:
             pointer = self.blobs.put(f"{PREFIX}input", given)
         self.input = JobInput(pointer, name, format_, encoding)
-        self.options = {"script": script(), "version_hash": "h"} | options
+        self.options = {"script": script(), "version_id": "h"} | options
 
     def assignment(self, part, number=0, **more):
         """The assignment of a part."""

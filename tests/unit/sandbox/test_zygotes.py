@@ -88,7 +88,7 @@ def test_a_zygote_that_does_not_start_says_why(tmp_path, program, words):
 
 def test_a_profile_whose_library_is_missing_says_which(monkeypatch):
     monkeypatch.setattr("penstock.sandbox.zygotes._LIBRARIES", ("orjson", "zstandard"))
-    monkeypatch.setattr("penstock.sandbox.zygotes._library_paths", list)
+    monkeypatch.setattr("penstock.sandbox.zygotes.library_paths", list)
     zygote = BaseZygote("std")
     try:
         with pytest.raises(SandboxUnavailable, match="orjson"):

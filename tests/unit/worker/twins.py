@@ -179,7 +179,7 @@ class TwinWork:
                 Lease(entry, 1, "wrk_1", 0.0, 2.0),
                 f"ws_1/jobs/job_{number}/",
                 JobInput(pointer),
-                version_hash="h",
+                version_id="h",
                 script=SCRIPT,
                 small={pointer.key: content},
                 errors_max="100%",

@@ -1,0 +1,72 @@
+"""What an engine is asked for in a child of the sandbox's `heavy` class, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from penstock.core import limits
+
+HeavyProfile = Literal["sql", "probe"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """What one attempt of an engine may use.
+
+    Attributes:
+        memory_bytes: private memory of the process.
+        disk_bytes: of all files in its staging folder together, spilled ones included.
+    """
+
+    wall_s: float = limits.ENGINE_WALL.value
+    cpu_s: int = limits.ENGINE_CPU.value
+    memory_bytes: int = limits.ENGINE_MEMORY.value * 2**20
+    disk_bytes: int = limits.ENGINE_DISK.value * 2**20
+    threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """One attempt.
+
+    Attributes:
+        profile: what is loaded.
+        ask: what the profile's program is asked for.
+        reads: files that it may read, and nothing else of the machine but libraries.
+        writes: the one folder in which it may make files: its staging folder.
+    """
+
+    profile: HeavyProfile
+    ask: Mapping[str, Any]
+    reads: Sequence[str]
+    writes: str
+    limits: EngineLimits = field(default_factory=EngineLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAnswer:
+    """What a child of the heavy class answered; untrusted words of a process that ran tenant code."""
+
+    answer: Mapping[str, Any]
+    landlock_abi: int
+    cpu_s: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFailure:
+    """How an attempt ended without an answer.
+
+    Attributes:
+        code: `sql_failed`, `limit_wall`, `limit_cpu`, `limit_memory`, `limit_disk`, `crashed`, `forbidden_call`.
+        line: of the query, where the engine says so.
+        killed: whether the sandbox or the kernel ended it.
+    """
+
+    code: str
+    message: str
+    killed: bool
+    cpu_s: float = 0.0
+    line: int | None = None

@@ -1,0 +1,38 @@
+"""Entry point of a heavy child: `python -s -P -S boot.py FD`, executed with a literal environment and one descriptor.
+
+The first message on the descriptor says what to load, what may be read and written, and what is asked for. The answer
+is one message; then the process ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+
+
+def main() -> None:
+    """Load the profile, lock this process, do what is asked for, and answer."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    request = json.loads(_receive(channel))
+    sys.path[:0] = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), *request["paths"]]
+    from penstock_guest.heavy import programs
+
+    answer = memoryview(json.dumps(programs.run(request)).encode())
+    while answer:  # by write(2): the lock leaves no call of sockets
+        answer = answer[os.write(channel.fileno(), answer) :]
+    os._exit(0)  # threads of the engine may still be at work for nobody
+
+
+def _receive(channel: socket.socket) -> bytes:
+    """Return the request: its length in eight bytes, then so many."""
+    size_bytes = int.from_bytes(channel.recv(8, socket.MSG_WAITALL), "big")
+    parts = bytearray()
+    while len(parts) < size_bytes and (part := channel.recv(min(2**20, size_bytes - len(parts)))):
+        parts += part
+    return bytes(parts)
+
+
+if __name__ == "__main__":
+    main()

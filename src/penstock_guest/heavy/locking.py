@@ -1,0 +1,103 @@
+"""Locking a heavy child for good: no capability, Landlock that leaves it its own files, seccomp, limits."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import struct
+from collections.abc import Iterable
+from typing import Any, Final
+
+from penstock_guest import lock, syscalls
+from penstock_guest.heavy import filter as heavy_filter
+from penstock_guest.lock import LockError
+
+_SYSCALL: Final = ctypes.CDLL(None, use_errno=True).syscall
+_SYSCALL.restype = ctypes.c_long
+# Source: include/uapi/linux/landlock.h.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_PATH_BENEATH: Final = 1
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
+_REMOVE_DIR, _REMOVE_FILE, _MAKE_DIR, _MAKE_REG, _REFER, _TRUNCATE = 1 << 4, 1 << 5, 1 << 7, 1 << 8, 1 << 13, 1 << 14
+_READING: Final = _READ_FILE | _READ_DIR
+_WRITING: Final = (
+    _READING | _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _REFER | _TRUNCATE
+)  # no links, devices, sockets or pipes
+_ON_FILES: Final = _READ_FILE | _WRITE_FILE | _EXECUTE | _TRUNCATE
+_ABI_MIN: Final = 1
+_FILES_MAX: Final = 1024
+
+
+def lock_engine(limits: dict[str, Any], *, reads: Iterable[str], writes: str) -> int:
+    """Lock this single-threaded process for good, and return the Landlock ABI that holds it.
+
+    Args:
+        limits: `memory_bytes`, `cpu_s`, `file_bytes`.
+        reads: files and folders that it may read.
+        writes: the one folder in which it may make, change and remove files.
+
+    Raises:
+        LockError: when the kernel refuses, or has no Landlock: files are what this class has to bound.
+    """
+    architecture = syscalls.this_machine()
+    if architecture is None:
+        raise LockError(f"no system-call table for machine {os.uname().machine}")
+    threads = len(os.listdir("/proc/self/task"))
+    if threads != 1:  # a lock binds the thread that puts it on; another would stay free
+        raise LockError(f"a library has started {threads - 1} threads; the process to be locked must have one")
+    lock.become_first_victim()
+    _limit(limits)
+    lock.drop_capabilities()
+    lock.forbid_new_privileges()
+    abi = _restrict(reads, writes)
+    lock.install_filter(heavy_filter.engine(architecture))
+    return abi
+
+
+def _limit(limits: dict[str, Any]) -> None:
+    bounds = {
+        resource.RLIMIT_DATA: limits["memory_bytes"],
+        resource.RLIMIT_CPU: limits["cpu_s"],
+        resource.RLIMIT_FSIZE: limits["file_bytes"],
+        resource.RLIMIT_NOFILE: _FILES_MAX,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    for kind, value in bounds.items():
+        hard = resource.getrlimit(kind)[1]
+        ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (ceiling, ceiling))
+
+
+def _restrict(reads: Iterable[str], writes: str) -> int:
+    abi = lock.landlock_abi()
+    if abi < _ABI_MIN:
+        raise LockError("this kernel has no Landlock, and nothing else bounds the files of an engine")
+    known = lock.file_rights(abi)
+    ruleset = lock.landlock_ruleset(abi)
+    try:
+        for path in reads:
+            _allow(ruleset, path, _READING & known)
+        _allow(ruleset, writes, _WRITING & known)
+        if _SYSCALL(_RESTRICT_SELF, ruleset, 0):
+            raise LockError(f"landlock_restrict_self refused: {os.strerror(ctypes.get_errno())}")
+    finally:
+        os.close(ruleset)
+    return abi
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    with contextlib.ExitStack() as stack:
+        try:
+            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return  # a folder of libraries that this system does not have
+        stack.callback(os.close, fd)
+        if not os.path.isdir(f"/proc/self/fd/{fd}"):
+            rights &= _ON_FILES
+        rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, fd))
+        if _SYSCALL(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0):
+            raise LockError(f"landlock_add_rule refused {path}: {os.strerror(ctypes.get_errno())}")
