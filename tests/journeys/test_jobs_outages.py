@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import http.server
+import os
+import signal
 import threading
 import time
 
@@ -80,6 +83,21 @@ def test_killing_a_worker_leaves_no_process_behind(site):
     assert len(processes) >= 2
     worker.kill()
     assert still_there(processes) == []
+
+
+def test_a_sandbox_that_has_died_comes_back_and_costs_no_attempt(site):
+    ada = site.actor()
+    site.publish(ada)
+    worker = site.start_worker()
+    site.wait(ada, [site.submit(ada).id])
+    (runner,) = worker.runners()
+    for pid in descendants_of(runner):  # zygotes and parked children, as when memory is short
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    jobs = [site.submit(ada).id for _ in range(8)]
+    assert {job.state for job in site.wait(ada, jobs, timeout_s=60)} == {"succeeded"}
+    for job in jobs:
+        assert {attempt.attempt for attempt in site.server.jobs.attempts(job, actor=ada)} == {1}
 
 
 def test_a_restart_of_the_database_loses_nothing(tmp_path, postgres, fresh_database_url):

@@ -242,7 +242,8 @@ def _failed(error: PenstockError, files: PartFiles, progress: PartProgress) -> A
 def _outcome(error: PenstockError) -> Any:
     if isinstance(error, TransientError):
         return "transient"
-    return "crashed" if isinstance(error, Bug) else "failed"
+    # A script version that was published has been prepared before: what keeps it from that now may pass.
+    return "crashed" if isinstance(error, Bug | ScriptRejected) else "failed"
 
 
 def _killed(account: Mapping[str, Any]) -> bool:

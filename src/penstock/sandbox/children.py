@@ -103,11 +103,17 @@ class Children:
         self._owed = 0  # children to be parked as soon as there are free seats
         self._change = threading.Condition()
         self._closed = False
-        for seat in self._seats:
-            self._make_ready(seat)
-        with self._change:
-            for _ in range(seats):
-                self._park(self._free.popleft())
+        try:
+            for seat in self._seats:
+                self._make_ready(seat)
+            with self._change:
+                for _ in range(seats):
+                    self._park(self._free.popleft())
+        except OSError as error:
+            for seat in self._seats:
+                seat.close()
+            zygote.close()
+            raise SandboxUnavailable(f"the zygote of {spec['name']} has ended", hint="Run: penstock doctor") from error
         self._cpu_s = 0.0
         self._keeper = threading.Thread(target=self._keep, name=f"keeper-{zygote.pid}", daemon=True)
         self._keeper.start()

@@ -60,6 +60,8 @@ class StrictSandbox:
     def start(self, profile: str) -> BaseZygote:
         """Return the profile's base zygote, started but perhaps not ready yet."""
         with self._starting:
+            if profile in self._bases and not self._bases[profile].alive:
+                self._bases.pop(profile).close()
             if profile not in self._bases:
                 self._bases[profile] = BaseZygote(profile, boot=self._boot)
             return self._bases[profile]

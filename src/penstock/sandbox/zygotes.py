@@ -77,12 +77,26 @@ class BaseZygote:
             raise self._not_started("it could not lock itself")
         return self._ready
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process is still there."""
+        return self._process.poll() is None
+
     def fork_version(self, spec: dict[str, Any], source: bytes) -> VersionZygote:
         """Return a version zygote that has prepared the program.
 
         Raises:
             ScriptRejected: when the program says that it cannot run.
+            SandboxUnavailable: when this process is gone.
         """
+        try:
+            return self._fork_version(spec, source)
+        except (OSError, ScriptRejected) as error:
+            if isinstance(error, OSError) or not self.alive:  # what dies with its parent was not ended by a compiler
+                raise self._not_started("it has ended") from error
+            raise
+
+    def _fork_version(self, spec: dict[str, Any], source: bytes) -> VersionZygote:
         self.ready()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, self._asking:

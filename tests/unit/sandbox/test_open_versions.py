@@ -117,3 +117,14 @@ def test_the_cpu_time_of_children_is_told(versions, tier):
     part = versions.for_part("ws_1")
     run(part, busy)
     assert part.cpu_s > 0.02
+
+
+def test_a_sandbox_whose_zygotes_have_died_is_unavailable_and_then_there_again(versions):
+    """Its scripts are not to blame."""
+    base = versions.sandbox.start("std")
+    base._process.kill()
+    base._process.wait()
+    fresh = script(COUNTS + b"# fresh\n")
+    with contextlib.suppress(SandboxUnavailable):
+        run(versions.for_part("ws_1"), fresh)
+    assert run(versions.for_part("ws_1"), fresh) == b'{"seen":1}\n'
