@@ -156,6 +156,15 @@ def test_a_runner_that_dies_is_started_again_and_only_what_it_had_begun_has_cras
     assert scene.runners[0].starts == 2
 
 
+def test_a_runner_that_says_nothing_for_too_long_is_ended_and_started_again(start):
+    scene = start()
+    (entry,) = scene.work.add(b"wait")
+    scene.begun()
+    scene.runners[0].heard_s -= limits.RUNNER_SILENT.value + 1
+    assert scene.ended(entry) == ["crashed"]
+    assert wait_for(lambda: scene.runners[0].starts == 2)
+
+
 def test_a_cancelled_job_is_stopped_while_it_runs_and_before_it_has_begun(start):
     scene = start()
     entries = scene.work.add(b"wait", b"wait", b"wait", b"wait")
