@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NewType
 
 from penstock.core.plan import TaskName
+from penstock.core.tables import TableName
 
-TableName = NewType("TableName", str)  # layer.name
 PipelineName = NewType("PipelineName", str)
 Trigger = Literal["all_succeeded", "all_done"]
 

@@ -19,9 +19,9 @@ from penstock.core.projects import (
     Project,
     ProjectProblem,
     Schedule,
-    TableName,
     Task,
 )
+from penstock.core.tables import TableName
 from penstock.project.checking import check, nearest
 from penstock.project.durations import parse_duration
 from penstock.project.models import PipelineModel, ProjectModel, TaskModel

@@ -48,6 +48,8 @@ CHANGES: dict[str, Any] = {
     "dead_letters_default": "other.ndjson",
     "errors_max": ErrorBudget(records=0),
     "chunk_records": 1,
+    "seed": "another",
+    "chunks_max": 1,
 }
 
 
@@ -63,6 +65,8 @@ SCRIPT_CHANGES: dict[str, Any] = {
     "profile": "arrow",
     "tier": "warm",
     "limits": ScriptLimits(cpu_s=1),
+    "input_schema": "{}",
+    "output_schema": "{}",
 }
 
 

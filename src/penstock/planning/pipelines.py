@@ -1,0 +1,222 @@
+"""What a run of a pipeline will do: which tasks, in which order, and why each runs or does not. Pure: no I/O.
+
+A task's fingerprint is the hash of all that its result depends on: its kind and settings, the code it names, the date
+and parameters it uses, and the snapshots that it reads. The same fingerprint as the last time means the same result, so
+the task is up to date. Where a task before it will run, its inputs are not known yet: then the plan says so, and the
+run itself decides once they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from penstock.base.hashing import fingerprint
+from penstock.core.errors import RequestInvalid
+from penstock.core.plan import TaskName
+from penstock.core.projects import Pipeline, Task
+from penstock.core.tables import SnapshotId, TableName
+from penstock.project.checking import nearest
+from penstock.project.loading import predecessors
+
+Action = Literal["run", "skip", "decide"]
+
+
+class PlanState(Protocol):
+    """What has been done so far, as a plan needs to know it."""
+
+    def head(self, table: TableName, /) -> SnapshotId | None:
+        """Return the published snapshot of a table, None when there is none."""
+
+    def last_fingerprint(self, task: TaskName, /) -> str | None:
+        """Return the fingerprint of a task's last success for the run's date, None when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is planned for one task.
+
+    Attributes:
+        action: `run`; `skip`, it is up to date; `decide`, once the tasks before it have shown whether anything changed.
+        reason: in words.
+        reads: the snapshots that it would read now; None where there is none yet.
+        fingerprint: None while its inputs are not known.
+    """
+
+    task: TaskName
+    kind: str
+    action: Action
+    reason: str
+    after: tuple[TaskName, ...]
+    reads: Mapping[TableName, SnapshotId | None]
+    writes: tuple[TableName, ...]
+    fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a run is for.
+
+    Attributes:
+        date: the logical date, `YYYY-MM-DD`, in the schedule's time zone; None for a run without one.
+        params: those of the pipeline, with what this run sets.
+        again: whether tasks run though they are up to date.
+    """
+
+    date: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PipelinePlan:
+    """The decisions of one run, each after those it waits for."""
+
+    pipeline: str
+    revision: str
+    occasion: Occasion
+    decisions: tuple[Decision, ...]
+
+
+def plan_pipeline(
+    pipeline: Pipeline,
+    *,
+    revision: str,
+    code: Mapping[TaskName, str],
+    occasion: Occasion,
+    state: PlanState,
+    selected: Collection[TaskName] | None = None,
+) -> PipelinePlan:
+    """Return what a run will do.
+
+    Args:
+        pipeline: checked.
+        revision: of its project.
+        code: hash of the code that each task names, where it names some.
+        occasion: what the run is for.
+        state: what has been done so far.
+        selected: only these tasks; all when not given.
+
+    Raises:
+        RequestInvalid: when a parameter is not one of the pipeline.
+    """
+    params = _params(pipeline, occasion.params)
+    before = predecessors(pipeline)
+    decided: dict[TaskName, Decision] = {}
+    for name in in_order(before):
+        if selected is not None and name not in selected:
+            continue
+        task = pipeline.tasks[name]
+        after = tuple(sorted(each for each in before[name] if each in decided))
+        decided[name] = _decide(task, after, decided, code.get(name, ""), params, occasion, state)
+    settled = Occasion(occasion.date, params, again=occasion.again)
+    return PipelinePlan(pipeline.name, revision, settled, tuple(decided.values()))
+
+
+def task_fingerprint(
+    task: Task,
+    *,
+    code: str,
+    reads: Mapping[TableName, SnapshotId | None],
+    date: str | None,
+    params: Mapping[str, Any],
+) -> str:
+    """Return the hash of all that a task's result depends on."""
+    spec = task.spec.model_dump(mode="json") if hasattr(task.spec, "model_dump") else task.spec
+    how = {"when": task.when, "for_each": task.for_each}
+    return fingerprint(
+        task.kind, spec, how, code, sorted((str(name), head) for name, head in reads.items()), date, params
+    )
+
+
+def in_order(before: Mapping[TaskName, Collection[TaskName]]) -> list[TaskName]:
+    """Return tasks so that each comes after those it waits for; among equals by name, so that it is always the same."""
+    left = {name: set(names) for name, names in before.items()}
+    ordered: list[TaskName] = []
+    while left:
+        ready = sorted(name for name, names in left.items() if not names)
+        assert ready, "a checked project has no circle"
+        ordered += ready
+        for name in ready:
+            del left[name]
+        for names in left.values():
+            names.difference_update(ready)
+    return ordered
+
+
+def select(pipeline: Pipeline, words: Sequence[str]) -> frozenset[TaskName] | None:
+    """Return the tasks that words choose: `name`, `name+` with all that follow it, `+name` with all before it.
+
+    Raises:
+        RequestInvalid: when a word names no task.
+    """
+    if not words:
+        return None
+    before = predecessors(pipeline)
+    following = {name: {other for other, names in before.items() if name in names} for name in before}
+    chosen: set[TaskName] = set()
+    for word in words:
+        name = TaskName(word.strip("+"))
+        if name not in pipeline.tasks:
+            raise RequestInvalid(
+                f"--select {word}: the pipeline {pipeline.name} has no task {name!r}",
+                hint=nearest(name, pipeline.tasks),
+            )
+        chosen.add(name)
+        if word.startswith("+"):
+            chosen |= _reach(name, before)
+        if word.endswith("+"):
+            chosen |= _reach(name, following)
+    return frozenset(chosen)
+
+
+def _decide(
+    task: Task,
+    after: tuple[TaskName, ...],
+    decided: Mapping[TaskName, Decision],
+    code: str,
+    params: Mapping[str, Any],
+    occasion: Occasion,
+    state: PlanState,
+) -> Decision:
+    reads = {table: state.head(table) for table in task.reads}
+    changing = [name for name in after if decided[name].action != "skip"]
+    known = None
+    if not any(set(decided[name].writes) & set(task.reads) for name in changing):
+        known = task_fingerprint(task, code=code, reads=reads, date=occasion.date, params=params)
+    action, reason = _judge(changing, known, state.last_fingerprint(task.name), again=occasion.again)
+    return Decision(task.name, task.kind, action, reason, after, reads, task.writes, known)
+
+
+def _judge(changing: Sequence[TaskName], known: str | None, last: str | None, *, again: bool) -> tuple[Action, str]:
+    if again:
+        return "run", "asked to run again"
+    if last is None:
+        return "run", "it has not succeeded for this date yet"
+    if known is None:
+        return "decide", f"what it reads may change: {', '.join(changing)} before it"
+    if known == last:
+        return "skip", "up to date: same code, settings and inputs as the last time"
+    return "run", "its code, its settings or its inputs have changed"
+
+
+def _params(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = [name for name in given if name not in pipeline.params]
+    if unknown:
+        raise RequestInvalid(
+            f"--param {unknown[0]}: the pipeline {pipeline.name} has no such parameter",
+            hint=nearest(unknown[0], pipeline.params),
+        )
+    return {**pipeline.params, **given}
+
+
+def _reach(start: TaskName, links: Mapping[TaskName, Collection[TaskName]]) -> set[TaskName]:
+    reached: set[TaskName] = set()
+    waiting = list(links[start])
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += links[name]
+    return reached
