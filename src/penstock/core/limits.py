@@ -179,6 +179,7 @@ SUITE_EXPECTATIONS: Final = Limit(
 SET_VALUES: Final = Limit("set_values", 10_000, "values", "a longer list is a table of its own", "suite_invalid")
 PATTERN: Final = Limit("pattern", 1_000, "characters", "a longer one nobody can read", "suite_invalid")
 CONDITION: Final = Limit("condition", 2_000, "characters", "a longer one nobody can read", "suite_invalid")
+CHECK_WALL: Final = Limit("check_wall", 600, "s", "a statement of checks that hangs must end")
 SAMPLES: Final = Limit("samples", 20, "rows an expectation", "as Great Expectations has it")
 ENGINE_WALL: Final = Limit("engine_wall", 3_600, "s", "a query without end must not hold its place", "limit_wall")
 ENGINE_CPU: Final = Limit("engine_cpu", 7_200, "s", "two threads for an hour", "limit_cpu")
