@@ -8,6 +8,7 @@ from tests.tidy.tree import FUNCTION, ROOT, definitions, files, files_named, lin
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 500
 FILE_SIZE_MAX_BYTES = 1024 * 1024
+STEPS = "src/penstock/database/migrations/versions/"  # written by tools/migration.py, and never changed afterwards
 # What overruns, with its size today. An entry may shrink or go; none may grow or be added.
 FUNCTION_OVERRUNS: dict[str, int] = {}
 FILE_OVERRUNS: dict[str, int] = {}
@@ -27,12 +28,13 @@ def test_functions_are_short():
     """Signature and body count; the docstring does not, or writing it would be punished."""
     sizes = {f"{place} {node.name}": body_lines(node) for place, node in definitions() if isinstance(node, FUNCTION)}
     overruns = {re.sub(r":\d+ ", ":", name): size for name, size in sizes.items() if size > FUNCTION_LINES_MAX}
+    overruns = {name: size for name, size in overruns.items() if not name.startswith(STEPS)}
     assert overruns == FUNCTION_OVERRUNS
 
 
 def test_files_are_short():
     """A file that overruns wants to be two."""
-    sizes = {str(path): len(text(path).splitlines()) for path in files_named(".py")}
+    sizes = {str(path): len(text(path).splitlines()) for path in files_named(".py") if not str(path).startswith(STEPS)}
     assert {path: size for path, size in sizes.items() if size > FILE_LINES_MAX} == FILE_OVERRUNS
 
 

@@ -63,10 +63,14 @@ def require_schema(database: SqlDatabase) -> None:
         raise _unknown(status)
 
 
-def upgrade(database: SqlDatabase) -> SchemaStatus:
+def upgrade(database: SqlDatabase, *, to: str = "head") -> SchemaStatus:
     """Take every missing step in one transaction, and return where the database stood before.
 
     Two processes that do so at once take turns: the second finds nothing left to do.
+
+    Args:
+        database: which.
+        to: the last revision to go to.
 
     Raises:
         SchemaUnknown: when the database is of a newer version, or of something else.
@@ -74,8 +78,8 @@ def upgrade(database: SqlDatabase) -> SchemaStatus:
     """
     if isinstance(database, SqliteDatabase):
         with database.rebuild() as connection:
-            return _upgrade(connection)
-    return database.write(_upgrade)
+            return _upgrade(connection, to)
+    return database.write(lambda connection: _upgrade(connection, to))
 
 
 def prepare(database: SqlDatabase) -> None:
@@ -90,7 +94,7 @@ def prepare(database: SqlDatabase) -> None:
     require_schema(database)
 
 
-def _upgrade(connection: sqlalchemy.Connection) -> SchemaStatus:
+def _upgrade(connection: sqlalchemy.Connection, to: str) -> SchemaStatus:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(
             "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
@@ -101,7 +105,7 @@ def _upgrade(connection: sqlalchemy.Connection) -> SchemaStatus:
         raise _unknown(status)
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
     return status
 
 

@@ -3,15 +3,14 @@
 import contextlib
 import json
 
-import alembic.command
 import pytest
 from click.testing import CliRunner
 
 from penstock.cli.db import command
 from penstock.core.errors import DatabaseUnavailable, SchemaUnknown
-from penstock.database import versioning
 from penstock.database.opening import open_database
 from penstock.database.versioning import schema_status
+from penstock.database.versioning import upgrade as take_steps
 
 
 @pytest.fixture
@@ -57,18 +56,12 @@ def test_a_database_of_a_newer_version_is_left_alone(penstock, tmp_path):
 
 def test_an_older_database_takes_the_missing_steps_only(penstock, tmp_path):
     with contextlib.closing(open_database(f"sqlite:///{tmp_path}/penstock.db")) as database:
-        database.write(lambda tx: take_steps(tx, "0001"))
+        take_steps(database, to="0001")
     assert "not yet: this version needs" in penstock("status").stdout
     taken = json.loads(penstock("upgrade", "--json").stdout)
     assert (taken["before"], taken["taken"][0]) == ("0001", "0002")
     with contextlib.closing(open_database(f"sqlite:///{tmp_path}/penstock.db")) as database:
         assert schema_status(database).missing == ()
-
-
-def take_steps(tx, revision):
-    config = versioning._config()
-    config.attributes["connection"] = tx
-    alembic.command.upgrade(config, revision)
 
 
 def test_the_password_of_a_server_is_never_shown(penstock, monkeypatch, postgres):
