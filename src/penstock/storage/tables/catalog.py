@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.io import FileIO, load_file_io
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table
+from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.transforms import IdentityTransform
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -30,6 +33,7 @@ from penstock.storage.tables.types import iceberg_schema
 
 _NAME: Final = "penstock"  # of the catalog, in its rows
 _BUSY_S: Final = 60
+_TABLES_KNOWN: Final = 64
 _PARTITION_TYPES: Final = ("date", "int", "long", "string", "boolean")
 _FIRST_PARTITION_ID: Final = 1_000
 _PROPERTIES: Final[Mapping[str, str]] = {
@@ -43,6 +47,45 @@ _PROPERTIES: Final[Mapping[str, str]] = {
 }
 
 logging.getLogger("pyiceberg").setLevel(logging.ERROR)  # what it warns of, such as retries, is ours to report
+
+
+class _Remembering(SqlCatalog):
+    """A SQL catalog that parses a metadata file once: the file under one name never changes."""
+
+    def __init__(self, name: str, **properties: str) -> None:
+        self._known: dict[str, TableMetadata] = {}
+        self._guard = threading.Lock()
+        super().__init__(name, **properties)
+
+    def commit_table(
+        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
+    ) -> CommitTableResponse:
+        """Commit, and remember what was written."""
+        response = super().commit_table(table, requirements, updates)
+        self._remember(response.metadata_location, response.metadata)
+        return response
+
+    def _convert_orm_to_iceberg(self, orm_table: IcebergTables) -> Table:
+        location = orm_table.metadata_location or ""
+        with self._guard:
+            known = self._known.get(location)
+        if known is None:
+            table = super()._convert_orm_to_iceberg(orm_table)
+            self._remember(table.metadata_location, table.metadata)
+            return table
+        return Table(
+            identifier=(*self.identifier_to_tuple(orm_table.table_namespace), orm_table.table_name),
+            metadata=known,
+            metadata_location=location,
+            io=load_file_io(self.properties, location),
+            catalog=self,
+        )
+
+    def _remember(self, location: str, metadata: TableMetadata) -> None:
+        with self._guard:
+            self._known[location] = metadata
+            if len(self._known) > _TABLES_KNOWN:
+                del self._known[next(iter(self._known))]
 
 
 class Catalog:
@@ -157,12 +200,12 @@ def partition_spec(schema: Schema, partition_by: tuple[str, ...], *, spec_id: in
     return PartitionSpec(*fields, spec_id=spec_id)
 
 
-def _opened(**properties: str) -> SqlCatalog:
+def _opened(**properties: str) -> _Remembering:
     """Return the catalog, with its tables; another process may be making them at this very moment."""
     try:
-        return SqlCatalog(_NAME, **properties)
+        return _Remembering(_NAME, **properties)
     except DBAPIError:
-        return SqlCatalog(_NAME, **properties)
+        return _Remembering(_NAME, **properties)
 
 
 @contextlib.contextmanager
