@@ -169,6 +169,7 @@ TOMBSTONE: Final = Limit("tombstone", 30, "days", "a client that repeats a reque
 LEFTOVERS: Final = Limit("leftovers", 24, "h", "what an attempt or an upload left may still be somebody's until then")
 RETENTION_TICK: Final = Limit("retention_tick", 5, "s", "a thousand jobs each time: many more than end meanwhile")
 RETENTION_BATCH: Final = Limit("retention_batch", 200, "jobs", "removing shares the database with everybody else")
+PIECES_BATCH: Final = Limit("pieces_batch", 1_000, "chunks", "a job may have 20,000, and others write too")
 RETENTION_ROUNDS: Final = Limit("retention_rounds", 5, "batches a tick", "a thousand jobs; the next tick goes on")
 SWEEP_BATCH: Final = Limit("sweep_batch", 1_000, "blobs", "one page of a listing of S3")
 EVENT_STREAM: Final = Limit("event_stream", 600, "s", "a key that was ended must not listen for ever")

@@ -31,16 +31,17 @@ from penstock.database.statements import Statement
 _DELETE_ROWS_UNDER: Final = Statement("DELETE FROM small_blobs WHERE key >= :first AND key < :end")
 _DELETE_ROW: Final = Statement("DELETE FROM small_blobs WHERE key = :key")
 _ADD_STORED: Final = Statement("UPDATE jobs SET stored_bytes = stored_bytes + :more WHERE id = :run")
+_DELETE_PIECE: Final = Statement("DELETE FROM parts WHERE run = :run AND task = :task AND number = :number")
 _FORGET_KEYS: Final = Statement(
     "DELETE FROM idempotency WHERE (workspace, key) IN"
     " (SELECT workspace, key FROM idempotency WHERE forget_at < :now LIMIT :limit)"
 )
+_ATTEMPTS_MAX: Final = 5_000  # of jobs that are removed in one transaction
 _UPLOADS: Final = "uploads"
 _JOBS: Final = "jobs"
 # What hangs on a run: table and the column that names the run. The job and the run itself go last.
 _OF_A_RUN: Final = (
     job_labels.c.job,
-    parts.c.run,
     attempts.c.run,
     deliveries.c.run,
     tasks.c.run,
@@ -59,13 +60,11 @@ class SqlRetentionRecords:
 
     def remove_jobs(self, tx: Connection, *, ended_before: float, forget_at: float, limit: int) -> Sequence[Removed]:
         """Remove jobs with all that is known of them, but for their idempotency keys."""
-        rows = tx.execute(_kept_too_long(ended_before, limit)).all()
+        rows = _affordable(tx.execute(_kept_too_long(ended_before, limit)).all())
         if not rows:
             return []
         run_ids = [row.id for row in rows]
         keys = {row.id: _keys_of_job(row) for row in rows}
-        for piece in tx.execute(sqlalchemy.select(parts).where(parts.c.run.in_(run_ids))):
-            keys[piece.run] |= _keys_of_piece(piece)[0]
         self._delete_small(tx, rows)
         for column in _OF_A_RUN:
             tx.execute(column.table.delete().where(column.in_(run_ids)))
@@ -77,20 +76,22 @@ class SqlRetentionRecords:
         ]
 
     def remove_pieces(self, tx: Connection, *, ended_before: float, limit: int) -> Sequence[Removed]:
-        """Remove chunks of jobs that have ended, those of a job together."""
+        """Remove some of the chunks of jobs that have ended, the last ones of a job first."""
         # The first chunk of each job has an index of its own; runs that ended long ago are many more.
         over = sqlalchemy.exists().where(runs.c.id == parts.c.run, runs.c.finished_at < ended_before)
         ended = sqlalchemy.select(parts.c.run).where(sqlalchemy.text("parts.number = 0"), over).limit(limit)
         run_ids = list(tx.execute(ended).scalars())
-        if not run_ids:
+        last = sqlalchemy.select(parts).where(parts.c.run.in_(run_ids))
+        rows = tx.execute(last.order_by(parts.c.run, parts.c.number.desc()).limit(limit)).all() if run_ids else []
+        if not rows:
             return []
+        _DELETE_PIECE.run(tx, [{"run": row.run, "task": row.task, "number": row.number} for row in rows])
         keys: dict[tuple[str, str], set[str]] = {}
         stored: dict[str, int] = {}
-        for row in tx.execute(sqlalchemy.select(parts).where(parts.c.run.in_(run_ids))):
+        for row in rows:
             found, size_bytes = _keys_of_piece(row)
             keys.setdefault((row.run, row.workspace), set()).update(found)
             stored[row.run] = stored.get(row.run, 0) + size_bytes
-        tx.execute(parts.delete().where(parts.c.run.in_(run_ids)))
         _ADD_STORED.run(tx, [{"run": run, "more": -size_bytes} for run, size_bytes in stored.items()])
         needed = self._inputs(tx, set().union(*keys.values()))
         return [
@@ -161,17 +162,32 @@ def _kept_too_long(ended_before: float, limit: int) -> sqlalchemy.Select[Any]:
             jobs.c.result_key,
             jobs.c.letters_key,
             jobs.c.replay_of,
+            tasks.c.parts,
         )
         .join(jobs, jobs.c.id == runs.c.id)
+        .join(tasks, tasks.c.run == runs.c.id)
         .where(
             runs.c.finished_at < ended_before,
             ~sqlalchemy.exists().where(repeating.c.replay_of == runs.c.id),
             ~sqlalchemy.exists().where(queue_entries.c.run == runs.c.id),
+            ~sqlalchemy.exists().where(parts.c.run == runs.c.id),  # they go before it
         )
         .order_by(runs.c.finished_at)
         .limit(limit)
         .with_for_update(of=runs, skip_locked=True)
     )
+
+
+def _affordable(rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    """Return the first rows whose jobs have no more attempts together than one transaction should delete."""
+    taken: list[Row[Any]] = []
+    attempts_left = _ATTEMPTS_MAX
+    for row in rows:
+        attempts_left -= (row.parts or 0) + 1
+        if taken and attempts_left < 0:
+            break
+        taken.append(row)
+    return taken
 
 
 def _keys_of_job(row: Row[Any]) -> set[str]:

@@ -63,12 +63,12 @@ class Retention:
         self.database.write(
             lambda tx: self.records.forget(tx, now=now, seen_before=seen_before, limit=limits.SWEEP_BATCH.value)
         )
-        jobs = self._rounds(self._remove_jobs)
         pieces = self._rounds(self._remove_pieces)
+        jobs = self._rounds(self._remove_jobs)
         swept = self._sweep_on()
         return Retained(
             jobs=len(jobs),
-            pieces_of=len(pieces),
+            pieces_of=len({each.run for each in pieces}),
             blobs=sum(len(each.keys) for each in (*jobs, *pieces)) + swept,
             stored_bytes=sum(each.stored_bytes for each in (*jobs, *pieces)),
             more=len(jobs) >= self.batch * limits.RETENTION_ROUNDS.value or self._sweep.found is not None,
@@ -107,7 +107,7 @@ class Retention:
         ended_before = self.clock() - _LEFTOVERS_S
 
         def remove(tx: Any) -> Sequence[Removed]:
-            removed = self.records.remove_pieces(tx, ended_before=ended_before, limit=self.batch)
+            removed = self.records.remove_pieces(tx, ended_before=ended_before, limit=limits.PIECES_BATCH.value)
             for pieces in removed:
                 self.quotas.add_stored(tx, pieces.workspace, -pieces.stored_bytes)
             return removed

@@ -9,7 +9,7 @@ from penstock.access.audit import SqlAudit
 from penstock.access.quotas import SqlQuotas
 from penstock.core import limits
 from penstock.core.errors import BlobsUnavailable, NotFound
-from penstock.core.jobs import BlobPointer, JobInput, JobOptions, JobRequest, Webhook, small_blob
+from penstock.core.jobs import BlobPointer, JobFilter, JobInput, JobOptions, JobRequest, Webhook, small_blob
 from penstock.database.schema import (
     attempts,
     audit_events,
@@ -267,6 +267,28 @@ def test_the_chunks_of_a_job_go_a_day_after_its_end_and_its_result_stays(service
     service.clock.advance(31 * DAY_S)
     retention.tick("wrk_1")
     assert stored_bytes(service) == 0
+
+
+def test_chunks_go_a_batch_at_a_time_and_before_their_job(service, actor, retention, monkeypatch):
+    monkeypatch.setattr(limits, "PIECES_BATCH", limits.Limit("pieces_batch", 2, "chunks", "few for the test"))
+    monkeypatch.setattr(limits, "RETENTION_ROUNDS", limits.Limit("retention_rounds", 2, "batches", "few for the test"))
+    for _ in range(2):
+        submit(service, actor, upload(service, actor, b"x" * 5 * 2**20))
+    for split in service.round().assignments:
+        pieces = [service.store.put(f"{split.prefix}chunk-{number}", b"c") for number in range(5)]
+        cut = [{"number": n, "key": p.key, "size_bytes": 1, "sha256": "", "records": 1} for n, p in enumerate(pieces)]
+        service.round(service.ended(split, report={"chunks": cut, "skipped": [], "records": 5}), count=0)
+    for job in service.jobs.list(JobFilter(), actor=actor):
+        service.jobs.cancel(job.id, actor=actor)
+    service.clock.advance(31 * DAY_S)
+    while service.round().assignments:  # what was queued of it leaves the queue
+        pass
+    left = []
+    for _ in range(4):
+        retention.tick("wrk_1")
+        left.append(tuple(count(service, parts, jobs).values()))
+    assert left == [(6, 2), (2, 1), (0, 0), (0, 0)]
+    assert inputs_and_results(service) == set()
 
 
 def test_no_table_is_read_from_end_to_end(fresh_database):

@@ -17,11 +17,11 @@ class RetentionRecords(Protocol):
     def remove_jobs(self, tx: Any, *, ended_before: float, forget_at: float, limit: int) -> Sequence[Removed]:
         """Remove jobs with all that is known of them, but for their idempotency keys.
 
-        A job stays while one that repeats or replays it is there, and while its webhook waits.
+        A job stays while one that repeats or replays it is there, while its webhook waits, and while it has chunks.
         """
 
     def remove_pieces(self, tx: Any, *, ended_before: float, limit: int) -> Sequence[Removed]:
-        """Remove chunks of jobs that have ended, those of a job together."""
+        """Remove some of the chunks of jobs that have ended."""
 
     def forget(self, tx: Any, *, now: float, seen_before: float, limit: int) -> None:
         """Remove idempotency keys whose time is over, and workers that have not been seen for long."""
