@@ -44,7 +44,7 @@ def create_app(server: Server) -> FastAPI:
     app.state.server = server
     app.state.registry = registry
     app.state.rates = RateLimiter()
-    app.state.watch = JobWatch(server.jobs.states, server.bells)
+    app.state.watch = JobWatch(server.jobs.ended, server.bells)
     registry.register(ServerMetrics(server.health.scrape, clock=server.clock))
     problems.install(app)
     found = routers()

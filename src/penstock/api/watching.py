@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
 
-from penstock.core.jobs import ENDED
+from penstock.core.jobs import Job
 
 if TYPE_CHECKING:
     from penstock.database.bells import Bell, Bells
 
 _BELL: Final = "ended"  # as usecases.work rings it
 _LOOK_MIN_S: Final = 0.02  # a bell rings earlier, unless the worker is on another machine
+_REST_S: Final = 0.003  # bells that ring close together are answered by one look
 _LOOK_MOST_S: Final = 0.25
 _LOOK_SHARE: Final = 0.1  # of the time that the newest has waited: what takes long is looked at less often
 _JOBS_MAX: Final = 500  # in one look
@@ -30,36 +31,37 @@ class JobWatch:
         stopping: set once the server ends; nobody is to wait any more.
     """
 
-    def __init__(self, states: Callable[[Sequence[str]], Mapping[str, str]], bells: Bells | None = None) -> None:
-        """Take what returns the states of jobs by id, and the bells of this machine's processes."""
-        self._states = states
+    def __init__(self, ended: Callable[[Sequence[str]], Sequence[Job]], bells: Bells | None = None) -> None:
+        """Take what returns those of some jobs that have ended, and the bells of this machine's processes."""
+        self._ended = ended
         self._bells = bells
         self._bell: Bell | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: dict[str, set[asyncio.Event]] = {}
-        self._newest_s = 0.0
+        self._waiting: dict[str, set[asyncio.Future[Job | None]]] = {}
+        self._newest_s = self._looked_s = 0.0
         self._looking: asyncio.Task[None] | None = None
         self._stirred = asyncio.Event()
         self.watchers = 0
         self.stopping = asyncio.Event()
 
-    async def until_end(self, job_id: str, *, timeout_s: float) -> bool:
-        """Return True once a job has ended, False when the time is up or the server stops."""
-        ended = asyncio.Event()
+    async def until_end(self, job_id: str, *, timeout_s: float) -> Job | None:
+        """Return a job once it has ended, None when the time is up or the server stops."""
+        if self.stopping.is_set():
+            return None
+        ended: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(job_id, set()).add(ended)
         self._newest_s = time.monotonic()
-        self._stirred.set()
         self._listen()
         if self._looking is None or self._looking.done():
+            self._looked_s = self._newest_s  # it can hardly have ended yet
             self._looking = asyncio.create_task(self._look())
         try:
             async with asyncio.timeout(timeout_s):
-                await ended.wait()
+                return await ended
         except TimeoutError:
-            return False
+            return None
         finally:
             self._leave(job_id, ended)
-        return not self.stopping.is_set()
 
     @contextlib.contextmanager
     def watcher(self) -> Iterator[None]:
@@ -82,9 +84,9 @@ class JobWatch:
             self._loop.remove_reader(self._bell)
             self._bell.close()
             self._bell = None
-        for events in self._waiting.values():
-            for event in events:
-                event.set()
+        for futures in self._waiting.values():
+            for future in futures:
+                _settle(future, None)
 
     def _listen(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -97,27 +99,37 @@ class JobWatch:
         self._bell.clear()
         self._stirred.set()
 
-    def _leave(self, job_id: str, ended: asyncio.Event) -> None:
-        events = self._waiting.get(job_id, set())
-        events.discard(ended)
-        if not events:
+    def _leave(self, job_id: str, ended: asyncio.Future[Job | None]) -> None:
+        futures = self._waiting.get(job_id, set())
+        futures.discard(ended)
+        if not futures:
             self._waiting.pop(job_id, None)
 
     async def _look(self) -> None:
         while self._waiting and not self.stopping.is_set():
+            await self._pause()
+            self._stirred.clear()
+            self._looked_s = time.monotonic()
             job_ids = list(self._waiting)
             for start in range(0, len(job_ids), _JOBS_MAX):
                 with contextlib.suppress(Exception):  # an outage: those who wait find out for themselves
-                    states = await run_in_threadpool(self._states, job_ids[start : start + _JOBS_MAX])
-                    self._tell(states)
-            self._stirred.clear()
-            pause_s = (time.monotonic() - self._newest_s) * _LOOK_SHARE
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(max(pause_s, _LOOK_MIN_S), _LOOK_MOST_S)):
-                    await self._stirred.wait()
+                    for job in await run_in_threadpool(self._ended, job_ids[start : start + _JOBS_MAX]):
+                        for future in self._waiting.get(job.id, set()):
+                            _settle(future, job)
 
-    def _tell(self, states: Mapping[str, str]) -> None:
-        for job_id, state in states.items():
-            if state in ENDED:
-                for event in self._waiting.get(job_id, set()):
-                    event.set()
+    async def _pause(self) -> None:
+        """Return when a bell has rung, or it is time to look without one; never at once after the last look."""
+        while not self._stirred.is_set():
+            age_s = (time.monotonic() - self._newest_s) * _LOOK_SHARE
+            left_s = self._looked_s + min(max(age_s, _LOOK_MIN_S), _LOOK_MOST_S) - time.monotonic()
+            if left_s <= 0:
+                break
+            with contextlib.suppress(TimeoutError):  # a short while: a newer job may have come meanwhile
+                async with asyncio.timeout(min(left_s, _LOOK_MIN_S)):
+                    await self._stirred.wait()
+        await asyncio.sleep(max(0.0, self._looked_s + _REST_S - time.monotonic()))
+
+
+def _settle(future: asyncio.Future[Job | None], job: Job | None) -> None:
+    if not future.done():
+        future.set_result(job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -21,7 +21,6 @@ from penstock.core.jobs import (
     JobInput,
     JobOptions,
     PastAttempt,
-    RunState,
     ScriptId,
     VersionId,
     Webhook,
@@ -52,6 +51,19 @@ _INSERT_KEY: Final = Statement(
     " ON CONFLICT (workspace, key) DO NOTHING"
 )
 _FIND_KEY: Final = Statement("SELECT job, body_sha256 FROM idempotency WHERE workspace = :workspace AND key = :key")
+
+_SELECT: Final = (
+    "SELECT j.*, r.state, r.created_at, r.created_by, r.started_at, r.finished_at, r.cancel_asked_at, r.error,"
+    " t.parts, t.parts_done, s.name AS script_name, v.version AS version_number"
+    " FROM jobs j JOIN runs r ON r.id = j.id JOIN tasks t ON t.run = j.id AND t.name = 'script'"
+    " JOIN scripts s ON s.id = j.script JOIN versions v ON v.id = j.version"
+)
+_READ: Final = Statement(f"{_SELECT} WHERE j.workspace = :workspace AND j.id = :job")
+_HAVE_ENDED: Final = "r.state IN ('succeeded', 'failed', 'cancelled')"
+_ENDED: Final = Statement(
+    f"{_SELECT} WHERE j.id IN (SELECT value FROM json_each(:ids)) AND {_HAVE_ENDED}",
+    postgresql=f"{_SELECT} WHERE j.id = ANY(:ids) AND {_HAVE_ENDED}",
+)
 
 _COLUMNS: Final = (
     jobs,
@@ -135,8 +147,7 @@ class SqlJobRecords:
         Raises:
             NotFound: when the workspace has none under that id.
         """
-        query = sqlalchemy.select(*_COLUMNS).select_from(_JOINED)
-        row = tx.execute(query.where(jobs.c.workspace == workspace, jobs.c.id == job)).one_or_none()
+        row = _READ.run(tx, {"workspace": workspace, "job": job}).one_or_none()
         if row is None:
             raise NotFound(f"there is no job {job}", hint="List what there is: penstock jobs list")
         return _job(row)
@@ -169,10 +180,10 @@ class SqlJobRecords:
             for row in _PAST.run(tx, {"workspace": workspace, "run": job})
         ]
 
-    def states(self, tx: Connection, job_ids: Sequence[str]) -> Mapping[str, RunState]:
-        """Return the states of some jobs, whosever they are: for those who wait for them inside the service."""
-        found = tx.execute(sqlalchemy.select(runs.c.id, runs.c.state).where(runs.c.id.in_(job_ids)))
-        return {row.id: row.state for row in found}
+    def ended(self, tx: Connection, job_ids: Sequence[str]) -> Sequence[Job]:
+        """Return those of some jobs that have ended, whosever they are: for those who wait inside the service."""
+        ids: Any = list(job_ids) if tx.dialect.name == "postgresql" else orjson.dumps(job_ids).decode()
+        return [_job(row) for row in _ENDED.run(tx, {"ids": ids})]
 
 
 _PAST: Final = Statement("SELECT * FROM attempts WHERE workspace = :workspace AND run = :run ORDER BY id LIMIT 10000")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,7 +25,6 @@ from penstock.core.jobs import (
     JobRequest,
     Lane,
     PastAttempt,
-    RunState,
     Waiting,
 )
 from penstock.core.plan import PlannedTask, RunId, TaskName
@@ -150,10 +149,10 @@ class Jobs:
             job = self.records.read(tx, actor.workspace, job_id)
             return self.records.past_attempts(tx, actor.workspace, job.id)
 
-    def states(self, job_ids: Sequence[str]) -> Mapping[str, RunState]:
-        """Return the states of jobs, whosever they are: for doors that wait for jobs of those whom they let in."""
+    def ended(self, job_ids: Sequence[str]) -> Sequence[Job]:
+        """Return those of some jobs that have ended, whosever they are: for doors that wait for whom they let in."""
         with self.database.read() as tx:
-            return self.records.states(tx, job_ids)
+            return self.records.ended(tx, job_ids)
 
     def wait_for_end(self, job_id: str, *, timeout_s: float, actor: Actor) -> Job:
         """Return a job once it has ended, or as it stands when the time is up."""

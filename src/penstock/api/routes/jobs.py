@@ -77,8 +77,10 @@ async def submit_job(
         headers["Idempotent-Replayed"] = "true"
     if (wait_s := _wait_of(prefer)) is not None:
         headers["Preference-Applied"] = f"wait={wait_s}"
-        if job.state not in ENDED and await request.app.state.watch.until_end(job.id, timeout_s=wait_s):
-            job = await run_in_threadpool(server.jobs.read, job.id, actor=actor)
+        if job.state not in ENDED:
+            job = await request.app.state.watch.until_end(job.id, timeout_s=wait_s) or await run_in_threadpool(
+                server.jobs.read, job.id, actor=actor
+            )
     ended = wait_s is not None and job.state in ENDED
     return Json(show_job(job), status_code=200 if ended else 202, headers=headers)
 

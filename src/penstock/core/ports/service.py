@@ -227,8 +227,8 @@ class JobRecords(Protocol):
     def past_attempts(self, tx: Any, workspace: WorkspaceId, job: RunId) -> Sequence[PastAttempt]:
         """Return the tries that have ended, the first first."""
 
-    def states(self, tx: Any, job_ids: Sequence[str]) -> Mapping[str, RunState]:
-        """Return the states of some jobs, whosever they are: for those who wait for them inside the service."""
+    def ended(self, tx: Any, job_ids: Sequence[str]) -> Sequence[Job]:
+        """Return those of some jobs that have ended, whosever they are: for those who wait inside the service."""
 
 
 class WorkRecords(Protocol):
