@@ -336,6 +336,22 @@ def test_the_files_are_the_owners_alone(tmp_path):
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+def test_a_file_that_is_opened_twice_keeps_its_log_when_another_process_leaves(fresh_database_url):
+    url = fresh_database_url("sqlite")
+    leaving = (
+        "import sys; from penstock.database.opening import open_database; opened = open_database(sys.argv[1]);"
+        "opened.write(lambda tx: tx.exec_driver_sql('SELECT 1 FROM small_blobs')); opened.close()"
+    )
+    row = {"key": "a", "data": b"1"}
+    with contextlib.closing(open_database(url)) as first, contextlib.closing(open_database(url)) as second:
+        first.write(lambda tx: tx.execute(small_blobs.insert(), [row]))
+        with contextlib.closing(open_database(url)):
+            subprocess.run([sys.executable, "-c", leaving, url], check=True, timeout=30)
+        first.write(lambda tx: tx.execute(small_blobs.insert(), [row | {"key": "b"}]))
+        with second.read() as tx:
+            assert len(tx.execute(small_blobs.select()).all()) == 2
+
+
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SettingInvalid, match=r"file/penstock\.db cannot be opened"):

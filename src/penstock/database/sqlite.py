@@ -9,6 +9,7 @@ gets nearly all turns), so the turn is asked for again every one to three millis
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import random
@@ -247,10 +248,20 @@ def _control(connection: sqlalchemy.Connection, sql: str) -> None:
 
 
 def _create(path: Path) -> None:
-    """Create an empty file that only its owner may read; the files that SQLite puts beside it are like it."""
+    """Create an empty file that only its owner may read; the files that SQLite puts beside it are like it.
+
+    A file that is there is left closed: to close it would give up every lock that this process holds on it, and
+    another process that leaves would take itself for the last and remove the log. Source: sqlite.org/howtocorrupt.html
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+            if not os.access(path, os.R_OK | os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
     except OSError as error:
         raise SettingInvalid(
             f"the records database {path} cannot be opened: {error.strerror}",
