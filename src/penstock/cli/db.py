@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -36,10 +36,15 @@ def status(*, as_json: bool) -> None:
       penstock db status
       penstock db status --json | jq .missing
     """
-    from penstock.database.versioning import schema_status
+    from penstock.database.versioning import empty_status, schema_status
 
-    with _database() as (where, database):
-        found = schema_status(database)
+    url = _url()
+    where = _shown(url)
+    if url.startswith("sqlite:") and not os.path.exists(url.removeprefix("sqlite:///")):
+        found = empty_status()  # to look is not to create
+    else:
+        with _opened(url) as database:
+            found = schema_status(database)
     if as_json:
         click.echo(json.dumps({"database": where, **asdict(found), "current": found.found == found.expected}, indent=2))
     else:
@@ -64,7 +69,9 @@ def upgrade(*, as_json: bool) -> None:
     """
     from penstock.database.versioning import upgrade as take_steps
 
-    with _database() as (where, database):
+    url = _url()
+    where = _shown(url)
+    with _opened(url) as database:
         before = take_steps(database)
     if as_json:
         taken = {"database": where, "before": before.found, "after": before.expected, "taken": before.missing}
@@ -83,16 +90,20 @@ def _verdict(found: SchemaStatus) -> str:
     return f"not with this version, which knows {found.expected}; a newer Penstock has upgraded it"
 
 
-@contextlib.contextmanager
-def _database() -> Iterator[tuple[str, SqlDatabase]]:
-    """Open the database of the settings, and say where it is, without its password."""
-    import os
-
-    import sqlalchemy
-
-    from penstock.database.opening import open_database
+def _url() -> str:
     from penstock.wiring.settings import read_settings
 
-    url = read_settings(os.environ).database_url
-    with contextlib.closing(open_database(url)) as database:
-        yield sqlalchemy.make_url(url).render_as_string(hide_password=True), database
+    return read_settings(os.environ).database_url
+
+
+def _shown(url: str) -> str:
+    """Return a URL without its password."""
+    import sqlalchemy
+
+    return sqlalchemy.make_url(url).render_as_string(hide_password=True)
+
+
+def _opened(url: str) -> contextlib.closing[SqlDatabase]:
+    from penstock.database.opening import open_database
+
+    return contextlib.closing(open_database(url))

@@ -51,6 +51,12 @@ def schema_status(database: SqlDatabase) -> SchemaStatus:
         return _status(connection)
 
 
+def empty_status() -> SchemaStatus:
+    """Return where a database stands that is not there yet."""
+    steps = _steps()
+    return SchemaStatus(None, steps[-1], steps)
+
+
 def require_schema(database: SqlDatabase) -> None:
     """Make sure that the schema is the one that this version works with.
 
@@ -110,8 +116,7 @@ def _upgrade(connection: sqlalchemy.Connection, to: str) -> SchemaStatus:
 
 
 def _status(connection: sqlalchemy.Connection) -> SchemaStatus:
-    scripts = ScriptDirectory.from_config(_config())
-    steps = [step.revision for step in reversed(list(scripts.walk_revisions()))]
+    steps = _steps()
     found = MigrationContext.configure(connection).get_current_revision()
     if found is None:
         if tables := sqlalchemy.inspect(connection).get_table_names():
@@ -119,9 +124,14 @@ def _status(connection: sqlalchemy.Connection) -> SchemaStatus:
                 f"the database holds tables of something else, such as {min(tables)!r}",
                 hint="Give Penstock a database of its own in PENSTOCK_DATABASE_URL.",
             )
-        return SchemaStatus(None, steps[-1], tuple(steps))
-    missing = steps[steps.index(found) + 1 :] if found in steps else []
-    return SchemaStatus(found, steps[-1], tuple(missing))
+        return empty_status()
+    missing = steps[steps.index(found) + 1 :] if found in steps else ()
+    return SchemaStatus(found, steps[-1], missing)
+
+
+def _steps() -> tuple[str, ...]:
+    scripts = ScriptDirectory.from_config(_config())
+    return tuple(step.revision for step in reversed(list(scripts.walk_revisions())))
 
 
 def _unknown(status: SchemaStatus) -> SchemaUnknown:

@@ -25,11 +25,12 @@ def stamp(tmp_path, revision):
         database.write(lambda tx: tx.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'"))
 
 
-def test_an_empty_database_is_said_to_be_empty_and_is_upgraded(penstock):
+def test_an_empty_database_is_said_to_be_empty_and_is_upgraded(penstock, tmp_path):
     before = penstock("status")
     assert before.exit_code == 2
     assert "the database is empty" in before.stdout
     assert "run penstock db upgrade" in before.stdout
+    assert list(tmp_path.iterdir()) == [], "to look is not to create"
     assert "empty -> " in penstock("upgrade").stdout
     after = penstock("status")
     assert (after.exit_code, "with this version" in after.stdout) == (0, True)
