@@ -173,6 +173,8 @@ def _above(text: str) -> str | None:
         return text
     for position in range(_TEXT_BOUND - 1, -1, -1):
         following = ord(text[position]) + 1
-        if following <= 0x10FFFF and not 0xD800 <= following <= 0xDFFF:
+        if following == 0xD800:  # where the halves of pairs begin, which are no characters
+            following = 0xE000
+        if following <= 0x10FFFF:
             return text[:position] + chr(following)
     return None
