@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 HEAVY = {"asyncio", "email", "http", "multiprocessing", "sqlite3", "ssl", "tarfile", "unittest", "xml"}
-HEAVY |= {"numpy", "orjson", "penstock_guest", "pyarrow", "quickjs", "rich", "zstandard"}
+HEAVY |= {"duckdb", "numpy", "orjson", "penstock_guest", "pyarrow", "pyiceberg", "quickjs", "rich", "zstandard"}
 
 
 def test_the_command_line_loads_nothing_heavy():

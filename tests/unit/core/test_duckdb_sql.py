@@ -52,11 +52,7 @@ def test_columns_are_found_by_their_ids_and_widened(tmp_path):
     path = tmp_path / "x.parquet"
     written = [Column("a", "int", 1), Column("b", "string", 2)]
     with duckdb.connect() as database:
-        database.execute(
-            duckdb_sql.copy(
-                "SELECT 1::INT AS a, 'x' AS b", str(path), [Column("a", "int", 1), Column("b", "string", 2)]
-            )
-        )
+        database.execute(duckdb_sql.copy("SELECT 1::INT AS a, 'x' AS b", str(path), written))
         columns = [Column("b", "long", 1), Column("new", "double", 3)]
         found = database.execute(f"SELECT *, typeof(b) FROM {duckdb_sql.scan(reading(columns, path))}").fetchall()
     assert found == [(1, None, "BIGINT")]

@@ -39,7 +39,8 @@ def written(folder, columns, data, *, schema=None, **options):
 
 
 def bound(file, column, which):
-    return from_bytes(iceberg_type(column.type), getattr(file, which)[column.id])
+    kind: Any = iceberg_type(column.type)
+    return from_bytes(kind, getattr(file, which)[column.id])
 
 
 @pytest.mark.parametrize("kind", VALUES)
