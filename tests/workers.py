@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy
+
 from penstock.base.ids import new_id
 from penstock.core import limits
 from penstock.core.access import PERMISSIONS, Actor, MemberId, WorkspaceId
 from penstock.core.jobs import ENDED, Job, JobInput, JobOptions, JobRequest, small_blob
 from penstock.core.plan import RunId
-from penstock.database.schema import members, scripts, versions, workspaces
+from penstock.database.schema import members, runs, scripts, versions, workspaces
 from penstock.wiring.server import Server, open_server
 from penstock.wiring.settings import read_settings
 
@@ -169,6 +171,12 @@ class Site:
         """Return a job as it stands."""
         with self.server.database.read() as tx:
             return self.server.jobs.records.read(tx, actor.workspace, job)
+
+    def states(self, jobs: Sequence[RunId]) -> dict[RunId, str]:
+        """Return the states of jobs."""
+        query = sqlalchemy.select(runs.c.id, runs.c.state).where(runs.c.id.in_(list(jobs)))
+        with self.server.database.read() as tx:
+            return {row.id: row.state for row in tx.execute(query)}
 
     def wait(self, actor: Actor, jobs: Sequence[RunId], *, timeout_s: float = 30.0) -> list[Job]:
         """Wait until all jobs have ended, and return them."""

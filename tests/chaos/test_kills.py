@@ -27,7 +27,7 @@ from tests.workers import Site, open_site
 KILLS = int(os.environ.get("PENSTOCK_CHAOS_KILLS", "10"))  # on each database
 PROMISED_S = 3.0
 ROOM = 2.0
-WORKERS = 2
+WORKERS = 3  # so that one is at work while another starts
 OUTSTANDING = 8
 BUSY = b"""
 def process(data):
@@ -68,7 +68,7 @@ class Chaos:
     def keep_busy(self):
         """Submit until enough jobs are outstanding."""
         ended = {"succeeded", "failed", "cancelled"}
-        states = self.site.server.jobs.states(self.jobs)
+        states = self.site.states(self.jobs)
         for _ in range(OUTSTANDING - sum(state not in ended for state in states.values())):
             number = len(self.jobs)
             data = b'{"a":%d}\n' % number
@@ -107,7 +107,7 @@ class Chaos:
         """Note when each job that was struck is somebody's again, or has ended."""
         while struck:
             now_s = time.monotonic()
-            states = self.site.server.jobs.states(list(struck))
+            states = self.site.states(list(struck))
             again = {
                 row.run for row in self.leased() if struck.get(row.run, (row.id, row.token)) != (row.id, row.token)
             }

@@ -48,11 +48,11 @@ def test_a_worker_that_is_asked_to_end_finishes_what_runs_and_leaves_the_rest_to
     site.publish(ada, SLOW)
     worker = site.start_worker()
     jobs = [site.submit(ada, MOMENT).id for _ in range(6)]
-    wait_for(lambda: "running" in site.server.jobs.states(jobs).values())
+    wait_for(lambda: "running" in site.states(jobs).values())
     processes = descendants_of(worker.pid)
     assert worker.stop() == 0
     assert still_there(processes) == []
-    states = list(site.server.jobs.states(jobs).values())
+    states = list(site.states(jobs).values())
     assert "succeeded" in states, "what ran has finished"
     assert states.count("succeeded") < len(jobs), "what had not begun went back"
     site.start_worker()
@@ -107,7 +107,7 @@ def test_a_restart_of_the_database_loses_nothing(tmp_path, postgres, fresh_datab
         site.publish(ada, SLOW)
         worker = site.start_worker(runners=2)
         jobs = [site.submit(ada, b'{"loops": 3000000}\n').id for _ in range(20)]
-        wait_for(lambda: "succeeded" in site.server.jobs.states(jobs).values())
+        wait_for(lambda: "succeeded" in site.states(jobs).values())
         postgres.stop()
         time.sleep(3.0)  # longer than any lease
         postgres.start()
