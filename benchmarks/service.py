@@ -69,6 +69,8 @@ def served() -> Iterator[Served]:
             finally:
                 process.send_signal(signal.SIGINT)
                 process.wait(_END_S)
+                if process.stdout is not None:
+                    process.stdout.close()
 
 
 class Connection:

@@ -32,7 +32,8 @@
     │   ├── SchemaUnknown     the database is of another version of Penstock
     │   ├── SettingInvalid    a setting is missing or not valid
     │   ├── EgressRefused     an address that the workspace's work may not reach
-    │   └── SecretUnreadable  a secret cannot be decrypted
+    │   ├── SecretUnreadable  a secret cannot be decrypted
+    │   └── ProjectInvalid    the files of a project do not make one; every problem with its place
     ├── TransientError        may work when tried again; exit 75
     │   ├── SandboxUnavailable
     │   ├── TooMany           a quota is used up or a queue is full; says when to come back
