@@ -1,3 +1,3 @@
 """Fixtures that tests of every tier may ask for."""
 
-pytest_plugins = ["tests.servers", "tests.serving"]
+pytest_plugins = ["tests.servers", "tests.queues", "tests.serving"]

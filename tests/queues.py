@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import pytest
 import sqlalchemy
 
 from penstock.core.access import WorkspaceId
@@ -190,3 +191,11 @@ def sql_stand(database: SqlDatabase) -> Stand:
     """Return a queue in a database."""
     clock = Clock()
     return Stand(SqlQueue(database, clock), clock, database)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def stand(request: pytest.FixtureRequest, fresh_database: Callable[[Any], SqlDatabase]) -> Iterator[Stand]:
+    """Give a queue of each kind, one after the other."""
+    made = memory_stand() if request.param == "memory" else sql_stand(fresh_database(request.param))
+    yield made
+    made.queue.close()
