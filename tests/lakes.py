@@ -25,6 +25,7 @@ from penstock.storage.tables.types import arrow_schema, columns_of_arrow
 
 WORKSPACE = WorkspaceId("ws_1")
 ORDERS = TableName("staging.orders")
+D1 = dt.date(2024, 1, 1)
 Row = Mapping[str, Any]
 
 _numbers = itertools.count()
@@ -149,3 +150,27 @@ def open_lake(
     written.mkdir(exist_ok=True)
     with contextlib.closing(catalog):
         yield Harness(IcebergLake(database, catalog, clock, lease_s=lease_s, step=step), written, clock)
+
+
+def numbers(*ids: int, day: dt.date = D1) -> list[dict[str, Any]]:
+    """Return rows that are told apart by a number."""
+    return [{"id": number, "day": day} for number in ids]
+
+
+def ids(rows: Sequence[tuple[Any, ...]]) -> list[int]:
+    """Return the numbers of rows that were read."""
+    return sorted(row[0] for row in rows)
+
+
+def main_of(harness: Harness, name: TableName = ORDERS) -> tuple[Any, pa.Table]:
+    """Return what other programs see: Iceberg's own reader on `main`."""
+    table: Any = harness.lake._parts.catalog.load(WORKSPACE, name)
+    return table, table.scan().to_arrow()
+
+
+def empty(*names_and_types: tuple[str, pa.DataType]) -> pa.Table:
+    """Return no rows of some columns."""
+    return pa.table({name: pa.array([], kind) for name, kind in names_and_types})
+
+
+NOTHING = empty(("id", pa.int64()), ("day", pa.date32()))
