@@ -83,7 +83,7 @@ class Output:
         """Forget what was written, and that anything had begun."""
         self.size_bytes = self.mark[0] = self.mark[1] = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append data, or raise OutputFull when the arena cannot take it."""
         end = self.size_bytes + len(data)
         if end > len(self._body):

@@ -50,13 +50,13 @@ class Account:
             everything = range(sum(segment.records for segment in self._places()))
             self.skip = dict.fromkeys(everything, rest) | self.skip
         self.output = output
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
         self._dead: list[bytes] = []
         self._causes: dict[tuple[str, str | None, int | None], int] = {}
         self._room_bytes = output.records_bytes_max
         self.records = self.produced = self.dropped = self.rows = 0
 
-    def emit(self, lines: bytes, rows: int) -> None:
+    def emit(self, lines: bytes | memoryview, rows: int) -> None:
         """Take finished output lines, or raise OutputFull when they are more than the chunk may have."""
         if len(lines) > self._room_bytes:
             raise OutputFull(self.output.records_bytes_max)
@@ -68,7 +68,8 @@ class Account:
 
     def flush(self) -> None:
         """Move the finished lines to the output arena."""
-        self.output.write(b"".join(self._parts))
+        parts = self._parts
+        self.output.write(parts[0] if len(parts) == 1 else b"".join(parts))
         self._parts = []
 
     def fail(self, index: int, records: Records, error: dict[str, Any]) -> None:
@@ -129,7 +130,10 @@ def rehearse(output: Output) -> None:
     output.reset()
 
 
-@dataclass(frozen=True, slots=True)
+Encoder = Callable[[Any], tuple[bytes | memoryview, int]]
+
+
+@dataclass(slots=True)
 class Call:
     """A script's function, in whatever language it is written.
 
@@ -140,7 +144,7 @@ class Call:
     """
 
     function: Callable[[Any], Any]
-    lines_of: Callable[[Any], tuple[bytes, int]]
+    lines_of: Encoder
     describer: Describer
 
 

@@ -46,7 +46,7 @@ def dumps_refused(value: Any, error: orjson.JSONEncodeError, default: Callable[[
 
 
 def _may_hold_long_integer(text: bytes) -> bool:
-    return _LONG_INTEGER in text.translate(_DIGITS)
+    return text.translate(_DIGITS).find(_LONG_INTEGER) >= 0  # `in` would try it as a number first, and raise
 
 
 def _loads(text: bytes) -> Any:

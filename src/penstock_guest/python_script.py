@@ -31,9 +31,10 @@ class PythonScript:
         self._schemas: Any = spec.get("schemas")
         self._builtins = language.guarded_builtins([*allowed, *profiles.LATE])
         self._draws = any(word in source for word in _DRAWING)
-        self._call: Call | None = None
         self._failure: dict[str, Any] | None = None
         self._printed, self._silence = Printed(), Printed()
+        lines_of = as_lines if self._schemas is None else self._schemas.check_lines(as_lines)
+        self._call = Call(lambda record: record, lines_of, self._describer)
         self.entry_point = "" if self.problems else language.declared_entry_point(source)
         if not self.problems:
             self._code = compile(source, self._name, "exec", dont_inherit=True)
@@ -43,6 +44,7 @@ class PythonScript:
 
     def rehearse(self) -> None:
         """Run a record of no meaning until the interpreter has adapted to it; no tenant code runs."""
+        sys.stdout = sys.stderr = self._printed
         for _ in range(chunk.REHEARSALS):
             self._rehearse(Output(memoryview(bytearray(2 * HEADER_BYTES)), records_bytes_max=HEADER_BYTES))
 
@@ -59,13 +61,11 @@ class PythonScript:
 
     def park(self, output: Output) -> None:
         """Run the script's top level, and walk once through all that a request will need, ahead of it."""
-        sys.stdout = sys.stderr = self._printed
         try:
             namespace = {"__name__": "script", "__builtins__": self._builtins}
             exec(self._code, namespace)  # a stranger's code: what this process was locked for
             function: Any = namespace[self.entry_point]
-            lines_of = as_lines if self._schemas is None else self._schemas.check_lines(as_lines)
-            self._call = Call(function, lines_of, self._describer)
+            self._call.function = function
         except BaseException as error:  # noqa: BLE001  # the script's top level is tenant code
             self._failure = self._describer.describe(error) | {"phase": "starting"}
         self._rehearse(output)
@@ -90,7 +90,6 @@ class PythonScript:
 
     def _run_chunk(self, request: dict[str, Any], given: memoryview, account: Account) -> None:
         call, payload = self._call, given[: request["input_bytes"]]
-        assert call is not None, "the top level has run, or there is a failure"
         if self.entry_point == "process_table":
             tables = sys.modules["penstock_guest.tables"]  # loaded where the profile has pyarrow
             call = Call(call.function, tables.encoder(request["emit"], self._schemas), self._describer)

@@ -17,7 +17,7 @@ from penstock_guest.failures import OutputUnfit, failure
 from penstock_guest.reading import Records, Undecodable
 
 _WORDS_MAX: Final = 200
-Lines = Callable[[Any], tuple[bytes, int]]
+Lines = Callable[[Any], tuple[bytes | memoryview, int]]
 
 
 class Schemas:
@@ -54,9 +54,9 @@ class Schemas:
         if rule is None:
             return lines_of
 
-        def checked(result: Any) -> tuple[bytes, int]:
+        def checked(result: Any) -> tuple[bytes | memoryview, int]:
             made = lines_of(result)
-            data = made[0] if shown is None else shown(result)[0]
+            data = bytes((made if shown is None else shown(result))[0])
             loads = exact_json.loads_for(data)
             for line in data.splitlines():
                 if words := rule.broken(loads(line)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from penstock_guest.reading.plain import lines_of
 from penstock_guest.wire import WHOLE_CHUNK
 
 _ROWS_AT_ONCE: Final = 1024
+_LENGTH: Final = struct.Struct("<Q")
 
 
 class TableRecords:
@@ -73,22 +74,29 @@ def run_table(
     account.settle(table.num_rows, rows)
 
 
-def encoder(emit: str, schemas: Any = None) -> Callable[[Any], tuple[bytes, int]]:
+def encoder(emit: str, schemas: Any = None) -> chunk.Encoder:
     """Return what turns a table into output: `ndjson` lines, or `arrow`, an IPC stream after its length in 8 bytes."""
     lines_of = _as_stream if emit == "arrow" else _as_lines
     if schemas is None:
         return lines_of
-    checked: Callable[[Any], tuple[bytes, int]] = schemas.check_lines(lines_of, shown=_as_lines)
+    checked: chunk.Encoder = schemas.check_lines(lines_of, shown=_as_lines)
     return checked
 
 
-def _as_stream(result: Any) -> tuple[bytes, int]:
+def _as_stream(result: Any) -> tuple[memoryview, int]:
     table = _table(result)
-    sink = pa.BufferOutputStream()
+    size = pa.MockOutputStream()
+    _write_stream(table, size)
+    # Its size is known now, so it is written once, and copied once into the arena.
+    data = memoryview(pa.allocate_buffer(_LENGTH.size + size.size())).cast("B")
+    _LENGTH.pack_into(data, 0, size.size())
+    _write_stream(table, pa.FixedSizeBufferWriter(pa.py_buffer(data[_LENGTH.size :])))
+    return data, table.num_rows
+
+
+def _write_stream(table: pa.Table, sink: Any) -> None:
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
-    data = sink.getvalue()
-    return struct.pack("<Q", data.size) + data.to_pybytes(), table.num_rows
 
 
 def _as_lines(result: Any) -> tuple[bytes, int]:
