@@ -35,8 +35,14 @@ def test_nothing_of_a_script_runs_when_it_is_checked(folder: Folder):
 def test_the_doctor_says_what_the_machine_offers_and_what_was_tried(folder: Folder):
     said = folder.penstock("doctor").stdout.decode()
     assert "Scripts can run safely here." in said
-    assert said.count("  stopped  ") >= 12
+    assert said.count("  stopped  stopped  stopped  ") >= 12
     report = orjson.loads(folder.penstock("doctor", "--json").stdout)
     assert report["safe"] is True
     assert report["level"] in ("landlock+seccomp", "seccomp")
     assert all(act["stopped"] for act in report["acts"])
+    assert {name: each["safe"] for name, each in report["profiles"].items()} == {"std": True, "arrow": True, "js": True}
+
+
+def test_the_doctor_looks_at_one_profile_when_asked(folder: Folder):
+    assert "  stopped  stopped" not in folder.penstock("doctor", "--profile", "js").stdout.decode()
+    assert list(orjson.loads(folder.penstock("doctor", "--profile", "js", "--json").stdout)["profiles"]) == ["js"]

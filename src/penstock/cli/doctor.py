@@ -5,51 +5,74 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from typing import get_args
 
 import click
 
 from penstock import wiring
-from penstock.core.scripts import SandboxReport
+from penstock.core.scripts import Act, Profile, SandboxReport
 
 _LEVELS = {
     "landlock+seccomp": "two kernel layers: Landlock (files, network, signals) and seccomp (system calls)",
     "seccomp": "one kernel layer: seccomp stops every forbidden act; this kernel has no Landlock to stand behind it",
     "none": "not safe: scripts are refused",
 }
+_VERDICTS = {
+    True: "Scripts can run safely here.",
+    False: "Scripts cannot run safely here, and Penstock refuses them.",
+}
 
 
 @click.command(name="doctor")
+@click.option("--profile", type=click.Choice(get_args(Profile)), help="Look at one profile only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def command(*, as_json: bool) -> None:
+def command(*, profile: Profile | None, as_json: bool) -> None:
     """Say what this machine offers and whether scripts can run safely on it.
 
-    Every act in the list was just tried by a real script process. Exit code 0 only when all were stopped.
+    Every act in the table was just tried by a real script process of each profile. Exit code 0 only when all were
+    stopped.
 
     \b
     Examples:
       penstock doctor
+      penstock doctor --profile arrow
       penstock doctor --json | jq .level
     """
+    profiles: tuple[Profile, ...] = (profile,) if profile else get_args(Profile)
     with wiring.laptop() as penstock:
-        report = penstock.sandbox.report()
+        for name in profiles:  # all of them start while the first is looked at
+            penstock.sandbox.start(name)
+        reports = {name: penstock.sandbox.report(name) for name in profiles}
+    safe = all(report.safe for report in reports.values())
     if as_json:
-        click.echo(json.dumps(asdict(report) | {"safe": report.safe}, indent=2))
+        click.echo(json.dumps(_as_json(reports) | {"safe": safe}, indent=2))
     else:
-        _show(report)
-    sys.exit(0 if report.safe else 2)
+        _show(reports)
+        verdict = (
+            "Scripts can run safely here." if safe else "Scripts cannot run safely here, and Penstock refuses them."
+        )
+        click.echo("\n" + click.style(verdict, bold=True))
+    sys.exit(0 if safe else 2)
 
 
-def _show(report: SandboxReport) -> None:
+def _as_json(reports: dict[Profile, SandboxReport]) -> dict[str, object]:
+    """Return the first profile's report, and below it every profile's."""
+    each = {name: asdict(report) | {"safe": report.safe} for name, report in reports.items()}
+    return next(iter(each.values())) | {"profiles": each}
+
+
+def _show(reports: dict[Profile, SandboxReport]) -> None:
+    report = next((each for each in reports.values() if not each.safe), next(iter(reports.values())))
     click.echo(f"kernel      {report.kernel} on {report.machine}")
     click.echo(f"Landlock    {f'ABI {report.landlock_abi}' if report.landlock_abi else 'not available'}")
     click.echo("seccomp     filter installed")
     click.echo(f"scripts run as uid {report.uid}, without capabilities")
     click.echo(f"level       {report.level}: {_LEVELS[report.level]}\n")
-    click.echo("A script that tried to")
-    for act in report.acts:
-        sign = click.style("stopped", fg="green") if act.stopped else click.style("WORKED ", fg="red", bold=True)
-        click.echo(f"  {sign}  {act.name:<30} {act.how}")
-    verdict = (
-        "Scripts can run safely here." if report.safe else "Scripts cannot run safely here, and Penstock refuses them."
-    )
-    click.echo("\n" + click.style(verdict, bold=True))
+    click.echo(f"{'A script that tried to':<30}" + "".join(f"  {name:<7}" for name in reports))
+    for acts in zip(*(each.acts for each in reports.values()), strict=True):
+        ways = dict.fromkeys(act.how for act in acts)
+        click.echo(f"  {acts[0].name:<28}" + "".join(map(_sign, acts)) + f"  {' / '.join(ways)}")
+
+
+def _sign(act: Act) -> str:
+    return "  " + (click.style("stopped", fg="green") if act.stopped else click.style("WORKED ", fg="red", bold=True))
