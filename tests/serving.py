@@ -150,7 +150,9 @@ def serve(home: Path, **environment: str) -> Iterator[Api]:
     settings = read_settings({"PENSTOCK_HOME": str(home), "PENSTOCK_PORT": "0", **environment})
     with open_server(settings, create=True) as server, socket.create_server(("127.0.0.1", 0)) as listener:
         app = create_app(server)
-        config = uvicorn.Config(app, http="httptools", loop="uvloop", lifespan="off", log_config=None, access_log=False)
+        config = uvicorn.Config(
+            app, http="httptools", loop="uvloop", lifespan="off", log_config=None, access_log=False, proxy_headers=False
+        )
         running = uvicorn.Server(config)
         thread = threading.Thread(target=running.run, args=([listener],), name="api", daemon=True)
         thread.start()

@@ -108,3 +108,14 @@ def resident_mb(pid: int) -> float:
     """Return the resident memory of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+@pytest.mark.parametrize(("proxies", "origin"), [("", "127.0.0.1"), ("127.0.0.1", "203.0.113.7")])
+def test_an_address_that_somebody_else_tells_is_believed_from_proxies_only(home, monkeypatch, proxies, origin):
+    folder, tenant = home
+    monkeypatch.setenv("PENSTOCK_PROXIES", proxies)
+    with serve_process(folder) as (url, _process), httpx.Client(base_url=url, trust_env=False) as http:
+        told = {**headers(tenant), "X-Forwarded-For": "203.0.113.7"}
+        http.post("/api/v1/jobs?script=clean", content=b"{}\n", headers=told).raise_for_status()
+        events = http.get("/api/v1/audit", headers=headers(tenant)).json()["items"]
+    assert [event["origin"] for event in events if event["action"] == "job.submit"] == [origin]

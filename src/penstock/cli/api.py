@@ -60,6 +60,9 @@ def serve(settings: Settings) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            # Else who is on this machine could choose the address that the audit log has of them.
+            proxy_headers=bool(settings.proxies),
+            forwarded_allow_ips=settings.proxies,
             timeout_keep_alive=limits.KEEP_ALIVE.value,
             timeout_graceful_shutdown=limits.DRAIN.value,
         )

@@ -30,6 +30,9 @@ MASTER_KEY: Final = Setting(
 )
 HOST: Final = Setting("PENSTOCK_HOST", "127.0.0.1", "The address that the API listens on.")
 PORT: Final = Setting("PENSTOCK_PORT", "8400", "The port that the API listens on.")
+PROXIES: Final = Setting(
+    "PENSTOCK_PROXIES", "", "Addresses of proxies whose X-Forwarded-For is believed, with commas between."
+)
 URL: Final = Setting("PENSTOCK_URL", "", "The server that commands talk to; else the one of `penstock login`.")
 API_KEY: Final = Setting(
     "PENSTOCK_API_KEY", "", "The key of commands; else that of `penstock login`.", secret=True
@@ -49,6 +52,7 @@ class Settings:
     master_key: str
     host: str
     port: int
+    proxies: str = ""
 
     @property
     def embedded(self) -> bool:

@@ -33,6 +33,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         master_key=value(settings.MASTER_KEY),
         host=value(settings.HOST),
         port=_port(value(settings.PORT)),
+        proxies=value(settings.PROXIES),
     )
 
 
