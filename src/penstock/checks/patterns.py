@@ -11,6 +11,7 @@ Source: https://github.com/google/re2/wiki/Syntax, https://docs.python.org/3/lib
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Final
 
 from penstock.core import limits
@@ -42,7 +43,9 @@ def re2(pattern: str) -> str:
     if len(pattern) > limits.PATTERN.value:
         raise ValueError(f"the pattern has {len(pattern):,} characters; at most {limits.PATTERN.value:,} are read")
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what may mean something else one day is translated as it means now
+            re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         at = getattr(error, "pos", None)
         where = f"character {at + 1} of the pattern: " if at is not None else ""
@@ -55,7 +58,7 @@ class _Translation:
         self._pattern = pattern
         self._at = 0
         self._in_class = False
-        self._multiline = bool(re.compile(pattern).flags & re.MULTILINE)
+        self._multiline = "m" in "".join(found[1] for found in _FLAGS.finditer(pattern))
 
     def text(self) -> str:
         parts = []

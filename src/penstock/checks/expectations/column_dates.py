@@ -40,7 +40,7 @@ def in_format(spec: FormatSpec, table: Table) -> Check:
     value = cell(table.column(spec.column))
     fails = f"NOT regexp_matches({value}, {text(matching(spec.strftime_format))})"
     if exists := existing(value, spec.strftime_format):
-        fails += f" OR NOT {exists}"
+        fails = f"{value} IS NOT NULL AND ({fails} OR NOT {exists})"
     return _check(spec, table, fails)
 
 

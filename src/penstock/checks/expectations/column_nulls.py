@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from penstock.checks.bounds import judge_between
@@ -54,8 +53,7 @@ def proportion(spec: ProportionSpec, table: Table) -> Check:
     judge_share = judge_between(spec, "share")
 
     def judge(answers: Answers) -> Finding:
-        share: Mapping[str, float | None] = {"share": answers["values"] / answers["all"] if answers["all"] else None}
-        return judge_share(share)
+        return judge_share({"share": answers["values"] / answers["all"] if answers["all"] else 0})
 
     return Check(judge, scan=scan)
 
