@@ -26,11 +26,20 @@ _X32_BIT = 0x4000_0000
 
 PROT_EXEC = 4
 MAP_SHARED = 1
-MAP_HUGETLB = 0x4_0000
 MADV_MERGEABLE = 12  # pages that the kernel merges with other processes' tell, by their timing, what those hold
 # glibc's fork: SIGCHLD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID. Anything else is a thread or a namespace.
 FORK_FLAGS = 0x0120_0011
 PR_SET_PDEATHSIG = 1
+# Source of these: include/uapi/asm-generic/mman-common.h, mman.h and linux/futex.h.
+# Type, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE, MAP_STACK, MAP_FIXED_NOREPLACE. Left out are huge and locked pages, and
+# memory that grows by itself.
+MAP_FLAGS = 0x03 | 0x10 | 0x20 | 0x4000 | 0x2_0000 | 0x10_0000
+# NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, POPULATE_READ, POPULATE_WRITE. Left out is,
+# among others, to have pages merged.
+ADVICE = (0, 1, 2, 3, 4, 8, 14, 15, 22, 23)
+# WAIT, WAKE, WAIT_BITSET, WAKE_BITSET, and the same with FUTEX_PRIVATE_FLAG; WAIT_BITSET by the wall clock. Left out is
+# what moves waiters or lends priority, where most of this call's holes were found; one thread needs none of it.
+FUTEXES = (0, 1, 9, 10, 128, 129, 137, 138, 265, 393)
 
 
 class Instruction(NamedTuple):
@@ -45,9 +54,10 @@ class Instruction(NamedTuple):
 def outer(architecture: Architecture) -> list[Instruction]:
     """Return the filter of a base zygote and of everything it forks: an allow-list; what it does not name kills."""
     special = {
-        "mmap": refuse_bits(argument=2, bits=PROT_EXEC) + refuse_bits(argument=3, bits=MAP_HUGETLB),
+        "mmap": refuse_bits(argument=2, bits=PROT_EXEC) + refuse_bits(argument=3, bits=MAP_FLAGS ^ 0xFFFF_FFFF),
         "mprotect": refuse_bits(argument=2, bits=PROT_EXEC),
-        "madvise": refuse_value(argument=2, value=MADV_MERGEABLE),
+        "madvise": one_of(argument=2, values=ADVICE),
+        "futex": one_of(argument=1, values=FUTEXES),
         "clone": only(argument=0, value=FORK_FLAGS, otherwise=EPERM),
         "prctl": only(argument=0, value=PR_SET_PDEATHSIG, otherwise=KILL),
         "prlimit64": only(argument=0, value=0, otherwise=EPERM),  # itself; other processes of the user have limits too
@@ -110,6 +120,12 @@ def refuse_bits(*, argument: int, bits: int) -> list[Instruction]:
 def refuse_value(*, argument: int, value: int) -> list[Instruction]:
     """Return the begin of a rule that refuses one value of an argument."""
     return [_load_argument(argument), Instruction(_EQUAL, 0, 1, value), result(EPERM)]
+
+
+def one_of(*, argument: int, values: tuple[int, ...]) -> list[Instruction]:
+    """Return the begin of a rule that lets some values of an argument through."""
+    tests = [Instruction(_EQUAL, len(values) - at, 0, value) for at, value in enumerate(values)]
+    return [_load_argument(argument), *tests, result(EPERM)]
 
 
 def only(*, argument: int, value: int, otherwise: int) -> list[Instruction]:

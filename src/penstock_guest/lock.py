@@ -32,6 +32,7 @@ _NET_RIGHTS, _SCOPES = 0b11, 0b11
 _CAPABILITY_VERSION_3 = 0x2008_0522
 NOBODY = 65534
 _LAST_DESCRIPTOR: Final = 2**31 - 1
+PROCESSES_MAX: Final = 8_192  # the kernel counts all of the user, and an ordinary one has others besides
 _REHEARSALS: Final = 20
 
 
@@ -188,7 +189,10 @@ def footprint() -> Footprint:
 
 
 def limit_memory(before: Footprint, *, memory_bytes: int, mapped_bytes: int) -> None:
-    """Bound what a child may add to its zygote, and forbid files, locked memory, queues and core dumps.
+    """Bound the memory that a child may add to its zygote and the number of processes, and forbid what else there is.
+
+    The bound on processes is the user's, so it holds for all zygotes together, and not for root: it keeps one that was
+    taken over from filling the machine.
 
     Args:
         before: the zygote's own footprint.
@@ -198,6 +202,7 @@ def limit_memory(before: Footprint, *, memory_bytes: int, mapped_bytes: int) -> 
     _limit(resource.RLIMIT_DATA, before.data + memory_bytes)
     # RLIMIT_DATA does not count read-only mappings, whose page tables cost memory all the same.
     _limit(resource.RLIMIT_AS, before.address_space + memory_bytes + mapped_bytes)
+    _limit(resource.RLIMIT_NPROC, PROCESSES_MAX)
     for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_CORE, resource.RLIMIT_MSGQUEUE):
         _limit(kind, 0)
 

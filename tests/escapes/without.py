@@ -78,11 +78,12 @@ def privileges() -> None:
 
 
 def code_rules() -> None:
-    """Without the filter's rules against memory that can execute."""
+    """Without the filter's rules against memory that can execute, and with every way to say where it shall lie."""
     refuse = filters.refuse_bits
 
     def refuse_other_bits(*, argument: int, bits: int) -> list[filters.Instruction]:
-        return [] if bits == filters.PROT_EXEC else refuse(argument=argument, bits=bits)
+        left_out = filters.PROT_EXEC, filters.MAP_FLAGS ^ 0xFFFF_FFFF
+        return [] if bits in left_out else refuse(argument=argument, bits=bits)
 
     vars(filters).update(refuse_bits=refuse_other_bits)
 

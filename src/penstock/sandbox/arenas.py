@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+from typing import Final
 
 from penstock_guest import wire
 
+_BLANK: Final = memoryview(bytes(256 * 1024))
 _F_ADD_SEALS, _SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW = 1033, 1, 2, 4  # source: include/uapi/linux/fcntl.h
 
 
@@ -19,6 +21,8 @@ class Arena:
         os.ftruncate(self.fd, size_bytes)
         # Nobody can shrink it under the reader's feet, whatever a child does with its mapping.
         fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW)
+        # By this one nobody gets a mapping that can be made writable.
+        self.read_fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
         self._memory = mmap.mmap(self.fd, size_bytes)
         self.size_bytes = size_bytes
         self.used_bytes = 0
@@ -27,8 +31,7 @@ class Arena:
         """Put data at the start, and blank out what a longer one before has left behind it."""
         size = len(data)
         self._memory[:size] = data
-        if size < self.used_bytes:
-            self._memory[size : self.used_bytes] = bytes(self.used_bytes - size)
+        self._blank(size, self.used_bytes)
         self.used_bytes = size
 
     def take(self, start: int, end: int) -> bytes:
@@ -50,9 +53,14 @@ class Arena:
     def scrub(self) -> None:
         """Make sure that the next child sees nothing of this one's output, wherever it was written."""
         end = _page_end(self.used_bytes)  # what lies behind the reported end in its last page goes too
-        self._memory[:end] = bytes(end)
+        self._blank(0, end)
         if os.fstat(self.fd).st_blocks * 512 > end:
             self._memory.madvise(mmap.MADV_REMOVE, end, self.size_bytes - end)
+
+    def _blank(self, start: int, end: int) -> None:
+        for at in range(start, end, len(_BLANK)):  # a block that stays in the cache: as much new memory costs more
+            stop = min(at + len(_BLANK), end)
+            self._memory[at:stop] = _BLANK[: stop - at]
 
     def mark(self) -> wire.Mark:
         """Return how far the child had come when it last said so."""
@@ -62,6 +70,7 @@ class Arena:
         """Give the memory back."""
         self._memory.close()
         os.close(self.fd)
+        os.close(self.read_fd)
 
 
 def _page_end(size_bytes: int) -> int:

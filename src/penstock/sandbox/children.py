@@ -267,7 +267,7 @@ class Children:
         """Ask for a child in a free seat, and for word of the end of another."""
         assert seat.theirs is not None, "a free seat has both ends of its channel"
         with seat.theirs:
-            input_fd = seat.input.fd if seat.input is not None else self._input_fd
+            input_fd = seat.input.read_fd if seat.input is not None else self._input_fd
             assert input_fd is not None, "children have memory or a file as their input"
             ahead = seat.input.used_bytes if seat.input is not None else 0, seat.output.used_bytes
             fds = [seat.theirs.fileno(), input_fd, seat.output.fd]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ from penstock_guest import wire
 
 BOOT: Final = Path(wire.__file__).with_name("boot.py")
 NOBODY: Final = -1
+_PATIENCE_S: Final = 2.0
 _LIBRARIES: Final = ("orjson", "brotli", "jsonschema_rs", "zstandard", "numpy", "pyarrow", "quickjs", "duckdb")
 
 
@@ -80,7 +82,7 @@ class BaseZygote:
     @property
     def alive(self) -> bool:
         """Whether the process is still there."""
-        return self._process.poll() is None
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def fork_version(self, spec: dict[str, Any], source: bytes) -> VersionZygote:
         """Return a version zygote that has prepared the program.
@@ -107,12 +109,19 @@ class BaseZygote:
     def close(self) -> None:
         """End it, and with it every process below it."""
         self._socket.close()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process.returncode is None:
+            self._end()
         self._words.close()
+
+    def _end(self) -> None:
+        pidfd = os.pidfd_open(self._process.pid)
+        poller = select.poll()
+        poller.register(pidfd, select.POLLIN)
+        if not poller.poll(_PATIENCE_S * 1000):
+            self._process.kill()
+        os.close(pidfd)
+        _end_session(self._process.pid)
+        self._process.wait()
 
     def _receive(self) -> dict[str, Any]:
         try:
@@ -195,6 +204,34 @@ class VersionZygote:
         first = problems[0]
         where = f"{name}:{first['script_line']}" if first.get("script_line") else name
         raise ScriptRejected(f"{where}: {first['message']}", hint=str(first["hint"]), problems=problems)
+
+
+def _end_session(session: int) -> None:
+    """Kill what is left of a base zygote's session, which none of its processes can leave.
+
+    Children die with their zygote; what a zygote that was taken over has forked besides does not. The session's number
+    is nobody else's, because its first process has not been waited for.
+    """
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while sum(_kill_in(session, pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc")))):
+        if time.monotonic() > deadline_s:  # they fork faster than they are killed
+            return
+
+
+def _kill_in(session: int, pid: int) -> bool:
+    """Kill a process if it lives in the session; return whether it did."""
+    with contextlib.suppress(OSError):  # it has just ended
+        if os.getsid(pid) != session:
+            return False
+        pidfd = os.pidfd_open(pid)
+        try:
+            alive = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+            if alive and os.getsid(pid) == session:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                return True
+        finally:
+            os.close(pidfd)
+    return False
 
 
 def kill_if_alive(pid: int, channel: socket.socket) -> None:

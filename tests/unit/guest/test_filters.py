@@ -111,10 +111,20 @@ def test_no_memory_can_be_made_executable(architecture, name, protection, word):
         (0x01, "allow", "EPERM"),  # MAP_SHARED
         (0x03, "allow", "EPERM"),  # MAP_SHARED_VALIDATE
         (0x21, "allow", "EPERM"),
-        (0x40022, "EPERM", "EPERM"),  # MAP_HUGETLB
+        (0x32, "allow", "allow"),  # MAP_FIXED
+        (0x4022, "allow", "allow"),  # MAP_NORESERVE
+        (0x2_0022, "allow", "allow"),  # MAP_STACK
+        (0x10_0022, "allow", "allow"),  # MAP_FIXED_NOREPLACE
+        (0x122, "EPERM", "EPERM"),  # MAP_GROWSDOWN
+        (0x2022, "EPERM", "EPERM"),  # MAP_LOCKED
+        (0x62, "EPERM", "EPERM"),  # MAP_32BIT
+        (0x28, "EPERM", "EPERM"),  # MAP_DROPPABLE
+        (0x4_0022, "EPERM", "EPERM"),  # MAP_HUGETLB
+        (0x8_0003, "EPERM", "EPERM"),  # MAP_SYNC
+        (0x8000_0022, "EPERM", "EPERM"),  # what there is not yet
     ],
 )
-def test_only_a_zygote_maps_shared_memory(architecture, flags, zygote_word, child_word):
+def test_memory_is_mapped_plainly_and_shared_by_a_zygote_only(architecture, flags, zygote_word, child_word):
     assert outer(architecture, "mmap", 0, 4096, 3, flags) == zygote_word
     assert child(architecture, "mmap", 0, 4096, 3, flags) == child_word
     assert child(architecture, "mmap", 0, 4096, 3, flags | HIGH) == child_word
@@ -166,10 +176,36 @@ def test_a_zygote_changes_no_limits_but_its_own(architecture):
 
 @EVERY
 @pytest.mark.parametrize(
-    ("advice", "word"), [(4, "allow"), (22, "allow"), (23, "allow"), (12, "EPERM"), (12 | HIGH, "EPERM")]
+    ("advice", "word"),
+    [*((each, "allow") for each in (4, 14, 22, 23)), *((each, "EPERM") for each in (9, 10, 21, 100))],
 )
-def test_no_pages_are_merged_with_those_of_other_processes(architecture, advice, word):
+def test_advice_that_is_not_needed_is_refused(architecture, advice, word):
+    """MADV_DONTNEED and its like are allowed; MADV_REMOVE, DONTFORK, HWPOISON and PAGEOUT are not."""
     assert child(architecture, "madvise", 0, 4096, advice) == word
+
+
+@EVERY
+@pytest.mark.parametrize("advice", [12, 12 | HIGH])
+def test_no_pages_are_merged_with_those_of_other_processes(architecture, advice):
+    assert child(architecture, "madvise", 0, 4096, advice) == "EPERM"
+
+
+PRIVATE, BY_THE_CLOCK = 128, 256
+
+
+@EVERY
+@pytest.mark.parametrize("flags", [0, PRIVATE])
+@pytest.mark.parametrize("operation", [0, 1, 9, 10, 9 | BY_THE_CLOCK])
+def test_a_lock_waits_and_wakes(architecture, operation, flags):
+    assert child(architecture, "futex", 0, operation | flags) == "allow"
+
+
+@EVERY
+@pytest.mark.parametrize("operation", [2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 255])
+@pytest.mark.parametrize("flags", [0, PRIVATE, PRIVATE | BY_THE_CLOCK])
+def test_a_lock_does_nothing_else(architecture, operation, flags):
+    """Neither moves waiters (FUTEX_REQUEUE and its like) nor lends priority (the _PI ones)."""
+    assert child(architecture, "futex", 0, operation | flags) == "EPERM"
 
 
 @EVERY

@@ -1,6 +1,7 @@
 """Children: what they answer, how they end, and what the next one finds."""
 
 import dataclasses
+import errno
 import os
 
 import pytest
@@ -114,6 +115,18 @@ def test_causes_that_a_child_made_up_are_no_account(sandbox):
 def test_the_words_of_a_child_are_bounded(sandbox):
     reply = b'{"error":{"code":"x","type":null,"message":"%s","script_line":null}}' % (b"m" * 50_000)
     assert len(death_of(sandbox, forging(reply)).detail) == 1000
+
+
+def test_a_childs_input_stays_read_only(sandbox):
+    """It cannot leave anything there for the next one in its seat: not by asking for another protection either."""
+    source = f"""{REACH}
+def process(data):
+    libc = ctypes.CDLL(None, use_errno=True)
+    address = ctypes.addressof(ctypes.c_char.from_buffer({INPUT}))
+    return {{"answer": libc.mprotect(ctypes.c_void_p(address), 4096, 3), "errno": ctypes.get_errno()}}
+"""
+    [seen] = records_of(result_of(sandbox, source))
+    assert seen == {"answer": -1, "errno": errno.EACCES}
 
 
 def test_a_child_that_stays_after_its_reply_gives_its_seat_back(sandbox):

@@ -52,6 +52,30 @@ def test_no_process_outlives_a_sandbox_that_is_closed():
     assert still_there(below) == []
 
 
+TAKEN_OVER = """
+import os, sys, time
+for _ in range(5):
+    if os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+sys.path[:0] = [{src!r}]
+from penstock_guest import boot
+boot.main()
+"""
+
+
+def test_what_a_zygote_forked_for_itself_goes_with_it(tmp_path):
+    """One that was taken over may leave processes that no kernel kills with their parent; its session tells them."""
+    boot = tmp_path / "boot.py"
+    boot.write_text(TAKEN_OVER.format(src=str(ROOT / "src")))
+    base = BaseZygote("std", boot=boot)
+    session = base.ready()["pid"]
+    strays = [pid for pid in descendants_of(os.getpid()) if os.getsid(pid) == session and pid != session]
+    base.close()
+    assert len(strays) == 5
+    assert still_there(strays) == []
+
+
 def test_closing_twice_is_no_mistake():
     sandbox = StrictSandbox()
     sandbox.start("std").ready()
