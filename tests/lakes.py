@@ -125,7 +125,7 @@ def files(folder: Path, data: pa.Table, columns: Any, by: tuple[str, ...] = ()) 
 def read_rows(reading: Reading) -> list[tuple[Any, ...]]:
     """Return the rows of a reading by DuckDB, sorted."""
     with duckdb.connect() as database:
-        found = database.execute(f"SELECT * FROM {duckdb_sql.scan(reading)}").fetchall()
+        found = database.execute(duckdb_sql.relation(reading)).fetchall()
     return sorted(found, key=repr)
 
 

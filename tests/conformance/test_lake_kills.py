@@ -11,7 +11,7 @@ import pytest
 from penstock.core.limits import LAKE_LEASE
 from penstock.storage.tables import journal
 from tests.lake_victim import DAILY, night, opened, prepare, seen
-from tests.lakes import ORDERS, WORKSPACE
+from tests.lakes import ORDERS, WORKSPACE, main_of
 
 ROOT = Path(__file__).parents[2]
 NOW = 1_700_000_000.0
@@ -82,3 +82,23 @@ def check_main(lake, killed):
         table = lake.lake._parts.catalog.load(WORKSPACE, name)
         assert {ref: found.snapshot_id for ref, found in table.metadata.refs.items()} == {"main": head}, killed
         assert table.scan().to_arrow().num_rows == lake.lake.read(WORKSPACE, name).rows
+
+
+@pytest.mark.timeout(120)
+def test_workers_that_back_fill_the_same_days_at_once_all_land_whole(tmp_path, fresh_database_url):
+    folder, writers, turns = tmp_path / "lake", 3, 4
+    folder.mkdir()
+    shutil.copy(fresh_database_url("sqlite").removeprefix("sqlite:///"), folder / "penstock.db")
+    command = [sys.executable, "-m", "tests.lake_writer", str(folder)]
+    started = [subprocess.Popen([*command, str(number), str(turns)], cwd=ROOT) for number in range(writers)]
+    assert [process.wait(timeout=100) for process in started] == [0] * writers
+    with opened(folder, now=NOW) as lake:
+        history = lake.lake.history(WORKSPACE, ORDERS, count=100)
+        assert len({seen.author.run for seen in history}) == len(history) == writers * turns
+        model: dict[object, str] = {}  # of the order in which they were published: the later one has the day
+        for seen_then in reversed(history):
+            if not seen_then.expired:
+                model = {day: run for run, day in lake.rows(at=seen_then.snapshot)}
+                assert sum(run == seen_then.author.run for run in model.values()) == 4
+        assert {day: run for run, day in lake.rows()} == model
+        assert main_of(lake)[0].metadata.refs.keys() == {"main"}

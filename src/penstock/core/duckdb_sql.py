@@ -28,6 +28,11 @@ _TYPES: Final = {
 }
 
 
+def relation(reading: Reading) -> str:
+    """Return the query that gives a snapshot's rows, such as a view is made of."""
+    return f"SELECT * FROM {scan(reading)}"
+
+
 def scan(reading: Reading) -> str:
     """Return what stands for a snapshot in a FROM clause: its files, or a table of its columns without rows."""
     if not reading.files:

@@ -16,4 +16,4 @@ def rewrite(reading: Reading, path: Path) -> None:
     import duckdb  # it starts in 50 ms, and most processes never compact
 
     with duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY, "temp_directory": str(path.parent)}) as database:
-        database.execute(duckdb_sql.copy(f"SELECT * FROM {duckdb_sql.scan(reading)}", str(path), reading.columns))
+        database.execute(duckdb_sql.copy(duckdb_sql.relation(reading), str(path), reading.columns))
