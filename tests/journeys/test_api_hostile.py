@@ -269,6 +269,14 @@ def test_more_requests_a_second_than_the_quota_are_told_when_to_come_back(api):
     assert Quotas().requests_per_s > 2
 
 
+def test_a_refusal_of_a_small_request_keeps_the_connection(api):
+    with api.http() as http:
+        for _ in range(3):
+            refused = http.post("/api/v1/jobs", json={"script": "clean", "input": [{"a": 1}]})
+            assert refused.status_code == 401
+            assert "connection" not in refused.headers
+
+
 def test_unknown_paths_and_methods_have_the_shape_too(api, http):
     problem_of(http.get("/api/v1/nothing"), status=404, code="not_found")
     refused = http.delete("/api/v1/jobs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -30,6 +31,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _METHODS: Final = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 _MIB: Final = 2**20
+_QUICK_S: Final = 0.05
+_QUICK_BYTES: Final = 256 * 1024
 
 
 class ClientGone(Exception):
@@ -170,12 +173,14 @@ class _Body:
         """Whether the whole body has come."""
         return self._complete
 
-    async def drain(self) -> None:
-        """Throw away what still comes, for a while: a connection closed before that would lose the answer too."""
+    async def drain(self, timeout_s: float, *, bytes_max: int) -> None:
+        """Throw away what still comes, within bounds."""
+        left_bytes = bytes_max
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limits.BODY_DRAIN.value):
-                while not self._complete:
+            async with asyncio.timeout(timeout_s):
+                while not self._complete and left_bytes > 0:
                     message = await self._receive()
+                    left_bytes -= len(message.get("body", b""))
                     self._complete = message["type"] == "http.disconnect" or not message.get("more_body", False)
 
     async def _next(self) -> Message:
@@ -210,14 +215,18 @@ class _Answer:
             self._facts.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self._facts.request_id
-            self._early = message["status"] >= 400 and not self._body.complete
+            if message["status"] >= 400 and not self._body.complete:
+                # What is little and there already is taken, so that the connection can be used again.
+                await self._body.drain(_QUICK_S, bytes_max=_QUICK_BYTES)
+                self._early = not self._body.complete
             if self._early:
                 headers["Connection"] = "close"
         elif message["type"] == "http.response.body":
             self._facts.sent_bytes += len(message.get("body", b""))
             if self._early and not message.get("more_body", False):
                 await self._send({**message, "more_body": True})
-                await self._body.drain()
+                # A connection closed while bytes still come would lose the answer too.
+                await self._body.drain(limits.BODY_DRAIN.value, bytes_max=sys.maxsize)
                 message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
