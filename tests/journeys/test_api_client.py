@@ -296,6 +296,10 @@ def test_a_job_is_shown_listed_fetched_and_cancelled(api, terminal):
     assert job in terminal("jobs", "list", "--label", "who:cli", "--state", "queued")
     api.work()
     assert terminal("jobs", "result", job) == LINES.decode()
+    fetched = json.loads(terminal("jobs", "result", job, "-o", "again.ndjson", "--json"))
+    assert fetched == {"job": job, "output": "again.ndjson", "size_bytes": len(LINES)}
+    with pytest.raises(PenstockError, match="cannot have both"):
+        terminal("jobs", "result", job, "--json")
     assert json.loads(terminal("jobs", "show", job, "--json"))["attempts"][0]["outcome"] == "succeeded"
     assert "succeeded" in terminal("jobs", "watch", job)
     other = json.loads(terminal("jobs", "submit", "clean", "orders.ndjson", "--json"))["id"]

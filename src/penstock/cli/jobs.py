@@ -108,7 +108,8 @@ def watch(*, job: str, as_json: bool) -> None:
 @command.command()
 @job_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write.  [standard output]")
-def result(*, job: str, output: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what was written, and where, as JSON; needs -o.")
+def result(*, job: str, output: Path | None, as_json: bool) -> None:
     """Write what JOB gave.
 
     \b
@@ -117,13 +118,14 @@ def result(*, job: str, output: Path | None) -> None:
       penstock jobs result job_01J... | jq .total
     """
     with open_client() as client:
-        _fetch(client.jobs.result, job, output)
+        _fetch(client.jobs.result, job, output, as_json=as_json)
 
 
 @command.command(name="dead-letters")
 @job_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write.  [standard output]")
-def dead_letters(*, job: str, output: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what was written, and where, as JSON; needs -o.")
+def dead_letters(*, job: str, output: Path | None, as_json: bool) -> None:
     """Write the records of JOB that could not be processed, each with its error.
 
     \b
@@ -131,7 +133,7 @@ def dead_letters(*, job: str, output: Path | None) -> None:
       penstock jobs dead-letters job_01J... | jq -r .error.code | sort | uniq -c
     """
     with open_client() as client:
-        _fetch(client.jobs.dead_letters, job, output)
+        _fetch(client.jobs.dead_letters, job, output, as_json=as_json)
 
 
 @command.command()
@@ -291,14 +293,19 @@ def _watch(client: Client, job_id: str) -> Job:
     return job
 
 
-def _fetch(fetch: Callable[..., int], job_id: str, output: Path | None) -> None:
+def _fetch(fetch: Callable[..., int], job_id: str, output: Path | None, *, as_json: bool) -> None:
+    if output is None and as_json:
+        raise UsageError("standard output cannot have both the records and JSON about them", hint="Add -o FILE.")
     if output is None:
         fetch(job_id, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
     with transfer_progress("fetched") as progress:
         size_bytes = fetch(job_id, output, progress=progress)
-    click.echo(f"{output}: {size(size_bytes)}", err=True)
+    if as_json:
+        _print_json({"job": job_id, "output": str(output), "size_bytes": size_bytes})
+    else:
+        click.echo(f"{output}: {size(size_bytes)}", err=True)
 
 
 def _finish(job: Job, *, as_json: bool) -> None:
