@@ -11,11 +11,11 @@ import sqlalchemy
 from sqlalchemy import Connection, Row
 
 from penstock.core.access import Policy, WorkspaceId
-from penstock.core.jobs import AttemptReport, BlobPointer, RunState, ScriptId, VersionId
+from penstock.core.jobs import AttemptReport, BlobPointer, ScriptId, VersionId
 from penstock.core.plan import RunId
 from penstock.core.work import Ended, Ending, Piece, PiecesDone, Work, WorkerState
 from penstock.database.schema import deliveries, parts, runs, tasks, workers, workspaces
-from penstock.database.statements import Statement
+from penstock.database.statements import ManyStatement, Statement
 from penstock.storage.job_records import read_input, read_options
 
 _INSERT_ATTEMPT: Final = Statement(
@@ -56,11 +56,11 @@ _PUT_WORKER: Final = Statement(
     " ON CONFLICT (id) DO UPDATE SET state = excluded.state, slots = excluded.slots, busy = excluded.busy,"
     " sandbox_level = excluded.sandbox_level, heartbeat_at = excluded.heartbeat_at"
 )
-_WORK: Final = Statement(
+_WORK: Final = ManyStatement(
     "SELECT jobs.id, jobs.workspace, jobs.script, jobs.version, jobs.input, jobs.options, runs.state,"
     " runs.cancel_asked_at, tasks.parts, tasks.spec, versions.state AS version_state"
     " FROM jobs JOIN runs ON runs.id = jobs.id JOIN tasks ON tasks.run = jobs.id AND tasks.name = 'script'"
-    " JOIN versions ON versions.id = jobs.version WHERE jobs.id = :run"
+    " JOIN versions ON versions.id = jobs.version WHERE jobs.id IN (:keys)"
 )
 
 
@@ -72,26 +72,26 @@ class SqlWorkRecords:
         if ended:
             _INSERT_ATTEMPT.run(tx, [_attempt(each) for each in ended])
 
-    def close_job(self, tx: Connection, ending: Ending) -> None:
-        """Record how a job ended, with its account, its result and its dead letters."""
-        self.close_run(tx, ending.run, state=ending.state, now=ending.at, error=ending.error)
+    def close_jobs(self, tx: Connection, endings: Sequence[Ending]) -> None:
+        """Record how jobs ended, with their accounts, results and dead letters."""
+        if not endings:
+            return
+        _CLOSE_RUN.run(
+            tx, [{"run": each.run, "state": each.state, "at": each.at, "error": _json(each.error)} for each in endings]
+        )
+        _CLOSE_TASK.run(tx, [{"run": each.run, "state": each.state} for each in endings])
         _CLOSE_JOB.run(
             tx,
-            {
-                "run": ending.run,
-                "account": None if ending.account is None else orjson.dumps(ending.account).decode(),
-                **_pointer("result", ending.result),
-                **_pointer("letters", ending.dead_letters),
-            },
+            [
+                {
+                    "run": each.run,
+                    "account": _json(each.account),
+                    **_pointer("result", each.result),
+                    **_pointer("letters", each.dead_letters),
+                }
+                for each in endings
+            ],
         )
-
-    def close_run(
-        self, tx: Connection, job: RunId, *, state: RunState, now: float, error: Mapping[str, Any] | None = None
-    ) -> None:
-        """Record that a job has ended."""
-        text = None if error is None else orjson.dumps(error).decode()
-        _CLOSE_RUN.run(tx, {"run": job, "state": state, "at": now, "error": text})
-        _CLOSE_TASK.run(tx, {"run": job, "state": state})
 
     def start(self, tx: Connection, run_ids: Sequence[RunId], *, now: float) -> None:
         """Record that jobs run, those that did not yet."""
@@ -100,8 +100,8 @@ class SqlWorkRecords:
 
     def work(self, tx: Connection, run_ids: Sequence[RunId]) -> Mapping[RunId, Work]:
         """Return what it takes to go on with some jobs."""
-        found = (_WORK.run(tx, {"run": run}).one_or_none() for run in run_ids)
-        return {row.id: _work(row) for row in found if row is not None}
+        found = _WORK.run(tx, run_ids)
+        return {row.id: _work(row) for row in found}
 
     def insert_pieces(
         self, tx: Connection, work: Work, pieces: Sequence[Piece], *, skipped: Sequence[Sequence[str]]
@@ -159,9 +159,10 @@ class SqlWorkRecords:
         values = {"workspace": workspace, "day": day, "cpu_s": cpu_s, "jobs": jobs, "records": records}
         _ADD_USAGE.run(tx, values)
 
-    def add_stored(self, tx: Connection, run_id: RunId, size_bytes: int) -> None:
-        """Count bytes of a job that its workspace stores, to be given back when it is removed."""
-        _ADD_STORED.run(tx, {"run": run_id, "more": size_bytes})
+    def add_stored(self, tx: Connection, stored: Mapping[RunId, int]) -> None:
+        """Count bytes that jobs have stored."""
+        if stored:
+            _ADD_STORED.run(tx, [{"run": run, "more": size_bytes} for run, size_bytes in stored.items()])
 
     def add_delivery(self, tx: Connection, work: Work) -> None:
         """Record that a webhook is to be sent."""
@@ -221,6 +222,10 @@ def _attempt(ended: Ended) -> dict[str, Any]:
         "error": None if report.error is None else orjson.dumps(report.error).decode(),
         "cpu_s": report.cpu_s,
     }
+
+
+def _json(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
 
 
 def _pointer(name: str, pointer: BlobPointer | None) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from penstock.core.ports import (
 from penstock.core.processing import parse_error_budget
 from penstock.core.work import Ending
 from penstock.planning.plans import one_task_plan
-from penstock.usecases.endings import end_job
+from penstock.usecases.endings import end_jobs
 from penstock.usecases.permissions import require
 
 TASK: Final = TaskName("script")
@@ -200,7 +200,8 @@ class Jobs:
             self.records.ask_cancel(tx, job.id, now=self.clock())
             if removed and self.queue.held(tx, job.id) == 0:
                 work = self.work.work(tx, [job.id])[job.id]
-                end_job(tx, work, Ending(job.id, "cancelled", self.clock()), records=self.work, queue=self.queue)
+                ending = Ending(job.id, "cancelled", self.clock())
+                end_jobs(tx, [(work, ending)], records=self.work, queue=self.queue)
             self.audit.record(tx, actor, AuditEvent("job.cancel", job.id))
             return self.records.read(tx, actor.workspace, job.id)
 

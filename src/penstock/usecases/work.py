@@ -10,6 +10,7 @@ import datetime as dt
 import hashlib
 import random
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -30,6 +31,7 @@ from penstock.core.jobs import (
     RunState,
     VersionId,
 )
+from penstock.core.plan import RunId
 from penstock.core.ports import (
     Bells,
     Blobs,
@@ -54,7 +56,7 @@ from penstock.execution.advance import (
     after_delivery,
     failure,
 )
-from penstock.usecases.endings import end_job
+from penstock.usecases.endings import end_jobs
 
 ENDED_BELL: Final = "ended"  # rung when jobs may have ended
 _VERSIONS_KEPT: Final = 256  # at most a MiB each
@@ -78,6 +80,28 @@ class _Codes:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     kept: dict[VersionId, tuple[str, ScriptVersion]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What the ends of a round write of one kind, to be written at once.
+
+    Attributes:
+        stored: bytes that each job has stored.
+    """
+
+    endings: list[tuple[JobWork, Ending]] = field(default_factory=list)
+    small: dict[str, bytes] = field(default_factory=dict)
+    stored: Counter[RunId] = field(default_factory=Counter)
+    stored_by_workspace: Counter[WorkspaceId] = field(default_factory=Counter)
+
+    def keep(self, work: JobWork, report: AttemptReport) -> None:
+        """Take what an attempt has stored."""
+        self.small |= report.small
+        kept = sum(pointer.size_bytes for pointer in (report.output, report.dead_letters) if pointer is not None)
+        if kept:
+            self.stored[work.run] += kept
+            self.stored_by_workspace[work.workspace] += kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,33 +187,44 @@ class Work:
         kept = [each for each, is_ours in zip(ended, accepted, strict=True) if is_ours]
         works = dict(self.records.work(tx, list({each.lease.entry.run for each in kept})))
         self.records.close_attempts(tx, kept)
+        gathered = _Gathered()
         for each in kept:
             work = works[each.lease.entry.run]
-            state = self._settle(tx, work, each, now)
+            state = self._settle(tx, work, each, now, gathered)
             works[work.run] = replace(work, state=state)
+        self._write(tx, gathered)
         self._count_kills(tx, kept)
         self._count_usage(tx, kept, now)
         return [each.lease.entry.id for each, is_ours in zip(ended, accepted, strict=True) if not is_ours]
 
-    def _settle(self, tx: Any, work: JobWork, ended: Ended, now: float) -> RunState:
+    def _settle(self, tx: Any, work: JobWork, ended: Ended, now: float, gathered: _Gathered) -> RunState:
         """Record what follows from one attempt's end, and return the state that its job has then."""
         entry, report = ended.lease.entry, ended.report
         if entry.part == "webhook":
             self._settle_delivery(tx, entry, ended, now)
             return work.state
-        if report.small:
-            self.small.store(tx, report.small)
-        self._count_stored(tx, work, report)
+        gathered.keep(work, report)
         if entry.part == "chunk" and report.outcome == "succeeded" and work.state not in ENDED:
-            return self._settle_piece(tx, work, entry, report, now)
-        return self._follow(tx, work, after_attempt(work, ended, now=now, chance=random.random()), report, now)
+            return self._settle_piece(tx, work, entry, report, gathered)
+        step = after_attempt(work, ended, now=now, chance=random.random())
+        return self._follow(tx, work, step, report, gathered)
 
-    def _settle_piece(self, tx: Any, work: JobWork, entry: Entry, report: AttemptReport, now: float) -> RunState:
+    def _settle_piece(
+        self, tx: Any, work: JobWork, entry: Entry, report: AttemptReport, gathered: _Gathered
+    ) -> RunState:
         done = self.records.close_piece(tx, work, entry.number, report)
         step = Step() if done is None else after_chunk(work, entry, done)
         if step.entries and not self.records.begin_join(tx, work.run):
             step = Step()
-        return self._follow(tx, work, step, report, now)
+        return self._follow(tx, work, step, report, gathered)
+
+    def _write(self, tx: Any, gathered: _Gathered) -> None:
+        """Write what the ends of a round have in common, each kind at once."""
+        self.small.store(tx, gathered.small)
+        self.records.add_stored(tx, gathered.stored)
+        for workspace, size_bytes in gathered.stored_by_workspace.items():
+            self.quotas.add_stored(tx, workspace, size_bytes)
+        end_jobs(tx, gathered.endings, records=self.records, queue=self.queue)
 
     def _settle_delivery(self, tx: Any, entry: Entry, ended: Ended, now: float) -> None:
         step = after_delivery(entry, ended, now=now, chance=random.random())
@@ -200,7 +235,7 @@ class Work:
         error = (ended.report.error or {}).get("message")
         self.records.close_delivery(tx, entry.run, state=state, error=error, now=now)
 
-    def _follow(self, tx: Any, work: JobWork, step: Step, report: AttemptReport, now: float) -> RunState:
+    def _follow(self, tx: Any, work: JobWork, step: Step, report: AttemptReport, gathered: _Gathered) -> RunState:
         if step.alone:
             self.queue.cancel(tx, work.run)
         if step.pieces:
@@ -208,10 +243,10 @@ class Work:
             self.records.insert_pieces(tx, work, step.pieces, skipped=skipped)
         if step.entries:
             self.queue.enqueue(tx, step.entries)
-        return work.state if step.ending is None else self._end(tx, work, step.ending)
-
-    def _end(self, tx: Any, work: JobWork, ending: Ending) -> RunState:
-        return end_job(tx, work, ending, records=self.records, queue=self.queue)
+        if step.ending is None:
+            return work.state
+        gathered.endings.append((work, step.ending))
+        return step.ending.state
 
     def _give_up(self, tx: Any, entries: Sequence[Entry], now: float, *, code: str, message: str) -> None:
         """End the jobs of entries that left the queue without an end of their own."""
@@ -224,7 +259,8 @@ class Work:
                 self.queue.cancel(tx, work.run)
                 tried = f"attempt {entry.attempt} of {entry.attempts_max}"
                 hint = f"See its attempts: penstock jobs show {work.run}; run it again: penstock jobs retry {work.run}"
-                self._end(tx, work, failure(work, now=now, code=code, message=f"{message} ({tried})", hint=hint))
+                ending = failure(work, now=now, code=code, message=f"{message} ({tried})", hint=hint)
+                end_jobs(tx, [(work, ending)], records=self.records, queue=self.queue)
 
     def _count_kills(self, tx: Any, ended: Sequence[Ended]) -> None:
         lanes: dict[tuple[WorkspaceId, Any], bool] = {}
@@ -252,39 +288,44 @@ class Work:
         for workspace, (cpu_s, jobs, records) in sums.items():
             self.records.add_usage(tx, workspace, day=today, cpu_s=cpu_s, jobs=int(jobs), records=int(records))
 
-    def _count_stored(self, tx: Any, work: JobWork, report: AttemptReport) -> None:
-        kept = sum(pointer.size_bytes for pointer in (report.output, report.dead_letters) if pointer is not None)
-        if kept:
-            self.quotas.add_stored(tx, work.workspace, kept)
-            self.records.add_stored(tx, work.run, kept)
-
     # ---- leases ----
 
     def _take(self, tx: Any, leases: Sequence[Lease], now: float) -> list[_Taken]:
         """Return the leases that are to be carried out; end those whose job may not go on."""
         works = self.records.work(tx, list({lease.entry.run for lease in leases}))
-        taken: list[_Taken] = []
+        going: list[tuple[Lease, JobWork]] = []
         for lease in leases:
             work = works[lease.entry.run]
             if lease.entry.part != "webhook" and (reason := _over(work, now)) is not None:
                 self.queue.finish(tx, [lease], busy_s={})
                 if work.state not in ENDED:
                     self.queue.cancel(tx, work.run)
-                    self._end(tx, work, reason)
+                    end_jobs(tx, [(work, reason)], records=self.records, queue=self.queue)
             else:
-                taken.append(self._read(tx, lease, work))
-        self.records.start(tx, [each.work.run for each in taken if each.work.state == "queued"], now=now)
+                going.append((lease, work))
+        taken = self._read(tx, going)
+        self.records.start(tx, [work.run for _, work in going if work.state == "queued"], now=now)
         return taken
 
-    def _read(self, tx: Any, lease: Lease, work: JobWork) -> _Taken:
-        entry = lease.entry
-        pieces: tuple[Piece, ...] = ()
-        if entry.part in ("chunk", "join"):
-            pieces = self.records.pieces(tx, work.run, number=entry.number if entry.part == "chunk" else None)
-        keys = [work.input.blob.key] if entry.part in ("whole", "split") else _keys(pieces)
-        small = [key for key in keys if key.startswith(SMALL_PREFIX)]
-        message = self._message(tx, work) if entry.part == "webhook" else None
-        return _Taken(lease, work, pieces, self.small.load(tx, small) if small else {}, message)
+    def _read(self, tx: Any, going: Sequence[tuple[Lease, JobWork]]) -> list[_Taken]:
+        pieces = [self._pieces(tx, lease.entry, work) for lease, work in going]
+        keys = [_small_keys(lease.entry, work, of) for (lease, work), of in zip(going, pieces, strict=True)]
+        small = self.small.load(tx, [key for each in keys for key in each])
+        return [
+            _Taken(
+                lease,
+                work,
+                of,
+                {key: small[key] for key in each if key in small},
+                self._message(tx, work) if lease.entry.part == "webhook" else None,
+            )
+            for (lease, work), of, each in zip(going, pieces, keys, strict=True)
+        ]
+
+    def _pieces(self, tx: Any, entry: Entry, work: JobWork) -> tuple[Piece, ...]:
+        if entry.part not in ("chunk", "join"):
+            return ()
+        return self.records.pieces(tx, work.run, number=entry.number if entry.part == "chunk" else None)
 
     def _message(self, tx: Any, work: JobWork) -> Message | None:
         hook = work.options.webhook
@@ -380,6 +421,11 @@ def _over(work: JobWork, now: float) -> Ending | None:
     return None
 
 
-def _keys(pieces: Sequence[Piece]) -> list[str]:
-    pointers = [pointer for piece in pieces for pointer in (piece.input, piece.output, piece.dead_letters)]
-    return [pointer.key for pointer in pointers if pointer is not None]
+def _small_keys(entry: Entry, work: JobWork, pieces: Sequence[Piece]) -> list[str]:
+    """Return the keys of what a part reads that are rows of the database."""
+    if entry.part in ("whole", "split"):
+        keys = [work.input.blob.key]
+    else:
+        pointers = [pointer for piece in pieces for pointer in (piece.input, piece.output, piece.dead_letters)]
+        keys = [pointer.key for pointer in pointers if pointer is not None]
+    return [key for key in keys if key.startswith(SMALL_PREFIX)]

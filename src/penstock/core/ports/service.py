@@ -19,7 +19,6 @@ from penstock.core.jobs import (
     Lease,
     PastAttempt,
     Pause,
-    RunState,
     Waiting,
 )
 from penstock.core.plan import PlannedTask, RunId
@@ -234,16 +233,11 @@ class JobRecords(Protocol):
 class WorkRecords(Protocol):
     """What a worker's round reads and writes of jobs."""
 
-    def close_run(
-        self, tx: Any, job: RunId, *, state: RunState, now: float, error: Mapping[str, Any] | None = None
-    ) -> None:
-        """Record that a job has ended."""
-
     def close_attempts(self, tx: Any, ended: Sequence[Ended]) -> None:
         """Record attempts that have ended."""
 
-    def close_job(self, tx: Any, ending: Ending) -> None:
-        """Record how a job ended, with its account, its result and its dead letters."""
+    def close_jobs(self, tx: Any, endings: Sequence[Ending]) -> None:
+        """Record how jobs ended, with their accounts, results and dead letters."""
 
     def start(self, tx: Any, run_ids: Sequence[RunId], *, now: float) -> None:
         """Record that jobs run, those that did not yet."""
@@ -269,8 +263,8 @@ class WorkRecords(Protocol):
     def add_usage(self, tx: Any, workspace: WorkspaceId, *, day: str, cpu_s: float, jobs: int, records: int) -> None:
         """Count what was used on a day."""
 
-    def add_stored(self, tx: Any, run_id: RunId, size_bytes: int) -> None:
-        """Count bytes of a job that its workspace stores, to be given back when it is removed."""
+    def add_stored(self, tx: Any, stored: Mapping[RunId, int]) -> None:
+        """Count bytes that jobs have stored."""
 
     def add_delivery(self, tx: Any, work: Work) -> None:
         """Record that a webhook is to be sent."""

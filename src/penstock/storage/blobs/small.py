@@ -21,14 +21,14 @@ from penstock.core.errors import Bug
 from penstock.core.jobs import SMALL_PREFIX, BlobPointer, small_blob
 from penstock.core.ports.service import Blobs, BlobWriter, Database
 from penstock.database.schema import small_blobs
-from penstock.database.statements import Statement
+from penstock.database.statements import ManyStatement, Statement
 from penstock.storage.blobs.keys import check_key, check_prefix, missing
 from penstock.storage.blobs.memory import MemoryBlobWriter, file_of
 
 _STORE: Final = Statement(
     "INSERT INTO small_blobs (key, data) VALUES (:key, :data) ON CONFLICT (key) DO UPDATE SET data = excluded.data"
 )
-_LOAD: Final = Statement("SELECT data FROM small_blobs WHERE key = :key")
+_LOAD: Final = ManyStatement("SELECT key, data FROM small_blobs WHERE key IN (:keys)")
 _DELETE: Final = Statement("DELETE FROM small_blobs WHERE key = :key")
 
 
@@ -42,8 +42,7 @@ class SmallBlobRows:
 
     def load(self, tx: Any, keys: Sequence[str]) -> dict[str, bytes]:
         """Return the bytes of those keys that are there."""
-        rows = ((key, _LOAD.run(tx, {"key": _check(key)}).scalar()) for key in keys)
-        return {key: bytes(data) for key, data in rows if data is not None}
+        return {row.key: bytes(row.data) for row in _LOAD.run(tx, [_check(key) for key in keys])}
 
     def delete(self, tx: Any, keys: Sequence[str]) -> None:
         """Delete rows; one that is not there is no error."""
