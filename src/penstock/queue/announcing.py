@@ -55,4 +55,4 @@ def add(tx: Any, entries: Sequence[Entry], changes: Changes, *, now: float) -> N
     columns = zip(*map(astuple, changes), strict=True)
     values |= {f"change_{name}": list(column) for name, column in zip(_CHANGED, columns, strict=True)}
     with refusing_repeats():
-        _ADD.run(tx, values)
+        _ADD.fetch(tx, values)

@@ -54,7 +54,7 @@ def bound_lane(tx: Any, workspace: WorkspaceId, lane: Lane, *, running_max: int)
 def forget_kills(tx: Any, workspace: WorkspaceId, lane: Lane) -> None:
     """Begin to count kills anew. It runs after every attempt, so it holds the turn only when there is one to forget."""
     named = {"workspace": workspace, "lane": lane}
-    if _HAS_KILLS.run(tx, named).first() is not None:
+    if _HAS_KILLS.fetch(tx, named):
         hold_turn(tx)
         _FORGET_KILLS.run(tx, named)
 

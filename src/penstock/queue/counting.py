@@ -158,7 +158,7 @@ class Changes:
     def note(self, tx: Any) -> None:
         """Write them down."""
         if rows := [_values(change) for change in self._by_lane.values()]:
-            _NOTE.run(tx, rows if len(rows) > 1 else rows[0])
+            _NOTE.do(tx, rows if len(rows) > 1 else rows[0])
 
 
 def hold_turn(tx: Any) -> float:
@@ -166,17 +166,17 @@ def hold_turn(tx: Any) -> float:
 
     On SQLite whoever writes holds it anyway.
     """
-    row = _HOLD.run(tx).first()
-    if row is None:
-        _FIRST_TURN.run(tx)
-        row = _HOLD.run(tx).one()
-    return float(row[0])
+    rows = _HOLD.fetch(tx)
+    if not rows:
+        _FIRST_TURN.do(tx)
+        rows = _HOLD.fetch(tx)
+    return float(rows[0][0])
 
 
 def add_up_if_free(tx: Any, *, now: float) -> None:
     """Add up the changes, unless somebody holds the turn, who does it anyway."""
-    if (row := _HOLD_IF_FREE.run(tx).first()) is not None:
-        add_up(tx, virtual_time=row[0], now=now)
+    for (virtual_time,) in _HOLD_IF_FREE.fetch(tx):
+        add_up(tx, virtual_time=virtual_time, now=now)
 
 
 def add_up(tx: Any, *, virtual_time: float, now: float) -> None:
@@ -194,15 +194,16 @@ def add_up(tx: Any, *, virtual_time: float, now: float) -> None:
         "now": now,
     }
     if tx.dialect.name == "postgresql":
-        _ADD_UP_POSTGRESQL.run(tx, values)
+        _ADD_UP_POSTGRESQL.do(tx, values)
     else:
         for statement in _ADD_UP_SQLITE:
-            statement.run(tx, values)
+            statement.do(tx, values)
 
 
 def depth(tx: Any, workspace: WorkspaceId, *, now: float) -> Depth:
     """Return what a workspace has in the queue."""
-    scheduled, ready, running, rate_per_s, drained_at, oldest = _DEPTH.run(tx, {"workspace": workspace}).one()
+    [found] = _DEPTH.fetch(tx, {"workspace": workspace})
+    scheduled, ready, running, rate_per_s, drained_at, oldest = found
     rate_per_s = drain_rate(rate_per_s or 0.0, finished=0, elapsed_s=now - (drained_at or now))
     return Depth(scheduled or 0, ready or 0, running or 0, rate_per_s, oldest)
 

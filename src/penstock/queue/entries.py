@@ -41,7 +41,7 @@ def insert(tx: Any, entries: Sequence[Entry], *, now: float) -> None:
     """
     rows = [row_of(entry, now) for entry in entries]
     with refusing_repeats():
-        _INSERT.run(tx, rows if len(rows) > 1 else rows[0])
+        _INSERT.do(tx, rows if len(rows) > 1 else rows[0])
 
 
 @contextlib.contextmanager

@@ -122,16 +122,16 @@ def _shares(tx: Any, count: int) -> list[Share]:
 
 def _fronts_sqlite(tx: Any, count: int) -> list[tuple[_OpenLane, int, str]]:
     fronts = []
-    for row in _LANES.run(tx, {"count": count}):
+    for row in _LANES.fetch(tx, {"count": count}):
         open_lane = _OpenLane(*row)
         most = min(count, open_lane.room, open_lane.lane_room)
-        front = _FRONT.run(tx, {"workspace": open_lane.workspace, "lane": open_lane.lane, "count": most})
+        front = _FRONT.fetch(tx, {"workspace": open_lane.workspace, "lane": open_lane.lane, "count": most})
         fronts += [(open_lane, rank, entry_id) for rank, entry_id in front]
     return fronts
 
 
 def _fronts_postgresql(tx: Any, count: int) -> list[tuple[_OpenLane, int, str]]:
-    return [(_OpenLane(*row[:7]), row[7], row[8]) for row in _LANES_AND_FRONTS.run(tx, {"count": count})]
+    return [(_OpenLane(*row[:7]), row[7], row[8]) for row in _LANES_AND_FRONTS.fetch(tx, {"count": count})]
 
 
 def _mark(tx: Any, turns: Turns, *, worker: str, now: float) -> list[Lease]:
@@ -142,7 +142,7 @@ def _mark(tx: Any, turns: Turns, *, worker: str, now: float) -> list[Lease]:
     else:
         values["ids"] = [head.id for _, head in turns.heads]
         values["charges"] = [head.charge_s for _, head in turns.heads]
-    leased = {row[0]: Lease(entry_of(row), row[13], worker, now, expires_at) for row in _LEASE.run(tx, values)}
+    leased = {row[0]: Lease(entry_of(row), row[13], worker, now, expires_at) for row in _LEASE.fetch(tx, values)}
     return [leased[head.id] for _, head in turns.heads if head.id in leased]
 
 
@@ -165,11 +165,11 @@ def _charge(tx: Any, turns: Turns, weights: dict[WorkspaceId, float], leases: Se
             "lane_takens": list(lanes.values()),
             "virtual_time": turns.virtual_time,
         }
-        _CHARGE_ALL.run(tx, values)
+        _CHARGE_ALL.do(tx, values)
         return
     for workspace, taken in workspaces.items():
         charged = {"workspace": workspace, "taken": taken, "virtual_time": virtual_times[workspace]}
-        _CHARGE_WORKSPACE.run(tx, charged)
+        _CHARGE_WORKSPACE.do(tx, charged)
     for (workspace, lane), taken in lanes.items():
-        _CHARGE_LANE.run(tx, {"workspace": workspace, "lane": lane, "taken": taken})
-    _PASS_TURN.run(tx, {"virtual_time": turns.virtual_time})
+        _CHARGE_LANE.do(tx, {"workspace": workspace, "lane": lane, "taken": taken})
+    _PASS_TURN.do(tx, {"virtual_time": turns.virtual_time})

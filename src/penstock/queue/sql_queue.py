@@ -131,7 +131,7 @@ class SqlQueue:
         now = self._clock()
         held_s = {lease.entry.id: now - lease.leased_at for lease in leases}
         changes, closed = Changes(), set()
-        for entry_id, token, workspace, lane, charged_s in _FINISH.run(tx, naming(tx, leases)):
+        for entry_id, token, workspace, lane, charged_s in _FINISH.fetch(tx, naming(tx, leases)):
             closed.add((entry_id, token))
             took_s = max(0.0, busy_s.get(entry_id, held_s[entry_id]))
             change = changes.of(workspace, lane)
@@ -147,7 +147,7 @@ class SqlQueue:
         now = self._clock()
         changes = Changes()
         values = naming(tx, leases) | {"now": now, "reason": reason}
-        for workspace, lane, charged_s in _RELEASE.run(tx, values) if leases else ():
+        for workspace, lane, charged_s in _RELEASE.fetch(tx, values) if leases else ():
             change = changes.of(workspace, lane)
             change.running -= 1
             change.ready += 1
@@ -166,21 +166,21 @@ class SqlQueue:
         now = self._clock()
         changes = Changes()
         named = naming(tx, leases)
-        for _, workspace, lane, charged_s, leased_at in _STILL_HELD.run(tx, named).all():
+        for _, workspace, lane, charged_s, leased_at in _STILL_HELD.fetch(tx, named):
             if now - leased_at > charged_s:
                 changes.of(workspace, lane).charged_s += now - leased_at - charged_s
         expires_at = now + limits.LEASE.value
-        kept = {row[0] for row in _HEARTBEAT.run(tx, named | {"now": now, "expires_at": expires_at})}
+        kept = {row[0] for row in _HEARTBEAT.fetch(tx, named | {"now": now, "expires_at": expires_at})}
         self._note(tx, changes, now)
         return [dataclasses.replace(lease, expires_at=expires_at) for lease in leases if lease.entry.id in kept]
 
     def cancel(self, tx: Any, run: RunId) -> list[Entry]:
         """Remove the waiting entries of a run and return them; leased ones go on."""
-        return self._remove(tx, _CANCEL.run(tx, {"run": run}).all())
+        return self._remove(tx, _CANCEL.fetch(tx, {"run": run}))
 
     def held(self, tx: Any, run: RunId) -> int:
         """Return how many entries of a run are leased."""
-        return int(_COUNT_HELD.run(tx, {"run": run}).one()[0])
+        return int(_COUNT_HELD.fetch(tx, {"run": run})[0][0])
 
     # ---- ticks ----
 
@@ -188,9 +188,9 @@ class SqlQueue:
         """Put entries of expired leases back, one attempt poorer; return those that have no attempt left, removed."""
         now = self._clock()
         most = {"now": now, "most": limits.QUEUE_BATCH.value}
-        lost = self._remove(tx, _REAP_LAST.run(tx, most).all())
+        lost = self._remove(tx, _REAP_LAST.fetch(tx, most))
         changes = Changes()
-        for workspace, lane in _REAP.run(tx, most | {"reason": _LOST}):
+        for workspace, lane in _REAP.fetch(tx, most | {"reason": _LOST}):
             change = changes.of(workspace, lane)
             change.running -= 1
             change.ready += 1
@@ -202,7 +202,7 @@ class SqlQueue:
         """Make scheduled entries ready whose time has come; return how many."""
         now = self._clock()
         changes, promoted = Changes(), 0
-        for workspace, lane in _PROMOTE.run(tx, {"now": now, "most": limits.QUEUE_BATCH.value}):
+        for workspace, lane in _PROMOTE.fetch(tx, {"now": now, "most": limits.QUEUE_BATCH.value}):
             change = changes.of(workspace, lane)
             change.scheduled -= 1
             change.ready += 1
@@ -213,7 +213,7 @@ class SqlQueue:
 
     def expire(self, tx: Any) -> list[Entry]:
         """Remove entries whose deadline has passed before they started, and return them."""
-        return self._remove(tx, _EXPIRE.run(tx, {"now": self._clock(), "most": limits.QUEUE_BATCH.value}).all())
+        return self._remove(tx, _EXPIRE.fetch(tx, {"now": self._clock(), "most": limits.QUEUE_BATCH.value}))
 
     def reconcile(self, tx: Any) -> int:
         """Correct the counters from the entries themselves; return how many were wrong."""
@@ -236,12 +236,12 @@ class SqlQueue:
     def bound_workspace(self, tx: Any, workspace: WorkspaceId, *, running_max: int, weight: float = 1.0) -> None:
         """Set how many entries of a workspace may run at once, and its share beside others."""
         bounding.bound_workspace(tx, workspace, running_max=running_max, weight=weight, now=self._clock())
-        _WAKE.run(tx)
+        _WAKE.fetch(tx)
 
     def bound_lane(self, tx: Any, workspace: WorkspaceId, lane: Lane, *, running_max: int) -> None:
         """Set how many entries of a lane may run at once."""
         bounding.bound_lane(tx, workspace, lane, running_max=running_max)
-        _WAKE.run(tx)
+        _WAKE.fetch(tx)
 
     def count_kill(self, tx: Any, workspace: WorkspaceId, lane: Lane, *, killed: bool) -> bool:
         """Count kills in a row; return True when this one paused the lane."""
@@ -253,7 +253,7 @@ class SqlQueue:
     def resume_lane(self, tx: Any, workspace: WorkspaceId, lane: Lane) -> bool:
         """Let a paused lane run again; return whether it was paused."""
         was_paused = bounding.resume_lane(tx, workspace, lane)
-        _WAKE.run(tx)
+        _WAKE.fetch(tx)
         return was_paused
 
     def pause_of(self, tx: Any, workspace: WorkspaceId, lane: Lane) -> Pause | None:
@@ -298,4 +298,4 @@ class SqlQueue:
 
     def _wake(self, tx: Any, changes: Changes) -> None:
         if changes and tx.dialect.name == "postgresql":
-            _WAKE.run(tx)
+            _WAKE.fetch(tx)
