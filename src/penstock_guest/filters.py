@@ -26,7 +26,8 @@ _X32_BIT = 0x4000_0000
 
 PROT_EXEC = 4
 MAP_SHARED = 1
-MADV_MERGEABLE = 12  # pages that the kernel merges with other processes' tell, by their timing, what those hold
+# Source: include/uapi/asm-generic/fcntl.h; both architectures have these values.
+_O_WRONLY, _O_RDWR, _O_TRUNC, _O_TMPFILE = 0o1, 0o2, 0o1000, 0o20000000
 # glibc's fork: SIGCHLD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID. Anything else is a thread or a namespace.
 FORK_FLAGS = 0x0120_0011
 PR_SET_PDEATHSIG = 1
@@ -35,7 +36,7 @@ PR_SET_PDEATHSIG = 1
 # memory that grows by itself.
 MAP_FLAGS = 0x03 | 0x10 | 0x20 | 0x4000 | 0x2_0000 | 0x10_0000
 # NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, POPULATE_READ and _WRITE. Left out is,
-# among others, to have pages merged.
+# among others, to have pages merged: those merged with other processes' tell, by their timing, what those hold.
 ADVICE = (0, 1, 2, 3, 4, 8, 14, 15, 22, 23)
 # WAIT, WAKE, WAIT_BITSET, WAKE_BITSET, and the same with FUTEX_PRIVATE_FLAG; WAIT_BITSET by the wall clock. Left out is
 # what moves waiters or lends priority, where most of this call's holes were found; one thread needs none of it.
@@ -117,9 +118,9 @@ def refuse_bits(*, argument: int, bits: int) -> list[Instruction]:
     return [_load_argument(argument), Instruction(_ANY_BIT, 0, 1, bits), result(EPERM)]
 
 
-def refuse_value(*, argument: int, value: int) -> list[Instruction]:
-    """Return the begin of a rule that refuses one value of an argument."""
-    return [_load_argument(argument), Instruction(_EQUAL, 0, 1, value), result(EPERM)]
+def answer_value(*, argument: int, value: int, action: int) -> list[Instruction]:
+    """Return the begin of a rule that answers one value of an argument by an action of its own."""
+    return [_load_argument(argument), Instruction(_EQUAL, 0, 1, value), result(action)]
 
 
 def one_of(*, argument: int, values: tuple[int, ...]) -> list[Instruction]:
@@ -136,4 +137,21 @@ def only(*, argument: int, value: int, otherwise: int) -> list[Instruction]:
         _load_argument(argument),
         Instruction(_EQUAL, 1, 0, value),
         result(otherwise),
+    ]
+
+
+def refuse_odd_opening(*, argument: int) -> list[Instruction]:
+    """Return the begin of a rule that refuses to open files in ways that a folder's other rules do not see.
+
+    Files without a name cannot be counted; and before its ABI 3, Landlock takes no notice of who empties a file that is
+    opened for reading, or for neither reading nor writing.
+    """
+    return [
+        *refuse_bits(argument=argument, bits=_O_TMPFILE),
+        Instruction(_ANY_BIT, 0, 2, _O_WRONLY),
+        Instruction(_ANY_BIT, 0, 1, _O_RDWR),
+        result(EPERM),
+        Instruction(_ANY_BIT, 0, 2, _O_TRUNC),
+        Instruction(_ANY_BIT, 1, 0, _O_WRONLY | _O_RDWR),
+        result(EPERM),
     ]

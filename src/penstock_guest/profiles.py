@@ -33,7 +33,7 @@ ALLOWED: Final[dict[str, list[str]]] = {"std": STANDARD, "arrow": STANDARD + ARR
 _PROGRAMS: Final = ["penstock_guest.probe", "penstock_guest.python_script", "penstock_guest.transport"]
 _ARROW_PROGRAMS: Final = """
     penstock_guest.tables penstock_guest.reading.parquet penstock_guest.writing.parquet penstock_guest.writing.streams
-    penstock_guest.one_thread
+    penstock_guest.one_thread penstock_guest.footers
 """.split()
 _LOADED: Final[dict[str, list[str]]] = {
     "std": [*STANDARD, *LATE, *_PROGRAMS],

@@ -33,6 +33,7 @@ _PROGRAMS: Final = {
     "read": ("penstock_guest.transport", "Reader"),
     "write": ("penstock_guest.transport", "Writer"),
     "check": ("penstock_guest.check", "Check"),
+    "footers": ("penstock_guest.footers", "Footers"),
     "probe": ("penstock_guest.probe", "Probe"),
 }
 

@@ -16,8 +16,9 @@ class EngineLimits:
     """What one attempt of an engine may use.
 
     Attributes:
-        memory_bytes: private memory of the process.
+        memory_bytes: private memory of the process; an engine spills before it reaches that.
         disk_bytes: of all files in its staging folder together, spilled ones included.
+        threads: that work at the same time.
     """
 
     wall_s: float = limits.ENGINE_WALL.value
@@ -34,7 +35,7 @@ class EngineRequest:
     Attributes:
         profile: what is loaded.
         ask: what the profile's program is asked for.
-        reads: files that it may read, and nothing else of the machine but libraries.
+        reads: files that it may read, and nothing else of the machine but libraries. Links give nothing.
         writes: the one folder in which it may make files: its staging folder.
     """
 
@@ -60,7 +61,8 @@ class EngineFailure:
     """How an attempt ended without an answer.
 
     Attributes:
-        code: `sql_failed`, `limit_wall`, `limit_cpu`, `limit_memory`, `limit_disk`, `crashed`, `forbidden_call`.
+        code: `sql_failed`, `limit_wall`, `limit_cpu`, `limit_memory`, `limit_disk`, `limit_output`, `cancelled`,
+            `crashed`, `forbidden_call`.
         line: of the query, where the engine says so.
         killed: whether the sandbox or the kernel ended it.
     """

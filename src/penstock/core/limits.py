@@ -159,6 +159,7 @@ LAKE_KEPT: Final = Limit("lake_kept", 20, "snapshots a table", "so many publicat
 LAKE_MANIFESTS: Final = Limit("lake_manifests", 20, "manifests", "each is a file to open when a table is read")
 LAKE_ORPHAN: Final = Limit("lake_orphan", 24, "h", "a reader may still have a file open that nothing refers to")
 LAKE_FILES: Final = Limit("lake_files", 10_000, "files a commit", "each is looked into and listed", "too_large")
+FOOTERS: Final = Limit("footers", 16, "MiB", "what files say of themselves is short", "file_refused")
 LAKE_COLUMNS: Final = Limit("lake_columns", 2_000, "columns a table", "all stand in every manifest", "schema_refused")
 COMPACT_FROM: Final = Limit("compact_from", 8, "files a partition", "rewriting fewer gains little")
 COMPACT_SMALL: Final = Limit("compact_small", 32, "MiB", "a larger file is read at full speed already")
@@ -187,5 +188,9 @@ ENGINE_CPU: Final = Limit("engine_cpu", 7_200, "s", "two threads for an hour", "
 ENGINE_MEMORY: Final = Limit("engine_memory", 4_096, "MiB", "what does not fit is spilled to disk", "limit_memory")
 ENGINE_DISK: Final = Limit("engine_disk", 65_536, "MiB", "a join gone wrong must not fill the disk", "limit_disk")
 ENGINE_ANSWER: Final = Limit("engine_answer", 16, "MiB", "rows go into files; this is their account", "limit_output")
+ENGINE_FILES: Final = Limit("engine_files", 20_000, "files", "each is looked at while an engine runs", "limit_disk")
+ENGINE_DEPTH: Final = Limit("engine_depth", 16, "folders", "a year of partitions needs three", "limit_disk")
+ENGINE_THREADS: Final = Limit("engine_threads", 64, "threads", "an engine has a few beside those that work", "crashed")
+ENGINE_LOOK: Final = Limit("engine_look", 50, "ms", "so long an engine may pass a bound before it is seen")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

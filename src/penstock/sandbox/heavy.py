@@ -4,7 +4,8 @@ The strict class's children have no files and no threads, which no engine can do
 of its own for one attempt: its interpreter is executed with a literal environment, loads one engine, and locks itself
 before it does anything: Landlock leaves it the libraries, its pinned inputs and its staging folder; seccomp leaves it
 threads and files, and neither network nor programs nor processes. What it may use besides is watched from here: time,
-and the bytes of its staging folder. Where the kernel has no Landlock, engines are refused.
+memory, threads, and the bytes of its staging folder, in which it removes and renames nothing so that all of it can be
+counted. Where the kernel has no Landlock, engines are refused.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final, Self
+from typing import Any, Final, Self
 
 import orjson
 
@@ -32,10 +34,16 @@ from penstock.core.scripts import Act
 from penstock.sandbox.zygotes import library_paths
 from penstock_guest import wire
 from penstock_guest.heavy.probe import ACTS
+from penstock_guest.heavy.programs import SPILL
 
 BOOT: Final = Path(wire.__file__).parent / "heavy" / "boot.py"
-_LOOK_S: Final = 0.05
+_LOOK_S: Final = limits.ENGINE_LOOK.value / 1000
+_LOOKING_SHARE: Final = 0.2  # of the time may go into counting a folder of many files
+_FILE_BYTES_MIN: Final = 4096  # what an empty file takes of a disk, in its folder and as an inode
+_PAGE_BYTES: Final = resource.getpagesize()
 _WORDS_CHARACTERS: Final = 200
+_MESSAGE_CHARACTERS: Final = 2_000
+_OWN_CODES: Final = ("sql_failed", "limit_memory", "limit_disk", "bug")  # that an engine says itself
 _ANSWER_BYTES_MAX: Final = limits.ENGINE_ANSWER.value * 2**20
 _PROBE_MEMORY_BYTES: Final = 512 * 2**20
 # What an interpreter and an engine look for on their way up and later: libraries, time zones, how many cores and how
@@ -65,19 +73,23 @@ class HeavySandbox:
         boot: the program of its children; the escape suite passes one that leaves locks out.
     """
 
+    _reports: dict[Path, tuple[Act, ...]] = {}  # noqa: RUF012  # once a process: the machine does not change
+    _testing = threading.Lock()
+
     def __init__(self, *, boot: Path = BOOT) -> None:
         self._boot = boot
-        self._acts: tuple[Act, ...] | None = None
 
     def report(self) -> tuple[Act, ...]:
         """Return what became of every forbidden act that the self-test tries, in a real locked child.
 
         Raises:
             SandboxUnsafe: when this machine cannot lock an engine at all.
+            SandboxUnavailable: when the self-test did not run; it may later.
         """
-        if self._acts is None:
-            self._acts = _self_test(self)
-        return self._acts
+        with self._testing:
+            if self._boot not in self._reports:
+                self._reports[self._boot] = _self_test(self)
+            return self._reports[self._boot]
 
     def run(self, request: EngineRequest, *, stop: Stop | None = None) -> EngineAnswer | EngineFailure:
         """Return what an engine answered, or how it ended without an answer.
@@ -110,20 +122,30 @@ class _Child:
 
     def __init__(self, boot: Path, request: EngineRequest) -> None:
         self._request = request
-        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
         self._channel, theirs = socket.socketpair()
+        # A pipe holds little, and neither side waits for the other: nothing is written to a disk that nobody counts.
+        self._words, words = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._started_s = time.monotonic()
-        with theirs:
-            self._process = subprocess.Popen(
-                [_interpreter(), "-s", "-P", "-S", str(boot), str(theirs.fileno())],
-                env=dict(wire.ENVIRONMENT),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._words,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+        self._look_s = self._started_s
+        self._kept_words = ""
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [_interpreter(), "-s", "-P", "-S", str(boot), str(theirs.fileno())],
+                    env=dict(wire.ENVIRONMENT),
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=words,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self._channel.close()
+            os.close(self._words)
+            raise SandboxUnavailable(f"an engine did not start: {error}", hint="Run: penstock doctor") from error
+        finally:
+            os.close(words)
 
     def __enter__(self) -> Self:
         return self
@@ -133,20 +155,29 @@ class _Child:
         if self._process.returncode is None:
             self._process.kill()
             self._process.wait()
-        self._words.close()
+        os.close(self._words)
 
     def attend(self, stop: Stop) -> EngineAnswer | EngineFailure:
-        """Ask, and watch the process until it has answered or ended."""
+        """Ask, watch the process until it has answered or ended, and leave nothing that it has spilled."""
+        try:
+            return self._attend(stop)
+        finally:
+            self._end()
+            clear(Path(self._request.writes, SPILL))
+
+    def _attend(self, stop: Stop) -> EngineAnswer | EngineFailure:
         message = orjson.dumps(_message(self._request))
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        self._channel.settimeout(limits.ZYGOTE_START.value)
+        with contextlib.suppress(OSError):  # it ended, or hangs: what it says or does not say tells more
             self._channel.sendall(len(message).to_bytes(8, "big") + message)
         answer = bytearray()
         while (part := self._hear()) != b"":
             answer += part or b""
-            if (ended := self._passed(len(answer), stop)) is not None:
-                self._process.kill()
-                return self._failure(*ended, usage=self._wait())
+            if (passed := self._passed(len(answer), stop)) is not None:
+                return self._failure(*passed, usage=self._end())
         usage = self._wait()
+        if (passed := self._passed_disk()) is not None:  # what came after the last look
+            return self._failure(*passed, usage=usage)
         return self._judge(bytes(answer), usage)
 
     def _hear(self) -> bytes | None:
@@ -160,16 +191,48 @@ class _Child:
 
     def _passed(self, answer_bytes: int, stop: Stop) -> tuple[str, str] | None:
         """Return which bound the process has passed, if it has."""
-        bounds = self._request.limits
         if stop.asked:
             return "cancelled", "it was stopped"
-        if time.monotonic() - self._started_s > bounds.wall_s:
-            return "limit_wall", f"it took longer than {bounds.wall_s:g} s"
         if answer_bytes > _ANSWER_BYTES_MAX:
             return "limit_output", f"its answer has more than {limits.ENGINE_ANSWER.value} MiB"
-        if _folder_bytes(self._request.writes) > bounds.disk_bytes:
-            return "limit_disk", f"it wrote more than {bounds.disk_bytes // 2**20:,} MiB"
+        began_s = time.monotonic()
+        if began_s - self._started_s > self._request.limits.wall_s:
+            return "limit_wall", f"it took longer than {self._request.limits.wall_s:g} s"
+        if began_s < self._look_s:
+            return None
+        passed = self._passed_memory() or self._passed_disk()
+        ended_s = time.monotonic()
+        self._look_s = ended_s + max(_LOOK_S, (ended_s - began_s) / _LOOKING_SHARE)
+        return passed
+
+    def _passed_memory(self) -> tuple[str, str] | None:
+        bounds = self._request.limits
+        try:
+            folder = Path("/proc", str(self._process.pid))
+            resident, shared = (folder / "statm").read_text().split()[1:3]
+            threads = int((folder / "stat").read_text().rpartition(")")[2].split()[17])
+        except (OSError, ValueError):
+            return None  # it has just ended
+        if (int(resident) - int(shared)) * _PAGE_BYTES > bounds.memory_bytes:
+            return "limit_memory", f"it took more than {bounds.memory_bytes // 2**20:,} MiB of memory"
+        if threads > limits.ENGINE_THREADS.value:
+            return "crashed", f"it started more than {limits.ENGINE_THREADS.value} threads"
         return None
+
+    def _passed_disk(self) -> tuple[str, str] | None:
+        bound = self._request.limits.disk_bytes
+        if (total := _folder_bytes(self._request.writes)) is None:
+            return "limit_disk", (
+                f"it made more than {limits.ENGINE_FILES.value:,} files, or folders more than "
+                f"{limits.ENGINE_DEPTH.value} deep"
+            )
+        return ("limit_disk", f"it wrote more than {bound // 2**20:,} MiB") if total > bound else None
+
+    def _end(self) -> resource.struct_rusage:
+        if self._process.returncode is None:
+            self._process.kill()
+            self._usage = self._wait()
+        return self._usage
 
     def _wait(self) -> resource.struct_rusage:
         deadline_s = time.monotonic() + limits.CHILD_EXIT.value
@@ -177,37 +240,56 @@ class _Child:
             pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
                 self._process.returncode = os.waitstatus_to_exitcode(status)
+                self._usage = usage
                 return usage
             if time.monotonic() > deadline_s:
                 self._process.kill()
             time.sleep(0.001)
 
-    def _judge(self, answer: bytes, usage: resource.struct_rusage) -> EngineAnswer | EngineFailure:
+    def _judge(self, said: bytes, usage: resource.struct_rusage) -> EngineAnswer | EngineFailure:
+        """Return what became of the attempt; the first line was said before there was anything of a tenant's."""
+        first, _, rest = said.partition(b"\n")
         try:
-            said = orjson.loads(answer)
-            if "unlocked" in said:
-                raise SandboxUnsafe(
-                    f"an engine could not be locked: {said['unlocked']}",
-                    hint="Engines need Landlock (Linux 5.13 or newer). Run: penstock doctor",
-                )
-            if broken := said.get("broken"):
-                line = broken.get("line")
-                return self._failure(str(broken["code"]), str(broken["message"]), usage=usage, line=line, killed=False)
-            return EngineAnswer(said["answer"], said["landlock_abi"], _cpu_s(usage), usage.ru_maxrss * 1024)
+            level = orjson.loads(first)
+        except ValueError:
+            raise SandboxUnavailable(
+                f"an engine did not start ({self._exit_name()}): {self._last_words()[-_WORDS_CHARACTERS:]}",
+                hint="Run: penstock doctor",
+            ) from None
+        if "unlocked" in level:
+            raise SandboxUnsafe(
+                f"an engine could not be locked: {level['unlocked']}",
+                hint="Engines need Landlock (Linux 5.13 or newer). Run: penstock doctor",
+            )
+        try:
+            return self._read_answer(orjson.loads(rest), level["landlock_abi"], usage)
         except (ValueError, TypeError, LookupError, AttributeError):
             return self._died(usage)
+
+    def _read_answer(self, said: Any, abi: int, usage: resource.struct_rusage) -> EngineAnswer | EngineFailure:
+        if (broken := said.get("broken")) is None:
+            return EngineAnswer(dict(said["answer"].items()), abi, _cpu_s(usage), usage.ru_maxrss * 1024)
+        code, line = broken["code"], broken.get("line")
+        return self._failure(
+            code if code in _OWN_CODES else "crashed",
+            "".join(letter if letter.isprintable() else " " for letter in str(broken["message"])[:_MESSAGE_CHARACTERS]),
+            usage=usage,
+            line=line if isinstance(line, int) else None,
+            killed=False,
+        )
 
     def _died(self, usage: resource.struct_rusage) -> EngineFailure:
         number = -(self._process.returncode or 0)
         if number == signal.SIGKILL and _cpu_s(usage) >= self._request.limits.cpu_s:
             number = signal.SIGXCPU
-        words = _SIGNALS.get(signal.Signals(number)) if number > 0 else None
-        if (words is None and b"MemoryError" in self._last_words()) or b"bad_alloc" in self._last_words():
-            words = "limit_memory", "it needs more memory than it may"
-        name = signal.Signals(number).name if number > 0 else f"exit code {self._process.returncode}"
-        last = self._last_words().decode("utf-8", "replace").strip().splitlines()[-1:]
-        said = f": {last[0][:_WORDS_CHARACTERS]}" if last and self._request.profile == "probe" else ""
-        return self._failure(*(words or ("crashed", f"it ended without an answer ({name}){said}")), usage=usage)
+        known = _SIGNALS.get(signal.Signals(number)) if number > 0 else None
+        if known is None and any(word in self._last_words() for word in ("MemoryError", "bad_alloc")):
+            known = "limit_memory", "it needs more memory than it may"
+        return self._failure(*(known or ("crashed", f"it ended without an answer ({self._exit_name()})")), usage=usage)
+
+    def _exit_name(self) -> str:
+        code = self._process.returncode or 0
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
     def _failure(
         self,
@@ -220,9 +302,30 @@ class _Child:
     ) -> EngineFailure:
         return EngineFailure(code, message, killed=killed, cpu_s=_cpu_s(usage), line=line)
 
-    def _last_words(self) -> bytes:
-        self._words.seek(0)
-        return self._words.read(65_536)
+    def _last_words(self) -> str:
+        """Return what it wrote to standard error; taken once, so kept."""
+        with contextlib.suppress(BlockingIOError):
+            self._kept_words += os.read(self._words, 65_536).decode("utf-8", "replace")
+        return self._kept_words
+
+
+def clear(folder: Path) -> None:
+    """Remove a folder that an engine has written, however deep its folders are; nothing if it is not there."""
+    number = 0
+    while folder.is_dir():
+        for entry in list(os.scandir(folder)):
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            for below in list(os.scandir(entry.path)):  # up, so that no path gets too long
+                if below.is_dir(follow_symlinks=False):
+                    number += 1
+                    os.rename(below.path, folder / f"..{number}")
+                else:
+                    os.unlink(below.path)
+            os.rmdir(entry.path)
+        with contextlib.suppress(OSError):  # folders that came up are still in it
+            folder.rmdir()
 
 
 def _self_test(sandbox: HeavySandbox) -> tuple[Act, ...]:
@@ -231,7 +334,7 @@ def _self_test(sandbox: HeavySandbox) -> tuple[Act, ...]:
         secret.write_bytes(b"secret")
         given.write_bytes(b"given")
         staging.mkdir()
-        ask = {"secret": str(secret), "input": str(given), "memory_bytes": _PROBE_MEMORY_BYTES}
+        ask = {"secret": str(secret), "input": str(given), "memory_bytes": 4 * _PROBE_MEMORY_BYTES}
         bounds = EngineLimits(wall_s=limits.ZYGOTE_START.value, memory_bytes=_PROBE_MEMORY_BYTES)
         end = sandbox.run(EngineRequest("probe", ask, [str(given)], str(staging), bounds))
     if isinstance(end, EngineFailure):
@@ -249,20 +352,34 @@ def _message(request: EngineRequest) -> dict[str, Any]:
     return {
         "profile": request.profile,
         "paths": library_paths(),
-        "libraries": [*_SYSTEM, str(BOOT.parents[2]), sys.base_prefix, *library_paths()],
+        "libraries": [*_SYSTEM, str(BOOT.parents[2] / "penstock_guest"), sys.base_prefix, *library_paths()],
         "reads": list(request.reads),
         "writes": request.writes,
-        "limits": {"memory_bytes": bounds.memory_bytes, "cpu_s": bounds.cpu_s, "file_bytes": bounds.disk_bytes},
+        "limits": {
+            "memory_bytes": bounds.memory_bytes,
+            "disk_bytes": bounds.disk_bytes,
+            "cpu_s": bounds.cpu_s,
+            "threads": bounds.threads,
+            "threads_max": limits.ENGINE_THREADS.value,
+        },
         "ask": dict(request.ask),
     }
 
 
-def _folder_bytes(folder: str) -> int:
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
+def _folder_bytes(folder: str) -> int | None:
+    """Return what a folder takes of the disk; None when it has too many files or too deep folders to be looked at."""
+    total = files = 0
+    folders = [(folder, 0)]
+    while folders:
+        path, depth = folders.pop()
+        with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
+            for entry in entries:
+                files += 1
+                if files > limits.ENGINE_FILES.value or depth > limits.ENGINE_DEPTH.value:
+                    return None
+                total += max(_FILE_BYTES_MIN, entry.stat(follow_symlinks=False).st_blocks * 512)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((entry.path, depth + 1))
     return total
 
 

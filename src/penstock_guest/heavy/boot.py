@@ -1,7 +1,7 @@
 """Entry point of a heavy child: `python -s -P -S boot.py FD`, executed with a literal environment and one descriptor.
 
-The first message on the descriptor says what to load, what may be read and written, and what is asked for. The answer
-is one message; then the process ends.
+The first message on the descriptor says what to load, what may be read and written, and what is asked for. Two lines
+come back: whether this process is locked, before anything of a tenant's is looked at; then the answer.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+from typing import Any
 
 
 def main() -> None:
@@ -19,9 +20,10 @@ def main() -> None:
     sys.path[:0] = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), *request["paths"]]
     from penstock_guest.heavy import programs
 
-    answer = memoryview(json.dumps(programs.run(request)).encode())
-    while answer:  # by write(2): the lock leaves no call of sockets
-        answer = answer[os.write(channel.fileno(), answer) :]
+    program, level = programs.load(request, channel=channel.fileno())
+    _say(channel, level)
+    if program is not None:
+        _say(channel, programs.work(program, request))
     os._exit(0)  # threads of the engine may still be at work for nobody
 
 
@@ -32,6 +34,12 @@ def _receive(channel: socket.socket) -> bytes:
     while len(parts) < size_bytes and (part := channel.recv(min(2**20, size_bytes - len(parts)))):
         parts += part
     return bytes(parts)
+
+
+def _say(channel: socket.socket, words: dict[str, Any]) -> None:
+    line = memoryview(json.dumps(words).encode() + b"\n")
+    while line:  # by write(2): the lock leaves no call of sockets
+        line = line[os.write(channel.fileno(), line) :]
 
 
 if __name__ == "__main__":

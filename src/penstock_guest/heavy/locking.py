@@ -20,23 +20,28 @@ _SYSCALL.restype = ctypes.c_long
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PATH_BENEATH: Final = 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
-_REMOVE_DIR, _REMOVE_FILE, _MAKE_DIR, _MAKE_REG, _REFER, _TRUNCATE = 1 << 4, 1 << 5, 1 << 7, 1 << 8, 1 << 13, 1 << 14
+_MAKE_DIR, _MAKE_REG, _TRUNCATE = 1 << 7, 1 << 8, 1 << 14
 _READING: Final = _READ_FILE | _READ_DIR
-_WRITING: Final = (
-    _READING | _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _REFER | _TRUNCATE
-)  # no links, devices, sockets or pipes
+# No links, devices, sockets or pipes; and nothing is removed or renamed, so that what was written can be counted.
+_WRITING: Final = _READING | _WRITE_FILE | _MAKE_DIR | _MAKE_REG | _TRUNCATE
 _ON_FILES: Final = _READ_FILE | _WRITE_FILE | _EXECUTE | _TRUNCATE
 _ABI_MIN: Final = 1
 _FILES_MAX: Final = 1024
+# Room for what allocators reserve and do not use: measured 0.35 GiB of writable and 1 GiB of all address space beyond
+# what DuckDB was told to keep to.
+_RESERVED_BYTES: Final = 512 * 2**20
+_MAPPED_BYTES: Final = 4 * 2**30
+_OWN_IDS: Final = 2_000_000_000
 
 
-def lock_engine(limits: dict[str, Any], *, reads: Iterable[str], writes: str) -> int:
+def lock_engine(limits: dict[str, Any], *, reads: Iterable[str], libraries: Iterable[str], writes: str) -> int:
     """Lock this single-threaded process for good, and return the Landlock ABI that holds it.
 
     Args:
-        limits: `memory_bytes`, `cpu_s`, `file_bytes`.
-        reads: files and folders that it may read.
-        writes: the one folder in which it may make, change and remove files.
+        limits: `memory_bytes`, `cpu_s`, `disk_bytes`, `threads_max`.
+        reads: files and folders that it may read; a link among them gives nothing.
+        libraries: files and folders of the system that it may read, through links as well.
+        writes: the one folder in which it may make and change files.
 
     Raises:
         LockError: when the kernel refuses, or has no Landlock: files are what this class has to bound.
@@ -48,19 +53,38 @@ def lock_engine(limits: dict[str, Any], *, reads: Iterable[str], writes: str) ->
     if threads != 1:  # a lock binds the thread that puts it on; another would stay free
         raise LockError(f"a library has started {threads - 1} threads; the process to be locked must have one")
     lock.become_first_victim()
+    _drop_privileges(threads_max=limits["threads_max"])
     _limit(limits)
-    lock.drop_capabilities()
     lock.forbid_new_privileges()
-    abi = _restrict(reads, writes)
+    lock.go_through(lock.death_calls())
+    abi = _restrict(reads, libraries, writes)
     lock.install_filter(heavy_filter.engine(architecture))
     return abi
 
 
+def _drop_privileges(*, threads_max: int) -> None:
+    """Give up capabilities and groups, and bound threads by a user id of this process's own where root may choose.
+
+    The effective user id stays: inputs and staging folders are the service's. The kernel counts threads by real user
+    id, and does not count those of root; those of an ordinary user it counts together, so that bound is a wide one.
+    """
+    if os.geteuid() != 0:
+        with contextlib.suppress(ValueError):  # it may be lower already
+            resource.setrlimit(resource.RLIMIT_NPROC, (lock.PROCESSES_MAX, lock.PROCESSES_MAX))
+    else:
+        with contextlib.suppress(OSError):  # a container's root may lack CAP_SETUID, or have few ids
+            os.setgroups([])
+            os.setresuid(_OWN_IDS + os.getpid(), -1, -1)
+            resource.setrlimit(resource.RLIMIT_NPROC, (threads_max, threads_max))
+    lock.drop_capabilities()
+
+
 def _limit(limits: dict[str, Any]) -> None:
     bounds = {
-        resource.RLIMIT_DATA: limits["memory_bytes"],
+        resource.RLIMIT_DATA: limits["memory_bytes"] + _RESERVED_BYTES,
+        resource.RLIMIT_AS: limits["memory_bytes"] + _MAPPED_BYTES,  # page tables of empty memory are memory too
         resource.RLIMIT_CPU: limits["cpu_s"],
-        resource.RLIMIT_FSIZE: limits["file_bytes"],
+        resource.RLIMIT_FSIZE: limits["disk_bytes"],
         resource.RLIMIT_NOFILE: _FILES_MAX,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
@@ -72,16 +96,18 @@ def _limit(limits: dict[str, Any]) -> None:
         resource.setrlimit(kind, (ceiling, ceiling))
 
 
-def _restrict(reads: Iterable[str], writes: str) -> int:
+def _restrict(reads: Iterable[str], libraries: Iterable[str], writes: str) -> int:
     abi = lock.landlock_abi()
     if abi < _ABI_MIN:
         raise LockError("this kernel has no Landlock, and nothing else bounds the files of an engine")
     known = lock.file_rights(abi)
     ruleset = lock.landlock_ruleset(abi)
     try:
+        for path in libraries:
+            _allow(ruleset, path, _READING & known, os.O_PATH)
         for path in reads:
-            _allow(ruleset, path, _READING & known)
-        _allow(ruleset, writes, _WRITING & known)
+            _allow(ruleset, path, _READING & known, os.O_PATH | os.O_NOFOLLOW)
+        _allow(ruleset, writes, _WRITING & known, os.O_PATH | os.O_NOFOLLOW)
         if _SYSCALL(_RESTRICT_SELF, ruleset, 0):
             raise LockError(f"landlock_restrict_self refused: {os.strerror(ctypes.get_errno())}")
     finally:
@@ -89,12 +115,12 @@ def _restrict(reads: Iterable[str], writes: str) -> int:
     return abi
 
 
-def _allow(ruleset: int, path: str, rights: int) -> None:
+def _allow(ruleset: int, path: str, rights: int, flags: int) -> None:
     with contextlib.ExitStack() as stack:
         try:
-            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            fd = os.open(path, flags | os.O_CLOEXEC)
         except FileNotFoundError:
-            return  # a folder of libraries that this system does not have
+            return  # as a folder of libraries that this system does not have
         stack.callback(os.close, fd)
         if not os.path.isdir(f"/proc/self/fd/{fd}"):
             rights &= _ON_FILES

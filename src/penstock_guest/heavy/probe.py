@@ -55,7 +55,27 @@ def _executable_memory(_ask: dict[str, Any]) -> None:
 
 
 def _much_memory(ask: dict[str, Any]) -> None:
-    mmap.mmap(-1, ask["memory_bytes"] + mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    mmap.mmap(-1, ask["memory_bytes"], flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _shared_memory(_ask: dict[str, Any]) -> None:
+    mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
+
+
+def _nameless_file(_ask: dict[str, Any]) -> None:
+    os.close(os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600))
+
+
+def _remove(_ask: dict[str, Any]) -> None:
+    with open("counted", "x") as file:
+        file.write("x")
+    os.unlink("counted")
+    if os.path.exists("counted"):
+        raise FileExistsError("counted")
+
+
+def _change_times(ask: dict[str, Any]) -> None:
+    os.utime(ask["secret"], (0, 0))
 
 
 def _link(ask: dict[str, Any]) -> None:
@@ -74,11 +94,15 @@ ACTS: Final[dict[str, tuple[str, Callable[[dict[str, Any]], None]]]] = {
     "signal": ("signal its parent", _signal),
     "executable_memory": ("map memory that can execute", _executable_memory),
     "much_memory": ("exceed its memory limit", _much_memory),
+    "shared_memory": ("share memory, which no limit counts", _shared_memory),
+    "nameless_file": ("make a file without a name", _nameless_file),
+    "remove": ("take a file away before it is counted", _remove),
+    "change_times": ("change the times of a file elsewhere", _change_times),
     "link": ("make a link to elsewhere", _link),
 }
 
 
-def answer(ask: dict[str, Any]) -> dict[str, Any]:
+def answer(ask: dict[str, Any], _limits: dict[str, Any]) -> dict[str, Any]:
     """Try every act, and return what became of each; and that what is allowed works."""
     found: dict[str, Any] = {}
     for name, (_, act) in ACTS.items():

@@ -4,30 +4,42 @@ from __future__ import annotations
 
 import importlib
 import os
+from types import ModuleType
 from typing import Any, Final
 
 from penstock_guest.heavy.locking import lock_engine
 from penstock_guest.lock import LockError
 
+SPILL: Final = ".spill"  # the folder, in the staging folder, of what did not fit into memory
 _PROFILES: Final = {"sql": "penstock_guest.heavy.sql", "probe": "penstock_guest.heavy.probe"}
 _MESSAGE_CHARACTERS_MAX: Final = 2_000
+_LAST_DESCRIPTOR: Final = 65_536
 
 
-def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what became of a request; whatever goes wrong is in the answer."""
+def load(request: dict[str, Any], *, channel: int) -> tuple[ModuleType | None, dict[str, Any]]:
+    """Load a profile and lock this process; return the profile, None when that failed, and what became of it."""
     try:
         program = importlib.import_module(_PROFILES[request["profile"]])
+        os.closerange(3, channel)
+        os.closerange(channel + 1, _LAST_DESCRIPTOR)
         os.chdir(request["writes"])
         os.umask(0o077)
-        abi = lock_engine(request["limits"], reads=[*request["libraries"], *request["reads"]], writes=request["writes"])
+        abi = lock_engine(
+            request["limits"], reads=request["reads"], libraries=request["libraries"], writes=request["writes"]
+        )
     except (LockError, ImportError, OSError) as error:
-        return {"unlocked": f"{type(error).__name__}: {error}"}
+        return None, {"unlocked": f"{type(error).__name__}: {error}"}
+    return program, {"landlock_abi": abi}
+
+
+def work(program: ModuleType, request: dict[str, Any]) -> dict[str, Any]:
+    """Return what became of a request behind the lock; whatever goes wrong is in the answer."""
     try:
-        return {"landlock_abi": abi, "answer": program.answer(request["ask"])}
+        return {"answer": program.answer(request["ask"], request["limits"])}
     except MemoryError:
-        return {"landlock_abi": abi, "broken": {"code": "limit_memory", "message": "it needs more memory than it may"}}
+        return {"broken": {"code": "limit_memory", "message": "it needs more memory than it may"}}
     except Exception as error:  # noqa: BLE001  # the door of this process: what an engine raises is data
-        return {"landlock_abi": abi, "broken": program.describe(error)}
+        return {"broken": program.describe(error)}
 
 
 def bounded(text: str) -> str:

@@ -6,6 +6,7 @@ told the same and then told to take no more orders: what one of the two lets sli
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -13,21 +14,37 @@ from typing import Any, Final
 
 import duckdb
 
-from penstock_guest.heavy.programs import bounded
+from penstock_guest.heavy.programs import SPILL, bounded
 
-_TEMPORARY: Final = ".spill"
+# What DuckDB uses beside the memory that it counts: 80 MiB, measured over sorts, joins and groups that spill.
+_UNCOUNTED_BYTES: Final = 64 * 2**20
+_COUNTED_SHARE: Final = 0.8
+_SPILLED_SHARE: Final = 0.9
+_SPILL_BOUND: Final = "max_temp_directory_size"  # in the words of a spill that found no more room
+_PLAIN_TYPES: Final = {
+    *("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
+    *("FLOAT", "DOUBLE", "VARCHAR"),
+}
+# Errors whose words come from the query; in those of all others, values of rows may stand.
+_OF_THE_QUERY: Final = {
+    *("BinderException", "CatalogException", "NotImplementedException", "OutOfMemoryException", "ParserException"),
+    *("PermissionException", "SyntaxException", "IOException"),
+}
+_QUOTED: Final = re.compile(r"\".*\"|'.*'", re.DOTALL)
+_NUMBER: Final = re.compile(r"(?<![A-Za-z0-9_])[-+]?[0-9][0-9.,:eE+-]*")
 
 
-def answer(ask: dict[str, Any]) -> dict[str, Any]:
+def answer(ask: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     """Run a query over tables, and write its rows.
 
     Args:
-        ask: `tables`: relation by name, each `files`, and `relation`, the SQL that reads them; `sql`: one SELECT;
-            `output`: None to return `rows_max` rows, or `folder` and `options` of COPY; `threads`; `memory_bytes`;
-            `readable`: files that the tables are made of.
+        ask: `tables`: relation by name, each `relation`, the SQL that reads it; `sql`: one SELECT; `output`: None to
+            return `rows_max` rows, or `name` in the staging folder and `options` of COPY; `readable`: files that the
+            tables are made of.
+        limits: `memory_bytes`, `disk_bytes` and `threads`.
     """
     began_s = time.monotonic()
-    with _connect(ask) as connection:
+    with _connect(ask, limits) as connection:
         for name, table in ask["tables"].items():
             _make_view(connection, name, table["relation"])
         opened_s = time.monotonic()
@@ -38,21 +55,24 @@ def answer(ask: dict[str, Any]) -> dict[str, Any]:
 
 def describe(error: Exception) -> dict[str, Any]:
     """Return an engine's error in words; values of rows, which DuckDB puts into some of them, are left out."""
-    kind = type(error).__name__
-    code = "limit_memory" if kind == "OutOfMemoryException" else "sql_failed"
-    message = str(error).partition("\n")[0] if isinstance(error, duckdb.Error) else kind
-    if kind in ("ConversionException", "ConstraintException"):
-        message = re.sub(r"\"[^\"]*\"|'[^']*'", "...", message)
-    place = re.search(r"^LINE ([0-9]+):", str(error), re.MULTILINE)
+    kind, words = type(error).__name__, str(error)
+    place = re.search(r"^LINE ([0-9]+):", words, re.MULTILINE)
+    code = "sql_failed"
+    if kind == "OutOfMemoryException":
+        code = "limit_disk" if _SPILL_BOUND in words else "limit_memory"
+    if kind not in _OF_THE_QUERY:
+        words = _NUMBER.sub("...", _QUOTED.sub("...", words))
+    message = words.partition("\n")[0] if isinstance(error, duckdb.Error) else kind
     return {"code": code, "type": kind, "message": bounded(message), "line": int(place[1]) if place else None}
 
 
-def _connect(ask: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+def _connect(ask: dict[str, Any], limits: dict[str, Any]) -> duckdb.DuckDBPyConnection:
     here = os.getcwd()
     config: dict[str, Any] = {
-        "threads": ask["threads"],
-        "memory_limit": f"{ask['memory_bytes']}B",
-        "temp_directory": os.path.join(here, _TEMPORARY),
+        "threads": limits["threads"],
+        "memory_limit": f"{max(_UNCOUNTED_BYTES, int(limits['memory_bytes'] * _COUNTED_SHARE) - _UNCOUNTED_BYTES)}B",
+        "temp_directory": os.path.join(here, SPILL),
+        "max_temp_directory_size": f"{int(limits['disk_bytes'] * _SPILLED_SHARE)}B",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         "allow_community_extensions": "false",
@@ -60,11 +80,15 @@ def _connect(ask: dict[str, Any]) -> duckdb.DuckDBPyConnection:
     }
     connection = duckdb.connect(":memory:", config=config)
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET allowed_directories = ?", [[here + "/"]])
-    connection.execute("SET allowed_paths = ?", [ask["readable"]])
+    _lock(connection, reads=ask["readable"], writes=here)
+    return connection
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, *, reads: list[str], writes: str) -> None:
+    connection.execute("SET allowed_directories = ?", [[writes + "/"]])
+    connection.execute("SET allowed_paths = ?", [reads])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-    return connection
 
 
 def _make_view(connection: duckdb.DuckDBPyConnection, name: str, relation: str) -> None:
@@ -85,23 +109,27 @@ def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, ask: dict[str, Any]) -> dict[str, Any]:
-    cursor = connection.execute(f"SELECT * FROM penstock_result LIMIT {int(ask['rows_max']) + 1}")
-    columns = [[column[0], str(column[1])] for column in cursor.description]
-    rows = cursor.fetchall()
+    """Return rows; what JSON has no form for comes as DuckDB writes it in text."""
+    columns = _columns(connection)
+    picked = ", ".join(
+        _quoted(name) if kind in _PLAIN_TYPES else f"CAST({_quoted(name)} AS VARCHAR)" for name, kind in columns
+    )
+    rows = connection.execute(f"SELECT {picked} FROM penstock_result LIMIT {int(ask['rows_max']) + 1}").fetchall()
     more = len(rows) > ask["rows_max"]
     return {"columns": columns, "rows": [[_plain(v) for v in row] for row in rows[: ask["rows_max"]]], "more": more}
 
 
 def _write(connection: duckdb.DuckDBPyConnection, ask: dict[str, Any]) -> dict[str, Any]:
     output = ask["output"]
-    described = connection.execute("DESCRIBE penstock_result").fetchall()
     target = os.path.join(os.getcwd(), output["name"])
-    options = ", ".join(["FORMAT parquet", "RETURN_STATS", *output["options"]])
-    written = connection.execute(f"COPY penstock_result TO {_literal(target)} ({options})")
+    options = ["FORMAT parquet", "RETURN_STATS", *output["options"]]
+    if not any(option.upper().startswith(("PARTITION_BY", "PER_THREAD", "FILE_SIZE")) for option in options):
+        options.append("USE_TMP_FILE false")  # nothing is renamed in a staging folder
+    written = connection.execute(f"COPY penstock_result TO {_literal(target)} ({', '.join(options)})")
     names = [column[0] for column in written.description]
     files = [dict(zip(names, row, strict=True)) for row in written.fetchall()]
     return {
-        "columns": [[row[0], row[1]] for row in described],
+        "columns": _columns(connection),
         "files": [
             {"path": file["filename"], "rows": file["count"], "size_bytes": file["file_size_bytes"]} for file in files
         ],
@@ -109,8 +137,12 @@ def _write(connection: duckdb.DuckDBPyConnection, ask: dict[str, Any]) -> dict[s
     }
 
 
+def _columns(connection: duckdb.DuckDBPyConnection) -> list[list[str]]:
+    return [[row[0], row[1]] for row in connection.execute("DESCRIBE penstock_result").fetchall()]
+
+
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _quoted(name: str) -> str:
