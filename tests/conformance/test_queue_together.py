@@ -1,0 +1,84 @@
+"""Many who use a queue at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from penstock.core.jobs import Lease
+from tests.queues import Stand, sql_stand
+
+WORKERS = 6
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shared(request, fresh_database):
+    made = sql_stand(fresh_database(request.param))
+    yield made
+    made.queue.close()
+
+
+def test_nothing_is_leased_twice_and_nothing_is_left(shared):
+    shared.bound(running_max=9)
+    entries = shared.add_many(120) + shared.add_many(120, "other", "one") + shared.add_many(60, "other", "two")
+    together = Barrier(WORKERS)
+
+    def work(number: int) -> list[Lease]:
+        together.wait()
+        done: list[Lease] = []
+        held: list[Lease] = []
+        while True:
+            held = round_of(shared, held, worker=f"w{number}")
+            if not held:
+                return done
+            done += held
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        leased = [lease for done in pool.map(work, range(WORKERS)) for lease in done]
+    leased += shared.lease(300)  # whoever came last may have found the bound reached
+    assert sorted(lease.entry.id for lease in leased) == sorted(entry.id for entry in entries)
+    assert {lease.token for lease in leased} == {1}
+    assert shared.reconcile() == 0
+
+
+def round_of(stand: Stand, held: list[Lease], *, worker: str) -> list[Lease]:
+    """Close what is held and lease more, in one transaction, as a worker's round does."""
+
+    def turn(tx):
+        stand.queue.finish(tx, held, busy_s={lease.entry.id: 0.01 for lease in held})
+        return stand.queue.lease(tx, worker=worker, count=4)
+
+    return stand.write(turn)
+
+
+def test_everybody_does_everything_at_once(shared):
+    """Adding, leasing, closing, cancelling, killing and ticking get into each other's way nowhere, and add up."""
+    together = Barrier(WORKERS)
+    for name in ("acme", "other"):
+        shared.bound(name, running_max=8)
+
+    def work(number: int) -> tuple[int, int]:
+        together.wait()
+        name, lane = ("acme", "other")[number % 2], f"lane{number % 3}"
+        added = left = 0
+        held: list[Lease] = []
+        for step in range(25):
+            entries = shared.add_many(3, name, lane)
+            added += len(entries)
+            held = round_of(shared, held, worker=f"w{number}")
+            left += len(held)
+            left += len(shared.cancel(entries[0].run))
+            shared.heartbeat(*held)
+            shared.kill(name, lane, killed=step % 3 == 0)
+            shared.promote()
+            shared.reap()
+            shared.bound_lane(name, lane, running_max=8)
+            assert number or shared.reconcile() == 0  # counters are right at every moment
+        shared.finish(*held)
+        return added, left
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        counts = list(pool.map(work, range(WORKERS)))
+    waiting = sum(sum(shared.counts(name)) for name in ("acme", "other"))
+    assert waiting == sum(added for added, _ in counts) - sum(left for _, left in counts)
+    assert shared.reconcile() == 0
