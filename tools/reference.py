@@ -1,4 +1,4 @@
-"""Writes the parts of the documentation that the code knows best: commands, limits and the list of errors."""
+"""Writes the parts of the documentation that the code knows best: commands, limits, expectations, errors."""
 
 import inspect
 import json
@@ -63,6 +63,30 @@ def command_sections() -> Iterator[str]:
         yield ""
 
 
+def expectation_sections() -> Iterator[str]:
+    """Yield a section for each family of types of expectations: its docstring, and the arguments of each type."""
+    from penstock.checks.expectations import families
+
+    for family in families().values():
+        yield "## " + ", ".join(f"`{name}`" for name in family.EXPECTATIONS) + "\n"
+        yield f"{inspect.getdoc(family)}\n"
+        seen: dict[tuple[str, ...], list[str]] = {}
+        for name, kind in family.EXPECTATIONS.items():
+            seen.setdefault(tuple(argument_rows(kind.Spec)), []).append(name)
+        for rows, names in seen.items():
+            if len(seen) > 1:
+                yield "Arguments of " + ", ".join(f"`{name}`" for name in names) + ":\n"
+            yield from ("| argument | when left out | meaning |", "|---|---|---|", *rows, "")
+
+
+def argument_rows(spec: Any) -> Iterator[str]:
+    """Yield a row for each argument of a type of expectation that is its own; all rows' conditions stand once above."""
+    for name, argument in sorted(spec.model_fields.items(), key=lambda item: not item[1].is_required()):
+        if not argument.exclude and name not in ("row_condition", "condition_parser"):
+            default = "*required*" if argument.is_required() else f"`{json.dumps(argument.default)}`"
+            yield f"| `{name}` | {default} | {argument.description} |"
+
+
 def paragraph(text: str) -> str:
     """Return a paragraph of help; of one that click leaves as it is, the lines below the first are commands."""
     if not text.startswith("\b\n"):
@@ -94,6 +118,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "reference/limits.md": limits_table,
     "reference/settings.md": settings_table,
     "reference/cli.md": command_sections,
+    "reference/expectations.md": expectation_sections,
     "errors/index.md": errors_table,
 }
 
