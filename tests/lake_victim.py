@@ -36,7 +36,7 @@ def night(lake: Harness) -> None:
     """What is killed, and done again from the start: nothing of it harms when it has been done before."""
     lake.lake.recover()
     lake.write("run_n", [{"id": 12, "day": D2, "note": "new"}], days=[D2], part="second")
-    lake.write("run_n", [{"day": D1, "count": 2}], table=DAILY, mode="replace_table")
+    lake.write("run_n", [{"day": D1, "count": 2}], table=DAILY)
     lake.lake.publish(WORKSPACE, RunId("run_n"))
     lake.write("run_failed", [{"id": 99, "day": D1}], days=[D1])
     lake.lake.discard(WORKSPACE, RunId("run_failed"))

@@ -83,7 +83,9 @@ def describe(footer: bytes) -> dict[str, Any]:
     return {
         "rows": metadata.num_rows,
         "columns": columns,
-        "facts": _facts(metadata, {name: (kind, number) for name, kind, number in columns if isinstance(kind, str)}),
+        "facts": _facts(
+            metadata, {name: (kind, number) for name, kind, number in columns if number and isinstance(kind, str)}
+        ),
         "offsets": sorted(_offset(metadata.row_group(number)) for number in range(metadata.num_row_groups)),
     }
 

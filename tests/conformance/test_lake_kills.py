@@ -69,8 +69,8 @@ def test_a_kill_in_any_step_loses_nothing_and_shows_nothing_half(victim, tmp_pat
 
 def wrong(morning):
     """What readers see between the wrong run and its rollback."""
-    orders, ((day, _),) = morning
-    return orders, [(day, 3)]
+    orders, daily = morning
+    return orders, [(daily[0][0], 3)]
 
 
 def check_main(lake, killed):

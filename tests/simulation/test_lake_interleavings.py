@@ -104,7 +104,10 @@ class World:
         return found
 
     def read_raw(self):
-        return {run_of(file) for file in self.files(RAW)}
+        files = self.files(RAW)
+        found = {run_of(file) for file in files}
+        assert len(found) == len(files), "a run has appended twice"
+        return found
 
     def one_operation(self):
         """Do something: begin a run, go on with one, fail one, look after a table, roll back."""

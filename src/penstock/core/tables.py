@@ -222,6 +222,18 @@ class ColumnFacts:
     highest: Any = None
     exact: bool = False
 
+    def together(self, other: ColumnFacts) -> ColumnFacts:
+        """Return what holds of this row group and another."""
+        nulls = None if self.nulls is None or other.nulls is None else self.nulls + other.nulls
+        size, values = self.size_bytes + other.size_bytes, self.values + other.values
+        if self.nulls == self.values or other.nulls == other.values:
+            bounds = other if self.nulls == self.values else self
+            return ColumnFacts(size, values, nulls, bounds.lowest, bounds.highest, bounds.exact)
+        if self.lowest is None or other.lowest is None:
+            return ColumnFacts(size, values, nulls)
+        low, high = min(self.lowest, other.lowest), max(self.highest, other.highest)
+        return ColumnFacts(size, values, nulls, low, high, self.exact and other.exact)
+
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:

@@ -140,6 +140,10 @@ class StrictSandbox:
             while "end" not in (reply := _sound(children.ask(seat, {}), spec["name"], OutputFailed)).message:
                 yield reply.output
 
+    def start_program(self, profile: str, spec: dict[str, Any], *, seats: int) -> Children:
+        """Return parked children of one of Penstock's own programs."""
+        return Children(self._fork(profile, spec), spec, seats=seats)
+
     def _fork(self, profile: str, spec: dict[str, Any], source: bytes = b"") -> VersionZygote:
         self.require_safe(profile)
         return self.start(profile).fork_version(spec, source)

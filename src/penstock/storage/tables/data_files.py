@@ -113,6 +113,11 @@ def stored_partitions(partitions: Collection[Partition]) -> frozenset[tuple[Any,
 
 
 def _check_columns(name: str, mine: Sequence[Column], columns: Sequence[Column]) -> None:
+    if without := [column.name for column in all_columns(mine) if not column.id]:
+        raise FileRefused(
+            f"{name}: no field id on {', '.join(map(repr, without[:5]))}",
+            hint="Write the file with the field ids that the lake gave for its columns.",
+        )
     theirs = {column.id: column for column in all_columns(columns)}
     for column in all_columns(mine):
         known = theirs.get(column.id)

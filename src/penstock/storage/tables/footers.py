@@ -6,13 +6,16 @@ the facts.
 
 from __future__ import annotations
 
+import datetime as dt
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from penstock.core.columns import Column, all_columns
+from penstock.core.columns import Column
 from penstock.core.errors import FileRefused
 from penstock.core.tables import ColumnFacts, FileFacts
 from penstock.storage.tables.types import columns_of_arrow
@@ -22,11 +25,17 @@ _EXACT_TEXT_MAX: Final = 64  # some writers cut longer texts in their statistics
 _FOOTER_BYTES_MAX: Final = 64 * 2**20
 
 
+def read_footers(paths: Sequence[Path]) -> list[FileFacts]:
+    """Return what the footers of Parquet files say, each in its place."""
+    return [read_footer(path) for path in paths]
+
+
 def read_footer(path: Path) -> FileFacts:
     """Return what a Parquet file's footer says.
 
     Raises:
-        FileRefused: when it is no such file, or a column has no id, or a type that has no place in a table.
+        FileRefused: when it is no such file.
+        SchemaRefused: when a column has a type that has no place in a table.
     """
     try:
         with pq.ParquetFile(
@@ -39,11 +48,6 @@ def read_footer(path: Path) -> FileFacts:
             f"{path.name} cannot be read as Parquet: {_first_line(error)}", hint="Write it again, and close it."
         ) from error
     columns = columns_of_arrow(schema)
-    if without := [column.name for column in all_columns(columns) if not column.id]:
-        raise FileRefused(
-            f"{path.name}: no field id on {', '.join(map(repr, without[:5]))}",
-            hint="Write the file with the field ids that the lake gave for its columns.",
-        )
     return FileFacts(
         rows=metadata.num_rows,
         size_bytes=path.stat().st_size,
@@ -54,7 +58,7 @@ def read_footer(path: Path) -> FileFacts:
 
 
 def _facts(metadata: Any, columns: tuple[Column, ...]) -> dict[int, ColumnFacts]:
-    plain = {column.name: column for column in columns if isinstance(column.type, str)}
+    plain = {column.name: column for column in columns if column.id and isinstance(column.type, str)}
     found: dict[int, ColumnFacts] = {}
     for group_number in range(metadata.num_row_groups):
         group = metadata.row_group(group_number)
@@ -64,7 +68,7 @@ def _facts(metadata: Any, columns: tuple[Column, ...]) -> dict[int, ColumnFacts]
             if column is not None and chunk.num_values:
                 new = _of_chunk(chunk, str(column.type))
                 known = found.get(column.id)
-                found[column.id] = new if known is None else _together(known, new)
+                found[column.id] = new if known is None else known.together(new)
     return found
 
 
@@ -77,27 +81,22 @@ def _of_chunk(chunk: Any, kind: str) -> ColumnFacts:
     if kind not in _BOUNDED or not statistics.has_min_max:
         return ColumnFacts(size, values, nulls, exact=nulls == values)
     try:
-        low, high = statistics.min, statistics.max
+        low, high = _plain(statistics.min), _plain(statistics.max)
     except (pa.ArrowException, ValueError, OverflowError):  # such as a date beyond the year 9999
+        return ColumnFacts(size, values, nulls)
+    if low is None or high is None:
         return ColumnFacts(size, values, nulls)
     exact = not (isinstance(high, str) and max(len(low.encode()), len(high.encode())) >= _EXACT_TEXT_MAX)
     return ColumnFacts(size, values, nulls, low, high, exact)
 
 
-def _together(one: ColumnFacts, other: ColumnFacts) -> ColumnFacts:
-    nulls = None if one.nulls is None or other.nulls is None else one.nulls + other.nulls
-    size, values = one.size_bytes + other.size_bytes, one.values + other.values
-    if _all_null(one) or _all_null(other):
-        bounds = other if _all_null(one) else one
-        return ColumnFacts(size, values, nulls, bounds.lowest, bounds.highest, bounds.exact)
-    if one.lowest is None or other.lowest is None:
-        return ColumnFacts(size, values, nulls)
-    low, high = min(one.lowest, other.lowest), max(one.highest, other.highest)
-    return ColumnFacts(size, values, nulls, low, high, one.exact and other.exact)
-
-
-def _all_null(facts: ColumnFacts) -> bool:
-    return facts.nulls == facts.values
+def _plain(value: Any) -> Any:
+    """Return a bound as a value of its column; None for one that nothing can be told from."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        return value.astimezone(dt.UTC)
+    return value
 
 
 def _offset(group: Any) -> int:

@@ -14,7 +14,6 @@ from penstock.core.errors import NotFound, SnapshotGone
 from penstock.core.plan import RunId
 from penstock.core.ports import Clock, Database
 from penstock.core.tables import (
-    FileFacts,
     Lineage,
     Maintained,
     Partition,
@@ -29,10 +28,10 @@ from penstock.core.tables import (
 )
 from penstock.storage.tables import journal, lineage, reading
 from penstock.storage.tables.catalog import Catalog
-from penstock.storage.tables.footers import read_footer
+from penstock.storage.tables.footers import read_footers
 from penstock.storage.tables.leases import Leases
 from penstock.storage.tables.maintenance import Keeper, Rewrite
-from penstock.storage.tables.parts import Parts
+from penstock.storage.tables.parts import Footers, Parts
 from penstock.storage.tables.publishing import Publisher
 from penstock.storage.tables.rewriting import rewrite as rewrite_here
 from penstock.storage.tables.writing import Writer
@@ -46,7 +45,7 @@ class IcebergLake:
         catalog: where tables are.
         clock: gives seconds since 1970.
         lease_s: how long a killed writer keeps others waiting.
-        footer: reads the footer of a Parquet file; in a locked child where engines' files are not trusted.
+        footers: reads the footers of Parquet files; in a locked child where engines' files are not trusted.
         rewrite: writes the rows of several files into one; in a locked child likewise.
         step: told of each step that a kill may follow.
     """
@@ -58,12 +57,12 @@ class IcebergLake:
         clock: Clock,
         *,
         lease_s: float = limits.LAKE_LEASE.value,
-        footer: Callable[[Path], FileFacts] = read_footer,
+        footers: Footers = read_footers,
         rewrite: Rewrite = rewrite_here,
         step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         leases = Leases(database, clock, lease_s=lease_s)
-        self._parts = Parts(database, catalog, leases, clock, footer, step)
+        self._parts = Parts(database, catalog, leases, clock, footers, step)
         self._writer = Writer(self._parts)
         self._publisher = Publisher(self._parts)
         self._keeper = Keeper(self._parts, self._publisher, rewrite)

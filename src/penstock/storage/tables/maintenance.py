@@ -88,7 +88,7 @@ class Keeper:
                 self.rewrite(local, path)
         else:
             self.rewrite(reading, path)
-        facts = self.parts.footer(path)
+        (facts,) = self.parts.footers([path])
         if facts.rows != reading.rows:
             raise Bug(
                 f"compacting {reading.table} made {facts.rows} rows of {reading.rows}; nothing was changed",

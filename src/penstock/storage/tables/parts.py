@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,15 @@ from penstock.core.tables import FileFacts
 from penstock.storage.tables.catalog import Catalog
 from penstock.storage.tables.leases import Leases
 
+Footers = Callable[[Sequence[Path]], Sequence[FileFacts]]
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the pieces of the lake share.
 
     Attributes:
-        footer: reads the footer of a Parquet file; where that file is not trusted, in a locked child.
+        footers: reads the footers of Parquet files; where these are not trusted, in a locked child.
         step: told of each step that a kill may follow; tests kill there.
     """
 
@@ -25,5 +27,5 @@ class Parts:
     catalog: Catalog
     leases: Leases
     clock: Clock
-    footer: Callable[[Path], FileFacts]
+    footers: Footers
     step: Callable[[str], None]

@@ -89,7 +89,7 @@ class Writer:
         found = []
         for path in files:
             check_file(path)
-            facts = self.parts.footer(path)
+        for path, facts in zip(files, self.parts.footers(files), strict=True):
             if facts.rows:
                 found.append((path, data_file(path.name, facts, writing.columns, spec)))
         if order.mode == "replace_partitions":
