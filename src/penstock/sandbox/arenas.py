@@ -14,16 +14,24 @@ _F_ADD_SEALS, _SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW = 1033, 1, 2, 4  # source: in
 
 
 class Arena:
-    """A block of memory with a descriptor; its size is sealed, its pages come as they are used."""
+    """A block of memory with a descriptor; its size is sealed, its pages come as they are used.
 
-    def __init__(self, name: str, size_bytes: int) -> None:
-        self.fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.fd, size_bytes)
+    Args:
+        name: for those who look at the process from outside.
+        size_bytes: for good.
+        writable: whether who gets the descriptor may write.
+
+    Attributes:
+        fd: for a child.
+    """
+
+    def __init__(self, name: str, size_bytes: int, *, writable: bool) -> None:
+        fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, size_bytes)
         # Nobody can shrink it under the reader's feet, whatever a child does with its mapping.
-        fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW)
-        # By this one nobody gets a mapping that can be made writable.
-        self.read_fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
-        self._memory = mmap.mmap(self.fd, size_bytes)
+        fcntl.fcntl(fd, _F_ADD_SEALS, _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW)
+        self._memory = mmap.mmap(fd, size_bytes)
+        self.fd = fd if writable else _for_reading(fd)
         self.size_bytes = size_bytes
         self.used_bytes = 0
 
@@ -70,7 +78,14 @@ class Arena:
         """Give the memory back."""
         self._memory.close()
         os.close(self.fd)
-        os.close(self.read_fd)
+
+
+def _for_reading(fd: int) -> int:
+    """Return a descriptor in place of one whose mappings nobody can make writable."""
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(fd)
 
 
 def _page_end(size_bytes: int) -> int:

@@ -50,8 +50,8 @@ class Seat:
 
     def __init__(self, number: int, *, input_bytes: int, output_bytes: int) -> None:
         self.number = number
-        self.input = Arena("input", input_bytes) if input_bytes else None
-        self.output = Arena("output", output_bytes + wire.HEADER_BYTES)
+        self.input = Arena("input", input_bytes, writable=False) if input_bytes else None
+        self.output = Arena("output", output_bytes + wire.HEADER_BYTES, writable=True)
         self.reset()
 
     def reset(self) -> None:
@@ -95,8 +95,9 @@ class Children:
         self._spec = spec
         self._input_fd = input_fd
         input_bytes = 0 if input_fd is not None else spec["input_bytes"]
+        count = seats + max(1, seats // 4) if seats > 1 else 1
         self._seats = [
-            Seat(number, input_bytes=input_bytes, output_bytes=spec["output_bytes"]) for number in range(seats * 3 // 2)
+            Seat(number, input_bytes=input_bytes, output_bytes=spec["output_bytes"]) for number in range(count)
         ]
         self._parked: deque[Seat] = deque()
         self._free: deque[Seat] = deque()
@@ -267,7 +268,7 @@ class Children:
         """Ask for a child in a free seat, and for word of the end of another."""
         assert seat.theirs is not None, "a free seat has both ends of its channel"
         with seat.theirs:
-            input_fd = seat.input.read_fd if seat.input is not None else self._input_fd
+            input_fd = seat.input.fd if seat.input is not None else self._input_fd
             assert input_fd is not None, "children have memory or a file as their input"
             ahead = seat.input.used_bytes if seat.input is not None else 0, seat.output.used_bytes
             fds = [seat.theirs.fileno(), input_fd, seat.output.fd]

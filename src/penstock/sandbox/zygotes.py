@@ -81,7 +81,9 @@ class BaseZygote:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is still there."""
+        """Whether the process is still there. It is not waited for: until `close`, its number stays its own."""
+        if self._process.returncode is not None:
+            return False
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def fork_version(self, spec: dict[str, Any], source: bytes) -> VersionZygote:

@@ -13,7 +13,7 @@ PAGE = mmap.PAGESIZE
 
 @pytest.fixture
 def arena():
-    made = Arena("test", 64 * PAGE)
+    made = Arena("test", 64 * PAGE, writable=True)
     yield made
     made.close()
 
