@@ -17,6 +17,7 @@ from penstock.core.errors import (
 )
 from penstock.core.plan import RunId
 from penstock.core.tables import TableName
+from penstock.storage.tables.lake import IcebergLake
 from penstock.storage.tables.types import columns_of_arrow
 from tests.lakes import (
     D1,
@@ -290,13 +291,14 @@ def test_a_holder_that_was_too_slow_records_nothing_and_tries_again(local):
     def step(name):
         if name == "publish.ready" and next(slow, False):
             local.clock.now += 100
-            with local.lake._parts.leases.hold(WORKSPACE, [ORDERS]) as held:
-                local.lake._parts.database.write(held.release)
+            local.write("run_2", numbers(2), publish=True)
+            local.clock.now += 1
 
     local.write("run_1", numbers(1))
-    object.__setattr__(local.lake._parts, "step", step)
-    local.lake.publish(WORKSPACE, RunId("run_1"))
-    assert ids(local.rows()) == [1]
+    parts = local.lake._parts
+    IcebergLake(parts.database, parts.catalog, local.clock, step=step).publish(WORKSPACE, RunId("run_1"))
+    assert ids(local.rows()) == [1, 2]
+    assert [seen.author.run for seen in local.lake.history(WORKSPACE, ORDERS)][-1] == "run_2"
 
 
 def test_the_clock_of_a_test_is_not_needed(fresh_database, tmp_path):

@@ -103,6 +103,30 @@ def test_a_failed_run_leaves_nothing_of_its_columns(local):
     assert local.rows()[-1] == (4, D1, 1.5, True)
 
 
+def test_parts_of_a_run_may_each_bring_columns(local):
+    local.write("run_1", numbers(1), publish=True)
+    local.write("run_2", [{"id": 2, "day": D1, "x": 1.5}], part="a")
+    local.write("run_2", [{"id": 3, "day": D1, "y": "b"}], part="b")
+    one, other = (
+        local.lake.begin(order("run_2", columns_of_arrow(pa.table({"id": [1], name: [True]}).schema), part=name))
+        for name in ("p", "q")
+    )  # at the same time
+    for number, writing in enumerate((other, one), 4):
+        name = writing.order.author.part
+        data = pa.table({"id": [number], name: [True]})
+        local.lake.commit(writing, files(local.folder, data, writing.columns))
+    local.lake.publish(WORKSPACE, RunId("run_2"))
+    names = [column.name for column in local.lake.read(WORKSPACE, ORDERS).columns]
+    rows = [dict(zip(names, row, strict=True)) for row in local.rows()]
+    assert [{name: value for name, value in row.items() if value is not None} for row in rows] == [
+        {"id": 1, "day": D1},
+        {"id": 2, "day": D1, "x": 1.5},
+        {"id": 3, "day": D1, "y": "b"},
+        {"id": 4, "q": True},
+        {"id": 5, "p": True},
+    ]
+
+
 def test_a_table_that_nobody_has_seen_may_be_laid_out_anew(local):
     local.write("run_1", [{"id": "one", "day": D1}])
     local.lake.discard(WORKSPACE, RunId("run_1"))
