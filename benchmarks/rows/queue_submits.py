@@ -26,18 +26,22 @@ def measure(*, quick: bool) -> list[Figure]:
     duration_s, many = (0.2, 2_000) if quick else (3.0, 50_000)
     with queues.sqlite_url() as url:
         alone, crowd, bulk = _ours(url, duration_s=duration_s, many=many)
-    with queues.postgresql_url() as url:
-        pg_alone, pg_crowd, pg_bulk = _ours(url, duration_s=duration_s, many=many)
     disk = queues.disk()
     figures = [
         Figure("SQLite, 1 client", alone, "/s", disk, at_least=4_500),
         Figure(f"SQLite, {_CLIENTS} clients", crowd, "/s", disk, at_least=10_000),
         Figure("SQLite, bulk", bulk, "/s", disk, at_least=90_000),
-        Figure("PostgreSQL, 1 client", pg_alone, "/s", disk),
-        Figure(f"PostgreSQL, {_CLIENTS} clients", pg_crowd, "/s", disk),
-        Figure("PostgreSQL, bulk", pg_bulk, "/s", disk),
     ]
-    return figures if quick else figures + _beside_huey(crowd, duration_s) + _beside_pgqueuer(pg_alone, pg_bulk, many)
+    figures += [] if quick else _beside_huey(alone, crowd, duration_s)
+    with queues.postgresql_url() as url:
+        alone, crowd, bulk = _ours(url, duration_s=duration_s, many=many)
+    disk = queues.disk()
+    figures += [
+        Figure("PostgreSQL, 1 client", alone, "/s", disk),
+        Figure(f"PostgreSQL, {_CLIENTS} clients", crowd, "/s", disk),
+        Figure("PostgreSQL, bulk", bulk, "/s", disk),
+    ]
+    return figures if quick else figures + _beside_pgqueuer(alone, bulk, many)
 
 
 def _ours(url: str, *, duration_s: float, many: int) -> tuple[float, float, float]:
@@ -63,15 +67,18 @@ def _ours(url: str, *, duration_s: float, many: int) -> tuple[float, float, floa
     return alone[0] / duration_s, sum(crowd) / taken_s, many / bulk_s
 
 
-def _beside_huey(crowd: float, duration_s: float) -> list[Figure]:
-    name = f"SQLite, {_CLIENTS} clients / huey, {_CLIENTS} clients"
-    try:
-        with queues.folder() as place:
-            found = queues.ask_peer("huey", place / "huey.db", "submit", duration_s, _CLIENTS)
-    except PeerMissing as missing:
-        return [Figure(name, 0.0, "x", str(missing))]
-    theirs = found["count"] / found["elapsed_s"]
-    return [Figure(name, crowd / theirs, "x", f"{number(crowd)} / {number(theirs)}", at_least=5)]
+def _beside_huey(alone: float, crowd: float, duration_s: float) -> list[Figure]:
+    figures = []
+    for clients, ours, aim in ((1, alone, None), (_CLIENTS, crowd, 5.0)):
+        name = f"SQLite / huey, clients: {clients}"
+        try:
+            with queues.folder() as place:
+                found = queues.ask_peer("huey", place / "huey.db", "submit", duration_s, clients)
+        except PeerMissing as missing:
+            return [*figures, Figure(name, 0.0, "x", str(missing))]
+        theirs = found["count"] / found["elapsed_s"]
+        figures.append(Figure(name, ours / theirs, "x", f"{number(ours)} / {number(theirs)}", at_least=aim))
+    return figures
 
 
 def _beside_pgqueuer(alone: float, bulk: float, many: int) -> list[Figure]:

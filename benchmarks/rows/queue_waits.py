@@ -117,6 +117,7 @@ def add(url: str, times: int) -> None:
             time.sleep(_PAUSE_S)
             new = _stamped("acme")
             database.write(lambda tx, new=new: queue.enqueue(tx, [new]))  # type: ignore[misc]  # this one
+            queue.announce()
 
 
 if __name__ == "__main__":

@@ -78,6 +78,15 @@ def test_a_refused_entry_is_not_counted(stand):
     assert stand.reconcile() == 0
 
 
+def test_a_refused_bulk_is_not_counted(stand):
+    [entry] = stand.add_many(1)
+    with pytest.raises(Bug):
+        stand.add(*[stand.entry() for _ in range(300)], entry)
+    assert stand.counts() == (0, 1, 0)
+    assert stand.reconcile() == 0
+    assert [lease.entry for lease in stand.lease(9)] == [entry]
+
+
 def test_an_end_that_is_rolled_back_leaves_the_lease_as_it_was(stand):
     stand.add_many(1)
     [lease] = stand.lease()
