@@ -11,13 +11,11 @@ from penstock.core.engines import EngineAnswer, EngineRequest
 from penstock.core.errors import FileRefused, RowsOutside
 from penstock.core.plan import RunId
 from penstock.core.tables import TableName
-from penstock.sandbox.footers import LockedFooters
 from penstock.sandbox.heavy import HeavySandbox
-from penstock.sandbox.rewriting import LockedRewrite
 from penstock.sandbox.strict import StrictSandbox
 from penstock.storage.tables import footers
-from penstock.storage.tables.lake import IcebergLake
-from tests.lakes import ORDERS, WORKSPACE, ids, open_lake, order, read_rows
+from penstock.wiring.lake import open_lake
+from tests.lakes import ORDERS, WORKSPACE, Clock, Harness, ids, order, read_rows
 
 DAY = dt.date(2024, 1, 1)
 COLUMNS = (Column("id", "long"), Column("day", "date"))
@@ -26,21 +24,19 @@ TOTALS = TableName("marts.totals")
 
 @pytest.fixture(scope="module")
 def locked():
-    with contextlib.closing(StrictSandbox()) as strict, contextlib.closing(LockedFooters(strict)) as reader:
-        yield reader, HeavySandbox()
+    with contextlib.closing(StrictSandbox()) as strict:
+        yield strict, HeavySandbox()
 
 
 @pytest.fixture
 def lake(locked, tmp_path, fresh_database, monkeypatch):
     """A lake whose process never parses a footer."""
     monkeypatch.setattr(footers, "pq", None)
-    with open_lake(fresh_database("sqlite"), tmp_path / "lake") as harness:
-        parts = harness.lake._parts
-        reader, heavy = locked
-        harness.lake = IcebergLake(
-            parts.database, parts.catalog, harness.clock, footers=reader, rewrite=LockedRewrite(heavy)
-        )
-        yield harness, heavy
+    strict, heavy = locked
+    clock, written = Clock(), tmp_path / "written"
+    written.mkdir()
+    with open_lake(fresh_database("sqlite"), clock, strict=strict, heavy=heavy, home=tmp_path) as opened:
+        yield Harness(opened, written, clock), heavy
 
 
 def run_sql(harness, heavy, run, sql, columns, *, reads=(), name="out.parquet", **options):
