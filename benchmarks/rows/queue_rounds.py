@@ -23,7 +23,7 @@ _WORKERS: Final = 2
 
 def measure(*, quick: bool) -> list[Figure]:
     """Return jobs a second, their CPU time, and how many times those of the peers."""
-    many = 1_000 if quick else 40_000
+    many = 1_000 if quick else 20_000
     sqlite, sqlite_cpu_s = _ours(queues.sqlite_url(), many)
     postgresql, postgresql_cpu_s = _ours(queues.postgresql_url(), many)
     disk = queues.disk()
@@ -37,8 +37,8 @@ def measure(*, quick: bool) -> list[Figure]:
         return figures
     return [
         *figures,
-        _beside("PostgreSQL / pgqueuer", postgresql, lambda: _pgqueuer(many // 4)),
-        _beside("SQLite / huey", sqlite, lambda: _huey(many // 20)),
+        _beside("PostgreSQL / pgqueuer", postgresql, lambda: _pgqueuer(many // 2)),
+        _beside("SQLite / huey", sqlite, lambda: _huey(many // 10)),
     ]
 
 
