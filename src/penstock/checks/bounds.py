@@ -23,10 +23,10 @@ def judge_between(spec: BoundsSpec, name: str) -> Callable[[Answers], Finding]:
             raise Impossible(f"the bound {bound!r} is text, and the figure is a number")
 
     def judge(answers: Answers) -> Finding:
-        value = json_number(answers[name])
-        if value is None:
+        value = answers[name]
+        if json_number(value) is None:
             return Finding(False, {"observed_value": None})  # noqa: FBT003  # a verdict
-        return Finding(_above(value, spec) and _below(value, spec), {"observed_value": value})
+        return Finding(_above(value, spec) and _below(value, spec), {"observed_value": json_number(value)})
 
     return judge
 
@@ -35,7 +35,9 @@ def json_number(value: Any) -> Any:
     """Return a figure as JSON has it; None for what is missing or not a number."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    return float(value) if isinstance(value, Decimal) else value
+    if isinstance(value, Decimal) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        return float(value)
+    return value
 
 
 def outside(expression: str, spec: BoundsSpec, table: Table, column: str) -> str:

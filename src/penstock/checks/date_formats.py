@@ -19,7 +19,7 @@ _MONTHS: Final = (
 )
 _DAYS: Final = ("monday|tuesday|wednesday|thursday|friday|saturday|sunday", "mon|tue|wed|thu|fri|sat|sun")
 _DIRECTIVES: Final = {
-    "Y": r"\d\d\d\d",
+    "Y": r"(?:[1-9]\d{3}|0[1-9]\d\d|00[1-9]\d|000[1-9])",
     "y": r"\d\d",
     "m": r"(?:1[0-2]|0[1-9]|[1-9])",
     "d": r"(?:3[0-1]|[1-2]\d|0[1-9]|[1-9]| [1-9])",

@@ -67,15 +67,15 @@ class _Engine:
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise StatementFailed("this is not one SELECT")
             return self._connection.execute(statements[0]).fetchall()
-        except duckdb.Error as error:
+        except (duckdb.Error, RuntimeError) as error:  # an interruption is the latter
             raise StatementFailed(_words(error)) from error
         finally:
             timer.cancel()
 
 
-def _words(error: duckdb.Error) -> str:
+def _words(error: Exception) -> str:
     if isinstance(error, _ABOUT_SQL):
         return str(error).split("\n")[0]
-    if isinstance(error, duckdb.InterruptException):
+    if isinstance(error, duckdb.InterruptException | RuntimeError):
         return f"it took longer than {limits.CHECK_WALL.value} s"
     return f"DuckDB: {type(error).__name__}; what it says may hold values of rows, and is not shown"

@@ -49,7 +49,7 @@ def re2(pattern: str) -> str:
     except (re.error, RecursionError, OverflowError) as error:
         at = getattr(error, "pos", None)
         where = f"character {at + 1} of the pattern: " if at is not None else ""
-        raise ValueError(f"{where}{getattr(error, 'msg', 'it is nested too deeply')}") from error
+        raise ValueError(f"{where}{getattr(error, 'msg', 'the pattern is nested too deeply')}") from error
     return _Translation(pattern).text()
 
 

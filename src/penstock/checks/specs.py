@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from penstock.checks.conditions import parse_condition
 from penstock.checks.patterns import re2
@@ -41,15 +41,16 @@ class Spec(BaseModel):
 class RowsSpec(Spec):
     """An expectation about rows, which may be fewer than all."""
 
-    row_condition: Any = Field(None, description="only rows for which this is true count; see row conditions")
     condition_parser: str | None = Field(
         None, description="how a condition that is text is read: `pandas` or `great_expectations`"
     )
+    row_condition: Any = Field(None, description="only rows for which this is true count; see row conditions")
 
-    @model_validator(mode="after")
-    def _condition_is_one(self) -> RowsSpec:
-        parse_condition(self.row_condition, self.condition_parser)
-        return self
+    @field_validator("row_condition")
+    @classmethod
+    def _condition_is_one(cls, value: Any, info: ValidationInfo) -> Any:
+        parse_condition(value, info.data.get("condition_parser"))
+        return value
 
 
 class ColumnSpec(RowsSpec):
@@ -72,12 +73,13 @@ class BoundsSpec(Spec):
     strict_min: bool = Field(False, description="the lower bound itself is too low")  # noqa: FBT003  # pydantic's form
     strict_max: bool = Field(False, description="the upper bound itself is too high")  # noqa: FBT003  # pydantic's form
 
-    @model_validator(mode="after")
-    def _bounds_are_bounds(self) -> BoundsSpec:
-        low, high = self.min_value, self.max_value
+    @field_validator("max_value")
+    @classmethod
+    def _bounds_are_bounds(cls, high: Bound, info: ValidationInfo) -> Bound:
+        low = info.data.get("min_value")
         if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-            raise ValueError(f"min_value {low} is greater than max_value {high}")
-        return self
+            raise ValueError(f"it is less than min_value, {low}")
+        return high
 
 
 class ColumnBoundsSpec(ColumnSpec, BoundsSpec):

@@ -17,7 +17,7 @@ from penstock.checks.check import ExpectationType
 from penstock.checks.json_trees import json_path, members, read_json
 from penstock.checks.specs import Spec
 from penstock.core import limits
-from penstock.core.projects import ProjectProblem
+from penstock.core.projects import Place, ProjectProblem
 from penstock.project.checking import check, nearest
 from penstock.project.yaml_trees import Path, Tree
 
@@ -89,17 +89,17 @@ def read_suite(
         content: its bytes.
         types: that there are; those of `checks/expectations` when left out.
     """
-    types = types if types is not None else expectations.discover()
-    if len(content) > limits.SUITE_BYTES.value * 2**20:
-        content = b""
+    most = limits.SUITE_BYTES.value * 2**20
+    if len(content) > most:
+        words = f"the suite has {len(content):,} bytes; at most {most:,} are read"
+        return None, [ProjectProblem("suite_invalid", words, Place(name, 1, 1), "Make two suites of it.")]
     tree = read_json(name, content)
-    problems = tree.problems
-    if not problems:
-        found = _Reading(tree, types)
-        suite = found.suite(name)
-        problems = [_with_path(problem, tree) for problem in found.problems]
-        return (None if problems else suite), problems
-    return None, problems
+    if tree.problems:
+        return None, tree.problems
+    found = _Reading(tree, types if types is not None else expectations.discover())
+    suite = found.suite(name)
+    problems = [_with_path(problem, tree) for problem in found.problems]
+    return (None if problems else suite), problems
 
 
 class _Reading:
