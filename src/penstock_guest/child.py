@@ -83,13 +83,20 @@ class Output:
         """Forget what was written, and that anything had begun."""
         self.size_bytes = self.mark[0] = self.mark[1] = 0
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes) -> None:
         """Append data, or raise OutputFull when the arena cannot take it."""
         end = self.size_bytes + len(data)
         if end > len(self._body):
             raise OutputFull(len(self._body))
         self._body[self.size_bytes : end] = data
         self.size_bytes = end
+
+    def reserve(self, size_bytes: int) -> memoryview:
+        """Return memory for the next so many bytes, or raise OutputFull when the arena has no room for them."""
+        start, self.size_bytes = self.size_bytes, self.size_bytes + size_bytes
+        if self.size_bytes > len(self._body):
+            raise OutputFull(len(self._body))
+        return self._body[start : self.size_bytes]
 
 
 class Nest:

@@ -9,7 +9,7 @@ import fractions
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -38,6 +38,16 @@ REHEARSAL: Final[dict[str, Any]] = {
 _NOTHING: Final[dict[int, dict[str, Any]]] = {}
 
 
+class WrittenLater(Protocol):
+    """Output of a chunk that is not made before its place is known."""
+
+    def __len__(self) -> int:
+        """Return how many bytes it takes."""
+
+    def write_to(self, memory: memoryview) -> None:
+        """Write it into memory of its size."""
+
+
 class Account:
     """What became of each record of a chunk, its dead letters, and where the output ends."""
 
@@ -50,27 +60,32 @@ class Account:
             everything = range(sum(segment.records for segment in self._places()))
             self.skip = dict.fromkeys(everything, rest) | self.skip
         self.output = output
-        self._parts: list[bytes | memoryview] = []
+        self._parts: list[bytes] = []
+        self._written_later: WrittenLater | None = None
         self._dead: list[bytes] = []
         self._causes: dict[tuple[str, str | None, int | None], int] = {}
         self._room_bytes = output.records_bytes_max
         self.records = self.produced = self.dropped = self.rows = 0
 
-    def emit(self, lines: bytes | memoryview, rows: int) -> None:
+    def emit(self, lines: bytes | WrittenLater, rows: int) -> None:
         """Take finished output lines, or raise OutputFull when they are more than the chunk may have."""
         if len(lines) > self._room_bytes:
             raise OutputFull(self.output.records_bytes_max)
         self._room_bytes -= len(lines)
-        self._parts.append(lines)
         self.rows += rows
+        if not isinstance(lines, bytes):
+            self._written_later = lines  # there is one for a chunk at most, and nothing besides
+            return
+        self._parts.append(lines)
         if len(self._parts) >= _FLUSH_RECORDS:
             self.flush()
 
     def flush(self) -> None:
         """Move the finished lines to the output arena."""
-        parts = self._parts
-        self.output.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        self.output.write(b"".join(self._parts))
         self._parts = []
+        if self._written_later is not None:
+            self._written_later.write_to(self.output.reserve(len(self._written_later)))
 
     def fail(self, index: int, records: Records, error: dict[str, Any]) -> None:
         """Make a dead letter of the record last yielded, the index-th of the chunk from 0."""
@@ -130,7 +145,7 @@ def rehearse(output: Output) -> None:
     output.reset()
 
 
-Encoder = Callable[[Any], tuple[bytes | memoryview, int]]
+Encoder = Callable[[Any], tuple[bytes | WrittenLater, int]]
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ need not pay. Nothing is fetched: a `$ref` leads into the schema itself or into 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import jsonschema_rs
@@ -17,7 +17,7 @@ from penstock_guest.failures import OutputUnfit, failure
 from penstock_guest.reading import Records, Undecodable
 
 _WORDS_MAX: Final = 200
-Lines = Callable[[Any], tuple[bytes | memoryview, int]]
+Lines = chunk.Encoder
 
 
 class Schemas:
@@ -54,9 +54,10 @@ class Schemas:
         if rule is None:
             return lines_of
 
-        def checked(result: Any) -> tuple[bytes | memoryview, int]:
+        def checked(result: Any) -> tuple[bytes | chunk.WrittenLater, int]:
             made = lines_of(result)
-            data = bytes((made if shown is None else shown(result))[0])
+            data = (made if shown is None else shown(result))[0]
+            assert isinstance(data, bytes), "lines of JSON"
             loads = exact_json.loads_for(data)
             for line in data.splitlines():
                 if words := rule.broken(loads(line)):

@@ -83,20 +83,32 @@ def encoder(emit: str, schemas: Any = None) -> chunk.Encoder:
     return checked
 
 
-def _as_stream(result: Any) -> tuple[memoryview, int]:
+def _as_stream(result: Any) -> tuple[Stream, int]:
     table = _table(result)
-    size = pa.MockOutputStream()
-    _write_stream(table, size)
-    # Its size is known now, so it is written once, and copied once into the arena.
-    data = memoryview(pa.allocate_buffer(_LENGTH.size + size.size())).cast("B")
-    _LENGTH.pack_into(data, 0, size.size())
-    _write_stream(table, pa.FixedSizeBufferWriter(pa.py_buffer(data[_LENGTH.size :])))
-    return data, table.num_rows
+    return Stream(table), table.num_rows
 
 
-def _write_stream(table: pa.Table, sink: Any) -> None:
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
+class Stream:
+    """A table as an IPC stream after its length in 8 bytes; written only once, where it is to lie."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        counting = pa.MockOutputStream()
+        self._write(counting)
+        self._size_bytes: int = counting.size()
+
+    def __len__(self) -> int:
+        """Return how many bytes it takes."""
+        return _LENGTH.size + self._size_bytes
+
+    def write_to(self, memory: memoryview) -> None:
+        """Write it into memory of its size."""
+        _LENGTH.pack_into(memory, 0, self._size_bytes)
+        self._write(pa.FixedSizeBufferWriter(pa.py_buffer(memory[_LENGTH.size :])))
+
+    def _write(self, sink: Any) -> None:
+        with pa.ipc.new_stream(sink, self._table.schema) as stream:
+            stream.write_table(self._table)
 
 
 def _as_lines(result: Any) -> tuple[bytes, int]:
