@@ -166,7 +166,12 @@ def test_the_same_work_again_is_found_and_other_work_of_the_run_replaces_it(loca
 
 def test_parts_of_a_run_are_one_publication(local):
     for number in range(3):
-        local.write("run_1", numbers(number), part=f"p{number}")
+        last = local.write("run_1", numbers(number), part=f"p{number}").snapshot
+        if number == 1:
+            local.lake.pin(WORKSPACE, RunId("run_1"), {ORDERS: last})
+            pinned = last
+    assert ids(local.rows(at=pinned)) == [0, 1]
+    assert {one.snapshot_id for one in main_of(local)[0].metadata.snapshots} == {pinned, last}
     local.lake.publish(WORKSPACE, RunId("run_1"))
     assert ids(local.rows()) == [0, 1, 2]
     assert len(local.lake.history(WORKSPACE, ORDERS)) == 1

@@ -260,7 +260,7 @@ def adopt(tx, snapshot):
     """What somebody would do who wants the other program's work to be published."""
     tx.exec_driver_sql(
         "INSERT INTO lake_snapshots SELECT workspace, name, ?, run, project, task, 'adopted', fingerprint, version,"
-        " mode, snapshot, rows, rows_added, at, published_at, NULL FROM lake_snapshots LIMIT 1",
+        " mode, number, snapshot, rows, rows_added, at, published_at, NULL FROM lake_snapshots LIMIT 1",
         (snapshot,),
     )
 

@@ -36,6 +36,7 @@ lake_writes: Final = Table(  # the journal: a run's writing to a table
     Column("name", Text, primary_key=True),
     Column("workspace", Text, nullable=False),
     Column("state", Text, nullable=False),  # open, written, published (main is yet to be moved), done, dropped
+    Column("number", Integer, nullable=False),  # how often the run has begun anew with the table
     Column("base", BigInteger),
     Column("head", BigInteger),
     Column("schema", Integer),
@@ -58,6 +59,7 @@ lake_snapshots: Final = Table(
     Column("fingerprint", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("mode", Text, nullable=False),
+    Column("number", Integer, nullable=False),  # of the run's writing that it belongs to
     Column("parent", BigInteger),
     Column("rows", BigInteger, nullable=False),
     Column("rows_added", BigInteger, nullable=False),

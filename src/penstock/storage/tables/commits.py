@@ -74,8 +74,22 @@ def lay_out_anew(table: Table, schema: Schema, spec: PartitionSpec | None) -> No
     _commit(table, updates, (known, _ref_at(MAIN_BRANCH, None)))
 
 
-def put_on_branch(table: Table, snapshot: Snapshot, branch: str, *, schema: Schema | None = None) -> None:
+def put_on_branch(
+    table: Table,
+    snapshot: Snapshot,
+    branch: str,
+    *,
+    schema: Schema | None = None,
+    instead_of: Collection[SnapshotId] = (),
+) -> None:
     """Add a snapshot, and its schema when that is new, and move a branch to it; the branch may be new.
+
+    Args:
+        table: with current metadata.
+        snapshot: new.
+        branch: a run's.
+        schema: to be added.
+        instead_of: earlier snapshots of the same branch, which go: a table's metadata does not grow with a run's parts.
 
     Raises:
         CommitLost: when the branch has moved since the table was loaded.
@@ -86,6 +100,8 @@ def put_on_branch(table: Table, snapshot: Snapshot, branch: str, *, schema: Sche
     )
     if schema is not None:
         updates = (_new_schema(schema), *updates)
+    if instead_of:
+        updates += (RemoveSnapshotsUpdate.model_validate({"snapshot-ids": list(instead_of)}),)
     # Of a table without any snapshot Iceberg lets nothing be asserted but that of `main`.
     known = _ref_at(branch, head_of(table, branch)) if table.metadata.snapshots else _ref_at(MAIN_BRANCH, None)
     _commit(table, updates, (known,))

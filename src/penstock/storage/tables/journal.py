@@ -13,7 +13,7 @@ Whatever a kill leaves behind, the next one who holds the table's lease goes on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -21,7 +21,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import NotFound, TableOwned
-from penstock.core.plan import RunId
+from penstock.core.plan import RunId, TaskName
 from penstock.core.tables import Author, SnapshotId, TableName, WriteOrder
 from penstock.database.statements import Statement
 
@@ -39,11 +39,10 @@ _SHOW: Final = Statement(
 )
 _WRITE: Final = Statement("SELECT * FROM lake_writes WHERE run = :run AND name = :name AND workspace = :workspace")
 _OPEN: Final = Statement(
-    "INSERT INTO lake_writes (run, name, workspace, state, base, fingerprint, depends, at)"
-    " VALUES (:run, :name, :workspace, 'open', :base, :fingerprint, :depends, :now)"
-    " ON CONFLICT (run, name) DO UPDATE"
-    " SET state = 'open', base = excluded.base, head = NULL, schema = NULL, fingerprint = excluded.fingerprint,"
-    " depends = excluded.depends, at = excluded.at"
+    "INSERT INTO lake_writes (run, name, workspace, state, number, base, fingerprint, depends, at)"
+    " VALUES (:run, :name, :workspace, 'open', 1, :base, :fingerprint, :depends, :now)"
+    " ON CONFLICT (run, name) DO UPDATE SET state = 'open', number = lake_writes.number + 1, base = excluded.base,"
+    " head = NULL, schema = NULL, fingerprint = excluded.fingerprint, depends = excluded.depends, at = excluded.at"
 )
 _SET: Final = Statement(
     "UPDATE lake_writes SET state = :state, base = :base, head = :head, schema = :schema, depends = :depends, at = :now"
@@ -61,9 +60,9 @@ _OF_TABLE: Final = Statement(
 )
 _ADD_SNAPSHOT: Final = Statement(
     "INSERT INTO lake_snapshots (workspace, name, snapshot, run, project, task, part, fingerprint, version, mode,"
-    " parent, rows, rows_added, at)"
+    " number, parent, rows, rows_added, at)"
     " VALUES (:workspace, :name, :snapshot, :run, :project, :task, :part, :fingerprint, :version, :mode,"
-    " :parent, :rows, :rows_added, :now) ON CONFLICT (workspace, name, snapshot) DO NOTHING"
+    " :number, :parent, :rows, :rows_added, :now) ON CONFLICT (workspace, name, snapshot) DO NOTHING"
 )
 _ADD_INPUT: Final = Statement(
     "INSERT INTO lake_inputs (workspace, name, snapshot, input, input_snapshot)"
@@ -87,12 +86,14 @@ _SAME_WORK: Final = Statement(
     "SELECT * FROM lake_snapshots WHERE workspace = :workspace AND name = :name AND run = :run AND task = :task"
     " AND part = :part AND fingerprint = :fingerprint ORDER BY at DESC LIMIT 1"
 )
+_FORGET_INPUTS: Final = Statement(
+    "DELETE FROM lake_inputs WHERE workspace = :workspace AND name = :name AND snapshot IN"
+    " (SELECT snapshot FROM lake_snapshots WHERE workspace = :workspace AND name = :name AND run = :run"
+    " AND number = :number AND published_at IS NULL)"
+)
 _FORGET: Final = Statement(
     "DELETE FROM lake_snapshots WHERE workspace = :workspace AND name = :name AND run = :run"
-    " AND snapshot = :snapshot AND published_at IS NULL"
-)
-_FORGET_INPUTS: Final = Statement(
-    "DELETE FROM lake_inputs WHERE workspace = :workspace AND name = :name AND snapshot = :snapshot"
+    " AND number = :number AND published_at IS NULL"
 )
 
 
@@ -105,6 +106,7 @@ class Write:
         head: the last snapshot of the run's branch; None when it has none yet.
         schema: the id of the schema that the run writes with.
         fingerprint: of the work that the branch holds, or will.
+        number: how often the run has begun anew with the table.
         depends: whether the result depends on the base.
     """
 
@@ -116,6 +118,7 @@ class Write:
     head: SnapshotId | None
     schema: int | None
     fingerprint: str
+    number: int
     depends: bool
 
     @property
@@ -266,6 +269,7 @@ def add_snapshot(
             "fingerprint": author.fingerprint,
             "version": author.version,
             "mode": made.mode,
+            "number": write.number,
             "parent": made.parent,
             "rows": made.rows,
             "rows_added": made.rows_added,
@@ -287,6 +291,24 @@ def landed(snapshot: Snapshot) -> Landed:
         rows=int(summary.get("total-records", 0)),
         rows_added=int(summary.get("added-records", 0)),
     )
+
+
+def author_of(snapshot: Snapshot, *, project: str) -> Author:
+    """Return whose work a snapshot of ours is, as it says itself."""
+    kept = {} if snapshot.summary is None else snapshot.summary.additional_properties
+    return Author(
+        run=RunId(kept.get("penstock.run", "")),
+        project=project,
+        task=TaskName(kept.get("penstock.task", "")),
+        fingerprint=kept.get("penstock.fingerprint", ""),
+        part=kept.get("penstock.part", ""),
+        version=kept.get("penstock.version", ""),
+    )
+
+
+def project_of(tx: Any, write: Write) -> str:
+    """Return the project whose task writes a table."""
+    return str(_TABLE.run(tx, {"workspace": write.workspace, "name": write.name}).mappings().one()["project"])
 
 
 def add_compacted(tx: Any, write: Write, made: Landed, *, now: float) -> None:
@@ -320,12 +342,11 @@ def show(tx: Any, write: Write, *, now: float) -> None:
     _SNAPSHOT_SHOWN.run(tx, values)
 
 
-def forget(tx: Any, write: Write, snapshots: Sequence[SnapshotId]) -> None:
-    """Forget snapshots of a run that nobody saw, because they were replaced or dropped."""
-    for snapshot in snapshots:
-        key = {"workspace": write.workspace, "name": write.name, "snapshot": snapshot}
-        _FORGET_INPUTS.run(tx, key)
-        _FORGET.run(tx, {**key, "run": write.run})
+def forget(tx: Any, write: Write) -> None:
+    """Forget the snapshots of a writing that nobody saw, because other work replaces them or it is dropped."""
+    key = {"workspace": write.workspace, "name": write.name, "run": write.run, "number": write.number}
+    _FORGET_INPUTS.run(tx, key)
+    _FORGET.run(tx, key)
 
 
 def no_table(name: TableName) -> NotFound:
@@ -343,5 +364,6 @@ def _write(row: Any) -> Write:
         head=row["head"],
         schema=row["schema"],
         fingerprint=row["fingerprint"],
+        number=row["number"],
         depends=bool(row["depends"]),
     )

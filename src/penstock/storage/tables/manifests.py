@@ -44,7 +44,8 @@ class Change:
     """What a new snapshot has that its parent has not.
 
     Attributes:
-        parent: None for the first of a table.
+        parent: what it stands on in the table's history; None for the first of a table.
+        start: the snapshot that it is made from, when that is another: the last one of the same run, which goes.
         added: files that come.
         replaced: what goes: nothing, everything, or the files of some partitions (dates as days since 1970).
         paths: files that go one by one, whatever their partition.
@@ -60,6 +61,12 @@ class Change:
     paths: frozenset[str] = frozenset()
     properties: Mapping[str, str] | None = None
     same_rows: bool = False
+    start: SnapshotId | None = None
+
+    @property
+    def origin(self) -> SnapshotId | None:
+        """The snapshot whose files it has, but for what changes."""
+        return self.parent if self.start is None else self.start
 
 
 def live_files(
@@ -175,7 +182,7 @@ class _Writer:
     def _kept(self) -> Iterator[ManifestFile]:
         """Yield the parent's manifests, those with files that go written anew."""
         goes = self._goes()
-        for manifest in _manifests(self.table, self.change.parent):
+        for manifest in _manifests(self.table, self.change.origin):
             if goes is None or not self._concerned(manifest):
                 yield manifest
                 continue
@@ -275,8 +282,8 @@ class _Writer:
 
     def _summary(self) -> Summary:
         numbers = self.summary.build()
-        parent = self.change.parent
-        before = None if parent is None else self.table.metadata.snapshot_by_id(parent)
+        origin = self.change.origin
+        before = None if origin is None else self.table.metadata.snapshot_by_id(origin)
         removes = "deleted-data-files" in numbers
         summary = update_snapshot_summaries(
             Summary(

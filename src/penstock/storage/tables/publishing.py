@@ -26,13 +26,14 @@ from penstock.storage.tables.commits import CommitLost
 from penstock.storage.tables.expiry import expire
 from penstock.storage.tables.journal import Landed, Write
 from penstock.storage.tables.leases import Held, LeaseLost
-from penstock.storage.tables.manifests import Change, Replaced, live_files, write_snapshot
+from penstock.storage.tables.manifests import Change, live_files, write_snapshot
 from penstock.storage.tables.parts import Parts
 from penstock.storage.tables.settling import move, settle, settle_held
 from penstock.storage.tables.types import columns_of_iceberg
 from penstock.storage.tables.writing import (
     REBASED,
     chain,
+    own_snapshots,
     properties_of,
     property_of,
     replaced_by,
@@ -139,6 +140,13 @@ class Publisher:
                 f"another program has moved `main` of the table {write.name}",
                 hint=f"Look at what it did; `penstock rollback {write.name} --to {seen}` sets it back.",
             )
+        mine = own_snapshots(table, write)
+        if not mine:
+            raise _rerun(write, "what the run has written is gone")
+        if mine[0].snapshot_id != write.head:  # a kill came between a commit and its record
+            write = replace(write, head=SnapshotId(mine[0].snapshot_id), schema=mine[0].schema_id)
+            self._record(write, mine[0])
+        assert write.head is not None, "just seen"
         if write.base == seen:
             return _Ready(table, write, write.head)
         if write.depends and not _same_rows(table, write.base, seen):
@@ -152,6 +160,16 @@ class Publisher:
         landed = journal.landed(snapshot)
         moved = replace(write, base=seen, head=landed.snapshot, schema=change.schema.schema_id)
         return _Ready(table, moved, landed.snapshot, landed, write.head)
+
+    def _record(self, write: Write, snapshot: Snapshot) -> None:
+        now = self.parts.clock()
+
+        def record(tx: Any) -> None:
+            author = journal.author_of(snapshot, project=journal.project_of(tx, write))
+            journal.add_snapshot(tx, write, author, journal.landed(snapshot), now=now)
+            journal.set_write(tx, write, now=now)
+
+        self.parts.database.write(record)
 
     def _rebased(self, table: Table, write: Write, seen: SnapshotId | None) -> Change:
         """Return what the run has changed, as one change on top of what readers see now."""
@@ -172,7 +190,7 @@ class Publisher:
             added=added,
             schema=schema,
             spec=spec,
-            replaced=_replaced_by_all([replaced_by(snapshot) for snapshot in mine]),
+            replaced=replaced_by(mine[0]),
             properties={**properties_of(mine[0]), REBASED: str(write.head)},
         )
 
@@ -257,17 +275,12 @@ class Publisher:
 
     def _drop(self, held: Held, write: Write) -> None:
         table = self.parts.catalog.load(write.workspace, write.name)
-        gone = []
         if table is not None:
-            gone = [SnapshotId(one.snapshot_id) for one in chain(table, write.head, write.base)]
-            gone += [
-                SnapshotId(one.snapshot_id) for one in chain(table, commits.head_of(table, write.branch), write.base)
-            ]
             commits.remove_branch(table, write.branch)
         self.parts.step("discard.removed")
 
         def drop(tx: Any) -> None:
-            journal.forget(tx, write, gone)
+            journal.forget(tx, write)
             journal.set_write(tx, replace(write, state="dropped", head=None), now=self.parts.clock())
             held.release(tx)
 
@@ -307,6 +320,7 @@ def _upkeep(workspace: WorkspaceId, name: TableName, run: RunId, *, base: Snapsh
         head=head,
         schema=None,
         fingerprint="",
+        number=1,
         depends=False,
     )
 
@@ -316,13 +330,6 @@ def _same_rows(table: Table, base: SnapshotId | None, seen: SnapshotId | None) -
     between = chain(table, seen, base)
     reached = bool(between) and between[-1].parent_snapshot_id == base
     return reached and all(property_of(snapshot, "mode") == journal.COMPACT for snapshot in between)
-
-
-def _replaced_by_all(each: Sequence[Replaced]) -> Replaced:
-    if "everything" in each:
-        return "everything"
-    partitions = frozenset[tuple[Any, ...]]().union(*(one for one in each if not isinstance(one, str)))
-    return partitions or "nothing"
 
 
 def _rerun(write: Write, why: str) -> NeedsRerun:

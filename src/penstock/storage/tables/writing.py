@@ -19,7 +19,7 @@ from penstock.core.access import WorkspaceId
 from penstock.core.columns import Column, union, with_ids, without_ids
 from penstock.core.errors import Conflict, NeedsRerun, RequestInvalid, SchemaRefused, TooLarge
 from penstock.core.tables import SnapshotId, TableName, WriteOrder, Writing, Written
-from penstock.storage.tables import commits, journal
+from penstock.storage.tables import commits, journal, lineage
 from penstock.storage.tables.catalog import partition_spec, reporting
 from penstock.storage.tables.commits import CommitLost
 from penstock.storage.tables.data_files import check_partitions, data_file, layout, stored_partitions
@@ -100,7 +100,10 @@ class Writer:
     def _commit(self, held: Held, writing: Writing, added: list[DataFile]) -> Written:
         order = writing.order
         self.parts.step("commit.leased")
-        table, write = self._table(order), self._write(order)
+        table, (write, done) = self._table(order), self._write(order)
+        if done is not None:  # by another worker that has the same task and was thought dead
+            self.parts.database.write(held.release, durable=False)
+            return Written(order.table, done, rows=0, files=0, size_bytes=0, repeated=True)
         if (landed := _find(table, write, order)) is not None:  # a kill came between the commit and its record
             return self._record(held, table, write, order, landed, repeated=True)
         spec = table.metadata.spec()
@@ -108,23 +111,40 @@ class Writer:
             raise _changed(order, "it is partitioned in another way now")
         for file in added:
             file.spec_id = spec.spec_id
-        parent, dropped = _parent(table, write, order)
+        self._record_unrecorded(table, write, order)
+        mine = own_snapshots(table, write)
+        stays = bool(mine) and property_of(mine[0], "fingerprint") == order.author.fingerprint
         schema = _schema(table, write, writing)
         is_new = table.metadata.schema_by_id(schema.schema_id) is None
         change = Change(
-            parent=parent,
+            parent=write.base,
+            start=SnapshotId(mine[0].snapshot_id) if stays else None,
             added=added,
             schema=schema,
             spec=spec,
             replaced=_replaced(order),
-            properties=_properties(order),
+            properties=_properties(order, mine[0] if stays else None),
         )
         with reporting():
             snapshot = write_snapshot(table, change)
         self.parts.step("commit.snapshot")
-        commits.put_on_branch(table, snapshot, write.branch, schema=schema if is_new else None)
+        gone = self._unpinned(order, [SnapshotId(one.snapshot_id) for one in mine])
+        commits.put_on_branch(table, snapshot, write.branch, schema=schema if is_new else None, instead_of=gone)
         self.parts.step("commit.landed")
-        return self._record(held, table, write, order, snapshot, dropped=dropped)
+        return self._record(held, table, write, order, snapshot, gone=gone, forget=not stays)
+
+    def _record_unrecorded(self, table: Table, write: Write, order: WriteOrder) -> None:
+        """Record the branch's last snapshot, when a kill came before that: it is about to be replaced."""
+        mine = own_snapshots(table, write)
+        if mine and mine[0].snapshot_id != write.head:
+            landed, author = journal.landed(mine[0]), journal.author_of(mine[0], project=order.author.project)
+            now = self.parts.clock()
+            self.parts.database.write(lambda tx: journal.add_snapshot(tx, write, author, landed, now=now))
+
+    def _unpinned(self, order: WriteOrder, snapshots: list[SnapshotId]) -> list[SnapshotId]:
+        with self.parts.database.read() as tx:
+            pinned = lineage.pinned(tx, order.workspace, order.table)
+        return [snapshot for snapshot in snapshots if snapshot not in pinned]
 
     def _record(
         self,
@@ -135,7 +155,8 @@ class Writer:
         snapshot: Snapshot,
         *,
         repeated: bool = False,
-        dropped: Sequence[SnapshotId] = (),
+        gone: Sequence[SnapshotId] = (),
+        forget: bool = False,
     ) -> Written:
         landed = journal.landed(snapshot)
         summary = {} if snapshot.summary is None else snapshot.summary.additional_properties
@@ -149,7 +170,9 @@ class Writer:
         now = self.parts.clock()
 
         def record(tx: Any) -> None:
-            journal.forget(tx, write, dropped)
+            if forget:
+                journal.forget(tx, write)
+            lineage.set_expired(tx, order.workspace, order.table, gone, now=now)
             journal.set_write(tx, written, now=now)
             journal.add_snapshot(tx, written, order.author, landed, now=now, inputs=order.inputs)
             held.release(tx)
@@ -187,7 +210,7 @@ class Writer:
         return columns_of_iceberg(schema)
 
     def _change_columns(self, held: Held, order: WriteOrder) -> tuple[Column, ...]:
-        table, write = self._table(order), self._write(order)
+        table, (write, _) = self._table(order), self._write(order)
         base = _base_columns(table, write)
         wanted = with_ids(base, order.columns, last_id=table.metadata.last_column_id)
         schema = _known_schema(table, _base_schema(table, write), wanted)
@@ -227,12 +250,13 @@ class Writer:
         self.seen[order.workspace, order.table] = table
         return table
 
-    def _write(self, order: WriteOrder) -> Write:
+    def _write(self, order: WriteOrder) -> tuple[Write, SnapshotId | None]:
         with self.parts.database.read() as tx:
+            done = journal.same_work(tx, order)
             write = journal.read(tx, order.workspace, order.author.run, order.table)
-        if write is None or write.state not in ("open", "written"):
+        if write is None or (write.state not in ("open", "written") and done is None):
             raise _changed(order, "the run's writing to it was ended meanwhile")
-        return write
+        return write, done
 
     def _with_lease(self, order: WriteOrder, work: Callable[[Held], T]) -> T:
         for _ in range(limits.LAKE_TRIES.value):
@@ -262,13 +286,9 @@ def property_of(snapshot: Snapshot, name: str) -> str:
 
 
 def replaced_by(snapshot: Snapshot) -> Replaced:
-    """Return what a snapshot of ours replaced in its parent."""
-    mode = property_of(snapshot, "mode")
-    if mode == "replace_table":
-        return "everything"
-    if mode == "replace_partitions":
-        return frozenset(tuple(partition) for partition in orjson.loads(property_of(snapshot, "partitions")))
-    return "nothing"
+    """Return what a run has replaced in its base, up to this snapshot of it."""
+    kept: Any = orjson.loads(property_of(snapshot, "replaced") or '"nothing"')
+    return kept if isinstance(kept, str) else frozenset(tuple(partition) for partition in kept)  # type: ignore[return-value]  # one of two
 
 
 def properties_of(snapshot: Snapshot) -> dict[str, str]:
@@ -334,20 +354,16 @@ def _other_spec(table: Table, schema: Schema, order: WriteOrder) -> Any:
     return partition_spec(schema, order.partition_by, spec_id=max(table.metadata.specs()) + 1)
 
 
-def _parent(table: Table, write: Write, order: WriteOrder) -> tuple[SnapshotId | None, list[SnapshotId]]:
-    """Return what a new snapshot stands on, and the run's snapshots that it replaces.
+def own_snapshots(table: Table, write: Write) -> list[Snapshot]:
+    """Return the snapshots of a run's writing, the last first.
 
-    Other work of the same task replaces all that the run wrote before. The branch may be ahead of the journal when a
-    kill came in between; it may also have been put on another base, and then the journal is right.
+    The branch may be ahead of the journal when a kill came in between; it may also have been put on another base, and
+    then the journal is right.
     """
-    head = commits.head_of(table, write.branch)
-    mine = chain(table, head, write.base)
+    mine = chain(table, commits.head_of(table, write.branch), write.base)
     if not all(property_of(one, "run") == write.run and REBASED not in properties_of(one) for one in mine):
-        head = write.head
-        mine = chain(table, head, write.base)
-    if any(property_of(one, "fingerprint") != order.author.fingerprint for one in mine):
-        return write.base, [SnapshotId(one.snapshot_id) for one in mine]
-    return (write.base if head is None else head), []
+        mine = chain(table, write.head, write.base)
+    return mine
 
 
 def _find(table: Table, write: Write, order: WriteOrder) -> Snapshot | None:
@@ -361,18 +377,26 @@ def _find(table: Table, write: Write, order: WriteOrder) -> Snapshot | None:
     return None
 
 
-def _properties(order: WriteOrder) -> dict[str, str]:
+def _properties(order: WriteOrder, before: Snapshot | None) -> dict[str, str]:
     author = order.author
+    replaced = _together("nothing" if before is None else replaced_by(before), _replaced(order))
     kept = {
         "run": author.run,
         "task": author.task,
         "part": author.part,
         "fingerprint": author.fingerprint,
+        "version": author.version,
         "mode": order.mode,
+        "replaced": orjson.dumps(replaced if isinstance(replaced, str) else sorted(replaced, key=repr)).decode(),
     }
-    if order.mode == "replace_partitions":
-        kept["partitions"] = orjson.dumps(sorted(stored_partitions(order.partitions), key=repr)).decode()
     return {_KEY + name: str(value) for name, value in kept.items()}
+
+
+def _together(one: Replaced, other: Replaced) -> Replaced:
+    if "everything" in (one, other):
+        return "everything"
+    partitions = frozenset[tuple[Any, ...]]().union(*(each for each in (one, other) if not isinstance(each, str)))
+    return partitions or "nothing"
 
 
 def _replaced(order: WriteOrder) -> Replaced:
