@@ -1,10 +1,11 @@
 """The different values of a column, as a set: within another set, with all of it, or equal to it.
 
-Missing values do not count.
+Missing values do not count. What is unexpected or missing is counted once for each different value.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -59,16 +60,21 @@ def _check(spec: InSpec | ContainSpec | EqualSpec, table: Table, *, bounded: boo
     if bounded:
         scan["outside"] = rows.aggregate("count(*)", outside)
 
+    def later(answers: Answers) -> Mapping[str, str]:
+        if not answers.get("outside"):
+            return {}
+        return {"different": f"SELECT count(DISTINCT {value}) FROM {rows.source(outside)}"}
+
     def judge(answers: Answers) -> Finding:
         missing = len(members) + never - answers["found"] if complete else 0
-        beyond = answers["outside"] if bounded else 0
+        beyond = answers.get("different", 0)
         result: dict[str, Any] = {"observed_value": None}
         result |= {"missing_count": missing} if complete else {}
         result |= {"unexpected_count": beyond} if bounded else {}
         return Finding(not missing and not beyond, result)
 
     failing = Failing(rows.source(outside) + " GROUP BY ALL", {spec.column: plain(value, column)})
-    return Check(judge, scan=scan, failing=failing if bounded else None)
+    return Check(judge, scan=scan, later=later, failing=failing if bounded else None)
 
 
 EXPECTATIONS: Final = {
