@@ -10,24 +10,20 @@ from __future__ import annotations
 import asyncio
 import functools
 import ipaddress
-import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, cast
-from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
 from penstock.core import limits
 from penstock.core.access import Destination, Policy
-from penstock.core.egress import Address, as_address, is_host, lists_address, lists_host
+from penstock.core.egress import Address, as_address, lists_address, lists_host, split_url
 from penstock.core.errors import DestinationUnavailable, EgressRefused
 
 Resolver = Callable[[str, int], Sequence[str]]  # a host and a port; its addresses
 
-_URL_MAX: Final = 2_048
-_ODD: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\]")
 _PUBLIC_IPV6: Final = ipaddress.IPv6Network("2000::/3")
 _CARRYING_IPV4: Final = [  # reach an IPv4 address that is written inside
     ipaddress.IPv6Network("2002::/16"),  # 6to4
@@ -58,7 +54,7 @@ class HttpEgress:
             EgressRefused: when it may not.
             DestinationUnavailable: when its name cannot be resolved now.
         """
-        parts, host, port = _split(url)
+        parts, host, port = split_url(url)
         addresses = [_unwrapped(address) for address in self._addresses(host, port)]
         if not addresses:
             raise DestinationUnavailable(f"{host} has no address now", hint="Look at the name; it is tried again.")
@@ -106,30 +102,6 @@ def is_public(address: Address) -> bool:
     elif any(address in network for network in _NOT_PUBLIC):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
-
-
-def _split(url: str) -> tuple[SplitResult, str, int]:
-    """Return a URL's parts; whatever two parsers could read differently is refused."""
-    valid = "Valid: https://host/path"
-    if len(url) > _URL_MAX or _ODD.search(url):
-        raise EgressRefused(
-            f"the URL has {len(url)} characters, or some that are not printable ASCII", hint=f"{valid}, escaped."
-        )
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        host = (parts.hostname or "").rstrip(".")
-    except ValueError as error:
-        raise EgressRefused(f"the URL cannot be read: {error}", hint=valid) from None
-    if parts.scheme not in ("https", "http"):
-        raise EgressRefused(f"the URL's scheme is {parts.scheme[:20]!r}; only https and http are possible", hint=valid)
-    if "@" in parts.netloc:
-        raise EgressRefused("the URL names a user before its host", hint="Send what proves who you are as a header.")
-    if port == 0 or not is_host(host):
-        raise EgressRefused(
-            f"{host[:100]!r} is neither a host name nor an address as it is usually written", hint=valid
-        )
-    return parts, host, port or (443 if parts.scheme == "https" else 80)
 
 
 def _unwrapped(address: Address) -> Address:

@@ -1,18 +1,22 @@
-"""Entries of an egress policy: how they are written, and what they list. Pure; `access.egress` does the connecting."""
+"""URLs and entries of an egress policy: how they are written, and what is listed. Pure; `access.egress` connects."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 from penstock.core.access import Policy
+from penstock.core.errors import EgressRefused
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 HOST_NAME: Final = re.compile(
     r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 )
+_URL_MAX: Final = 2_048
+_ODD: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\]")
 _NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+")
 
 
@@ -64,3 +68,31 @@ def lists_host(policy: Policy, host: str, port: int) -> bool:
 def lists_address(policy: Policy, address: Address) -> bool:
     """Return whether an address lies in a network that a policy lists."""
     return any(address in ipaddress.ip_network(entry) for entry in policy.egress if "/" in entry)
+
+
+def split_url(url: str) -> tuple[SplitResult, str, int]:
+    """Return a URL's parts, its host and its port; whatever two parsers could read differently is refused.
+
+    Raises:
+        EgressRefused: when nothing could ever be sent there, whatever a policy lists.
+    """
+    valid = "Valid: https://host/path"
+    if len(url) > _URL_MAX or _ODD.search(url):
+        raise EgressRefused(
+            f"the URL has {len(url)} characters, or some that are not printable ASCII", hint=f"{valid}, escaped."
+        )
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError as error:
+        raise EgressRefused(f"the URL cannot be read: {error}", hint=valid) from None
+    if parts.scheme not in ("https", "http"):
+        raise EgressRefused(f"the URL's scheme is {parts.scheme[:20]!r}; only https and http are possible", hint=valid)
+    if "@" in parts.netloc:
+        raise EgressRefused("the URL names a user before its host", hint="Send what proves who you are as a header.")
+    if port == 0 or not is_host(host):
+        raise EgressRefused(
+            f"{host[:100]!r} is neither a host name nor an address as it is usually written", hint=valid
+        )
+    return parts, host, port or (443 if parts.scheme == "https" else 80)

@@ -12,7 +12,8 @@ from penstock.base.hashing import fingerprint
 from penstock.base.ids import new_id
 from penstock.core import limits
 from penstock.core.access import Actor, AuditEvent
-from penstock.core.errors import Conflict, NotFound, RequestInvalid
+from penstock.core.egress import split_url
+from penstock.core.errors import Conflict, EgressRefused, NotFound, RequestInvalid
 from penstock.core.jobs import (
     ENDED,
     BlobPointer,
@@ -88,6 +89,7 @@ class Jobs:
                 )
                 if bound is not None:
                     return self._same(tx, actor, key, request, bound), False
+            _check_deadline(request.options, now)  # after the key: what was accepted in time stays accepted
             script, version = self.scripts.resolve(tx, actor.workspace, request.script, request.version)
             depth = self.queue.depth(tx, actor.workspace)
             self.quotas.check_submit(tx, actor.workspace, depth=depth, size_bytes=size_bytes)
@@ -332,6 +334,22 @@ def _check(options: JobOptions) -> None:
                     "message": f"names and values have 1 to {limits.LABEL_LENGTH.value} characters",
                 }
             )
+    if options.webhook is not None:
+        try:
+            split_url(options.webhook.url)
+        except EgressRefused as error:
+            problems.append({"place": "options.webhook.url", "message": error.message})
+    _refuse(problems)
+
+
+def _check_deadline(options: JobOptions, now: float) -> None:
+    """Raise RequestInvalid for a deadline that has passed: a worker that is quick enough would not see it."""
+    if options.deadline is not None and options.deadline <= now:
+        passed = f"it passed {now - options.deadline:,.0f} s ago"
+        _refuse([{"place": "options.deadline", "message": passed}])
+
+
+def _refuse(problems: Sequence[dict[str, str]]) -> None:
     if problems:
         raise RequestInvalid(
             f"{problems[0]['place']}: {problems[0]['message']}", hint="Correct the options.", problems=problems

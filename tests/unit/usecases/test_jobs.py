@@ -76,12 +76,23 @@ def test_a_job_of_another_workspace_is_not_found(service, actor):
         ({"labels": {str(n): "x" for n in range(17)}}, "options.labels"),
         ({"labels": {"team": "x" * 65}}, "options.labels.team"),
         ({"chunk_records": 0}, "options.chunk_records"),
+        ({"deadline": 5.0}, "options.deadline"),
+        ({"webhook": Webhook("ftp://example.com/", "signing")}, "options.webhook.url"),
+        ({"webhook": Webhook("https://ann:word@example.com/", "signing")}, "options.webhook.url"),
+        ({"webhook": Webhook("https://127.1/", "signing")}, "options.webhook.url"),
     ],
 )
 def test_an_option_out_of_its_range_is_refused_with_its_place(service, actor, options, place):
     with pytest.raises(RequestInvalid) as refused:
         service.submit(actor, **options)
     assert [problem["place"] for problem in refused.value.problems] == [place]
+
+
+def test_a_submit_that_is_sent_again_after_its_deadline_gives_its_job(service, actor):
+    deadline = service.clock() + 10
+    first = service.submit(actor, key="k-1", deadline=deadline)
+    service.clock.advance(20)
+    assert service.submit(actor, key="k-1", deadline=deadline).id == first.id
 
 
 def test_a_full_queue_says_when_to_come_back(service, actor):
