@@ -9,9 +9,12 @@ from typing import Final
 import pytest
 
 from penstock_guest.lock import NOBODY
+from tests.escapes import engines as heavy
+from tests.escapes.engines import EngineLaboratory
 from tests.escapes.laboratory import LAYERS, Laboratory
 
 Laboratories = Callable[..., Laboratory]
+Engines = Callable[..., EngineLaboratory]
 LEVELS: Final = {"full": (), "seccomp": ("landlock",)}
 
 
@@ -49,6 +52,31 @@ def unlocked(request: pytest.FixtureRequest, laboratories: Laboratories) -> Labo
 def locked(request: pytest.FixtureRequest, laboratories: Laboratories) -> Laboratory:
     """As tenants' scripts run, at both levels."""
     return laboratories(*LEVELS[request.param])
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Engines]:
+    """Laboratories of the heavy class by the layers left out, each made once."""
+    made: dict[frozenset[str], EngineLaboratory] = {}
+
+    def laboratory(*left_out: str) -> EngineLaboratory:
+        wanted = frozenset(left_out)
+        if wanted not in made:
+            made[wanted] = EngineLaboratory(wanted, uid=os.geteuid())
+        return made[wanted]
+
+    yield laboratory
+    for each in made.values():
+        each.close()
+
+
+@pytest.fixture
+def free(request: pytest.FixtureRequest, engines: Engines) -> EngineLaboratory:
+    """An engine without any lock; where the attack cannot work on this machine at all, there is nothing to show."""
+    attack = request.node.callspec.params["attack"]
+    if (missing := getattr(attack, "missing", str)()) or (getattr(attack, "as_root", "") and os.geteuid() != 0):
+        pytest.skip(missing or f"only root can: {attack.as_root}")
+    return engines(*heavy.LAYERS)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

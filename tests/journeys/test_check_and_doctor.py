@@ -40,9 +40,12 @@ def test_the_doctor_says_what_the_machine_offers_and_what_was_tried(folder: Fold
     assert report["safe"] is True
     assert report["level"] in ("landlock+seccomp", "seccomp")
     assert all(act["stopped"] for act in report["acts"])
+    assert report["engines"]["safe"] is True or "Landlock" in report["engines"]["refused"]
+    assert "An engine (SQL) that tried to" in said or "Engines (SQL) are refused here" in said
     assert {name: each["safe"] for name, each in report["profiles"].items()} == {"std": True, "arrow": True, "js": True}
 
 
 def test_the_doctor_looks_at_one_profile_when_asked(folder: Folder):
     assert "  stopped  stopped" not in folder.penstock("doctor", "--profile", "js").stdout.decode()
     assert list(orjson.loads(folder.penstock("doctor", "--profile", "js", "--json").stdout)["profiles"]) == ["js"]
+    assert "engine" not in folder.penstock("doctor", "--profile", "js").stdout.decode()

@@ -10,6 +10,7 @@ from typing import get_args
 import click
 
 from penstock import wiring
+from penstock.core.engines import EngineReport
 from penstock.core.scripts import Act, Profile, SandboxReport
 
 _LEVELS = {
@@ -29,8 +30,8 @@ _VERDICTS = {
 def command(*, profile: Profile | None, as_json: bool) -> None:
     """Say what this machine offers and whether scripts can run safely on it.
 
-    Every act in the table was just tried by a real script process of each profile. Exit code 0 only when all were
-    stopped.
+    Every act in the tables was just tried by a real script process of each profile, and by a real engine. Exit code 0
+    only when all were stopped. A machine without Landlock is safe for scripts, and refuses engines.
 
     \b
     Examples:
@@ -43,22 +44,23 @@ def command(*, profile: Profile | None, as_json: bool) -> None:
         for name in profiles:  # all of them start while the first is looked at
             penstock.sandbox.start(name)
         reports = {name: penstock.sandbox.report(name) for name in profiles}
-    safe = all(report.safe for report in reports.values())
+        engines = None if profile else penstock.engines.report()
+    safe = all(report.safe for report in reports.values()) and (engines is None or not engines.acts or engines.safe)
     if as_json:
-        click.echo(json.dumps(_as_json(reports) | {"safe": safe}, indent=2))
+        click.echo(json.dumps(_as_json(reports, engines) | {"safe": safe}, indent=2))
     else:
         _show(reports)
-        verdict = (
-            "Scripts can run safely here." if safe else "Scripts cannot run safely here, and Penstock refuses them."
-        )
-        click.echo("\n" + click.style(verdict, bold=True))
+        if engines is not None:
+            _show_engines(engines)
+        click.echo("\n" + click.style(_VERDICTS[safe], bold=True))
     sys.exit(0 if safe else 2)
 
 
-def _as_json(reports: dict[Profile, SandboxReport]) -> dict[str, object]:
-    """Return the first profile's report, and below it every profile's."""
+def _as_json(reports: dict[Profile, SandboxReport], engines: EngineReport | None) -> dict[str, object]:
+    """Return the first profile's report, below it every profile's, and that of engines where they were looked at."""
     each = {name: asdict(report) | {"safe": report.safe} for name, report in reports.items()}
-    return next(iter(each.values())) | {"profiles": each}
+    said = {} if engines is None else {"engines": asdict(engines) | {"safe": engines.safe}}
+    return next(iter(each.values())) | {"profiles": each} | said
 
 
 def _show(reports: dict[Profile, SandboxReport]) -> None:
@@ -72,6 +74,15 @@ def _show(reports: dict[Profile, SandboxReport]) -> None:
     for acts in zip(*(each.acts for each in reports.values()), strict=True):
         ways = dict.fromkeys(act.how for act in acts)
         click.echo(f"  {acts[0].name:<28}" + "".join(map(_sign, acts)) + f"  {' / '.join(ways)}")
+
+
+def _show_engines(report: EngineReport) -> None:
+    if report.refused:
+        click.echo(f"\nEngines (SQL) are refused here: {report.refused}")
+        return
+    click.echo("\nAn engine (SQL) that tried to")
+    for act in report.acts:
+        click.echo(f"  {act.name:<40}{_sign(act)}  {act.how}")
 
 
 def _sign(act: Act) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from penstock.core import limits
+from penstock.core.scripts import Act
 
 HeavyProfile = Literal["sql", "probe"]
 
@@ -72,3 +73,21 @@ class EngineFailure:
     killed: bool
     cpu_s: float = 0.0
     line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """Whether engines can run on this machine.
+
+    Attributes:
+        acts: forbidden acts that the self-test tried; none when it could not.
+        refused: why it could not, which is also why engines are refused; else empty.
+    """
+
+    acts: tuple[Act, ...]
+    refused: str = ""
+
+    @property
+    def safe(self) -> bool:
+        """Whether engines may run here: every act was tried, and every one was stopped."""
+        return bool(self.acts) and all(act.stopped for act in self.acts)

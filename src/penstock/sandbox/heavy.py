@@ -28,7 +28,7 @@ from typing import Any, Final, Self
 import orjson
 
 from penstock.core import limits
-from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineRequest
+from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineReport, EngineRequest
 from penstock.core.errors import SandboxUnavailable, SandboxUnsafe
 from penstock.core.scripts import Act
 from penstock.sandbox.zygotes import library_paths
@@ -73,17 +73,16 @@ class HeavySandbox:
         boot: the program of its children; the escape suite passes one that leaves locks out.
     """
 
-    _reports: dict[Path, tuple[Act, ...]] = {}  # noqa: RUF012  # once a process: the machine does not change
+    _reports: dict[Path, EngineReport] = {}  # noqa: RUF012  # once a process: the machine does not change
     _testing = threading.Lock()
 
     def __init__(self, *, boot: Path = BOOT) -> None:
         self._boot = boot
 
-    def report(self) -> tuple[Act, ...]:
+    def report(self) -> EngineReport:
         """Return what became of every forbidden act that the self-test tries, in a real locked child.
 
         Raises:
-            SandboxUnsafe: when this machine cannot lock an engine at all.
             SandboxUnavailable: when the self-test did not run; it may later.
         """
         with self._testing:
@@ -96,10 +95,12 @@ class HeavySandbox:
 
         Raises:
             SandboxUnsafe: when engines cannot be locked here, or a forbidden act works.
+            SandboxUnavailable: when one could not be started now.
         """
-        if request.profile != "probe" and (worked := [act.name for act in self.report() if not act.stopped]):
+        if request.profile != "probe" and not (report := self.report()).safe:
+            worked = ", ".join(act.name for act in report.acts if not act.stopped)
             raise SandboxUnsafe(
-                f"engines cannot run safely on this machine; what one could do: {', '.join(worked)}",
+                f"engines cannot run safely on this machine: {report.refused or f'one could {worked}'}",
                 hint="Run: penstock doctor. There is no way to run them without the sandbox.",
             )
         with _Child(self._boot, request) as child:
@@ -152,9 +153,7 @@ class _Child:
 
     def __exit__(self, *_: object) -> None:
         self._channel.close()
-        if self._process.returncode is None:
-            self._process.kill()
-            self._process.wait()
+        self._end()
         os.close(self._words)
 
     def attend(self, stop: Stop) -> EngineAnswer | EngineFailure:
@@ -230,9 +229,13 @@ class _Child:
 
     def _end(self) -> resource.struct_rusage:
         if self._process.returncode is None:
-            self._process.kill()
-            self._usage = self._wait()
+            self._kill()
+            self._wait()
         return self._usage
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):  # Popen's own kill may reap it, and its usage would be lost
+            os.kill(self._process.pid, signal.SIGKILL)
 
     def _wait(self) -> resource.struct_rusage:
         deadline_s = time.monotonic() + limits.CHILD_EXIT.value
@@ -243,7 +246,7 @@ class _Child:
                 self._usage = usage
                 return usage
             if time.monotonic() > deadline_s:
-                self._process.kill()
+                self._kill()
             time.sleep(0.001)
 
     def _judge(self, said: bytes, usage: resource.struct_rusage) -> EngineAnswer | EngineFailure:
@@ -328,7 +331,7 @@ def clear(folder: Path) -> None:
             folder.rmdir()
 
 
-def _self_test(sandbox: HeavySandbox) -> tuple[Act, ...]:
+def _self_test(sandbox: HeavySandbox) -> EngineReport:
     with tempfile.TemporaryDirectory(prefix="penstock-heavy-") as folder:
         secret, given, staging = Path(folder, "secret"), Path(folder, "given"), Path(folder, "staging")
         secret.write_bytes(b"secret")
@@ -336,14 +339,20 @@ def _self_test(sandbox: HeavySandbox) -> tuple[Act, ...]:
         staging.mkdir()
         ask = {"secret": str(secret), "input": str(given), "memory_bytes": 4 * _PROBE_MEMORY_BYTES}
         bounds = EngineLimits(wall_s=limits.ZYGOTE_START.value, memory_bytes=_PROBE_MEMORY_BYTES)
-        end = sandbox.run(EngineRequest("probe", ask, [str(given)], str(staging), bounds))
+        try:
+            end = sandbox.run(EngineRequest("probe", ask, [str(given)], str(staging), bounds))
+        except SandboxUnsafe as unsafe:
+            return EngineReport((), str(unsafe))
     if isinstance(end, EngineFailure):
         raise SandboxUnavailable(f"the self-test of engines did not run: {end.message}", hint="Run: penstock doctor")
     acts = end.answer["acts"]
     if end.answer["read_bytes"] != len(b"given") or not end.answer["wrote"]:
         raise SandboxUnavailable("a locked engine cannot use its own files", hint="Run: penstock doctor")
-    return tuple(
-        Act(words, stopped=acts[name] is not None, how=acts[name] or "it worked") for name, (words, _) in ACTS.items()
+    return EngineReport(
+        tuple(
+            Act(words, stopped=acts[name] is not None, how=acts[name] or "it worked")
+            for name, (words, _) in ACTS.items()
+        )
     )
 
 

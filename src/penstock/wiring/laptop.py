@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from penstock.core.ports import Progress, TaskKind
 from penstock.execution.context import Context
+from penstock.sandbox.heavy import HeavySandbox
 from penstock.sandbox.strict import StrictSandbox
 from penstock.storage.files import LocalFiles
 from penstock.storage.memory_records import MemoryRecords
@@ -23,6 +24,7 @@ class Laptop:
     files: LocalFiles
     records: MemoryRecords
     kinds: Mapping[str, TaskKind]
+    engines: HeavySandbox = field(default_factory=HeavySandbox)
 
     def context(self, progress: Progress) -> Context:
         """Return what tasks may reach, with as many chunks at once as this process may use cores."""

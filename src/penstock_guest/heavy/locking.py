@@ -83,7 +83,6 @@ def _limit(limits: dict[str, Any]) -> None:
     bounds = {
         resource.RLIMIT_DATA: limits["memory_bytes"] + _RESERVED_BYTES,
         resource.RLIMIT_AS: limits["memory_bytes"] + _MAPPED_BYTES,  # page tables of empty memory are memory too
-        resource.RLIMIT_CPU: limits["cpu_s"],
         resource.RLIMIT_FSIZE: limits["disk_bytes"],
         resource.RLIMIT_NOFILE: _FILES_MAX,
         resource.RLIMIT_CORE: 0,
@@ -94,6 +93,7 @@ def _limit(limits: dict[str, Any]) -> None:
         hard = resource.getrlimit(kind)[1]
         ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (ceiling, ceiling))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_s"], limits["cpu_s"] + 1))  # a signal that says so, then death
 
 
 def _restrict(reads: Iterable[str], libraries: Iterable[str], writes: str) -> int:
