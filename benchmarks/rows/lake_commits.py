@@ -3,7 +3,8 @@
 1 M rows of six columns: five rounds, beside writing the same Parquet file alone. 1,000 rows: 60 commits to one table in
 turn with `append` of pyiceberg on a catalog of its own, which has no branch, no journal and leaves it to the operating
 system when its bytes come to the disk; ours are there when a commit returns. A year of nights: 305 commits, each of a
-day's partition of 1,800 rows, published one by one, snapshots expiring on the way.
+day's partition of 1,800 rows, published one by one, snapshots expiring on the way; and the same as parts of one run,
+published at the end.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def measure(*, quick: bool) -> list[Figure]:
             *_append(lake, folder, rows=10_000 if quick else 1_000_000, rounds=1 if quick else 5),
             *_commits(lake, folder, times=4 if quick else 60),
             *_nights(lake, folder, days=6 if quick else 305, window=2 if quick else 30),
+            *_parts(lake, folder, days=6 if quick else 305, window=2 if quick else 30),
         ]
 
 
@@ -88,8 +90,27 @@ def _nights(lake: Any, folder: Path, *, days: int, window: int) -> list[Figure]:
     ]
 
 
+def _parts(lake: Any, folder: Path, *, days: int, window: int) -> list[Figure]:
+    taken_s = []
+    for number_of_day in range(days):
+        data = _rows(1_800, day=_FIRST + dt.timedelta(days=number_of_day))
+        started_s = time.perf_counter()
+        _write_part(lake, folder, "run_year", "staging.year", data, mode="replace_partitions", part=str(number_of_day))
+        taken_s.append(time.perf_counter() - started_s)
+    lake.publish(_WORKSPACE, RunId("run_year"))
+    first, last = median(taken_s[:window]), median(taken_s[-window:])
+    how = f"{number(last * 1e3)} ms / {number(first * 1e3)} ms, {number(sum(taken_s))} s together"
+    return [Figure(f"{days} parts of one back-fill, likewise", last / first, "x", how, at_most=1.5)]
+
+
 def _publish(lake: Any, folder: Path, run: str, table: str, data: Any, *, mode: WriteMode = "append") -> float:
     """Write rows and publish them; return how long publishing took, in seconds."""
+    _write_part(lake, folder, run, table, data, mode=mode)
+    return elapsed_s(lambda: lake.publish(_WORKSPACE, RunId(run)))
+
+
+def _write_part(lake: Any, folder: Path, run: str, table: str, data: Any, *, mode: WriteMode, part: str = "") -> None:
+    """Begin a write, write the Parquet file, commit it to the run's branch."""
     from penstock.storage.tables.types import arrow_schema, columns_of_arrow
 
     nightly = mode == "replace_partitions"
@@ -97,17 +118,16 @@ def _publish(lake: Any, folder: Path, run: str, table: str, data: Any, *, mode: 
         WriteOrder(
             workspace=_WORKSPACE,
             table=TableName(table),
-            author=Author(RunId(run), "bench", TaskName(table), "f1"),
+            author=Author(RunId(run), "bench", TaskName(table), "f1", part),
             columns=columns_of_arrow(data.schema),
             mode=mode,
             partition_by=("day",) if nightly else (),
             partitions=((data["day"][0].as_py(),),) if nightly else (),
         )
     )
-    path = folder / f"{run}.parquet"
+    path = folder / f"{run}-{part}.parquet"
     _write(data.cast(arrow_schema(writing.columns)), path)
     lake.commit(writing, [path])
-    return elapsed_s(lambda: lake.publish(_WORKSPACE, RunId(run)))
 
 
 def _rows(count: int, *, day: dt.date = _FIRST) -> Any:

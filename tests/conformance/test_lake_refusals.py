@@ -1,6 +1,8 @@
 """What the lake takes and what it refuses: columns, partitions, files, names, other programs' doings."""
 
 import datetime as dt
+import errno
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -272,6 +274,30 @@ def test_a_warehouse_that_is_away_is_said_and_nothing_is_published(lake_opening,
         with pytest.raises(LakeUnavailable, match="the lake cannot be used now"):
             harness.write("run_1", numbers(1))
         assert [table.snapshot for table in harness.lake.tables(WORKSPACE)] == [None]
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(local, monkeypatch):
+    local.write("run_1", numbers(1), publish=True)
+    full: list[bool] = []
+
+    def fsync(number, real=os.fsync):
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    full.append(True)
+    with pytest.raises(LakeUnavailable, match="No space left on device"):
+        local.write("run_2", numbers(2))
+    full.clear()
+    local.write("run_2", numbers(2))
+    full.append(True)
+    with pytest.raises(LakeUnavailable, match="No space left on device"):
+        local.lake.publish(WORKSPACE, RunId("run_2"))
+    assert ids(local.rows()) == [1, 2]  # recorded already; `main` follows as soon as there is room
+    full.clear()
+    assert local.lake.recover() == 1
+    assert sorted(main_of(local)[1]["id"].to_pylist()) == [1, 2]
 
 
 def test_names_and_orders_that_make_no_sense_are_refused(local, tmp_path):

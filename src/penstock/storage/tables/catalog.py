@@ -111,7 +111,9 @@ class Catalog:
         with reporting():
             if url.startswith("sqlite:///"):
                 make_folder(Path(url.removeprefix("sqlite:///")).parent)
-            self._sql = _opened(uri=url, warehouse=self.warehouse, **self._files(s3 or {}))
+            # A connection that a restart of the server has cut is found before it is used.
+            ping = str(not url.startswith("sqlite:")).lower()
+            self._sql = _opened(uri=url, warehouse=self.warehouse, pool_pre_ping=ping, **self._files(s3 or {}))
             if url.startswith("sqlite:"):
                 sqlalchemy.event.listen(self._sql.engine, "connect", _prepare)
                 self._sql.engine.dispose()

@@ -68,9 +68,11 @@ class _Durable(io.BufferedWriter):
 
     def close(self) -> None:
         if not self.closed:
-            self.flush()
-            os.fsync(self.fileno())
-            super().close()
+            try:
+                self.flush()
+                os.fsync(self.fileno())
+            finally:
+                super().close()
             if self._last:
                 sync_folder(self._folder)
 

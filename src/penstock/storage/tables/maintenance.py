@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections import defaultdict
@@ -166,7 +167,8 @@ class Keeper:
         old = self.parts.database.write(note)
         with reporting():
             for path in old:
-                table.io.delete(path)
+                with contextlib.suppress(FileNotFoundError):  # by somebody who looks after the same table
+                    table.io.delete(path)
         self.parts.database.write(lambda tx: [_GONE.run(tx, {**key, "path": path}) for path in old])
         return len(old)
 
