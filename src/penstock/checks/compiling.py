@@ -3,6 +3,9 @@
 scan     one statement with the aggregates of all expectations, each written once however many need it
 later    one statement with what must be grouped or ordered and is not clear from the scan yet
 samples  a statement for each expectation that failed, with a few of the rows
+
+Whoever runs them sets DuckDB's `TimeZone` to UTC, which times are written in, and keeps `preserve_insertion_order`,
+which the order of rows rests on.
 """
 
 from __future__ import annotations
