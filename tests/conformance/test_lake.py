@@ -164,6 +164,33 @@ def test_the_same_work_again_is_found_and_other_work_of_the_run_replaces_it(loca
     assert local.write("run_1", numbers(7), fingerprint="f2") == local.lake.heads(WORKSPACE, [ORDERS])[ORDERS]
 
 
+def test_work_that_other_work_of_the_run_has_overtaken_is_not_committed(local):
+    columns = columns_of_arrow(NOTHING.schema)
+    old = local.lake.begin(order("run_1", columns))
+    local.write("run_1", numbers(2), fingerprint="f2")
+    with pytest.raises(NeedsRerun, match="other work of the same run has begun"):
+        local.lake.commit(old, files(local.folder, pa.Table.from_pylist(numbers(1)), old.columns))
+    local.lake.publish(WORKSPACE, RunId("run_1"))
+    assert ids(local.rows()) == [2]
+
+
+def test_a_part_that_begins_while_another_commits_takes_nothing_from_it(local):
+    local.write("run_0", [{"id": 1}], publish=True)
+    parts = local.lake._parts
+
+    def step(name):
+        if name == "begin.recorded":
+            local.write("run_1", [{"id": 2}], part="b")
+
+    columns = columns_of_arrow(pa.table({"id": [1]}).schema)
+    slow = IcebergLake(parts.database, parts.catalog, local.clock, step=step)
+    writing = slow.begin(order("run_1", columns, part="c"))
+    assert local.lake.heads(WORKSPACE, [ORDERS], run=RunId("run_1")) != local.lake.heads(WORKSPACE, [ORDERS])
+    local.lake.commit(writing, files(local.folder, pa.table({"id": [3]}), writing.columns))
+    local.lake.publish(WORKSPACE, RunId("run_1"))
+    assert ids(local.rows()) == [1, 2, 3]
+
+
 def test_parts_of_a_run_are_one_publication(local):
     for number in range(3):
         last = local.write("run_1", numbers(number), part=f"p{number}").snapshot

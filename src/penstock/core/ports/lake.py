@@ -135,7 +135,9 @@ class Lake(Protocol):
             workspace: of the run.
             run: whose tables.
             tables: only these.
-            then: done in the same transaction, such as recording a cursor.
+            then: done in the same transaction, such as recording a cursor; and only once: of a run that has nothing to
+                publish that was not published before, it was done then. A cursor that moves without rows goes with a
+                commit of no files.
 
         Raises:
             NeedsRerun: when the result depends on what another run has changed; nothing is published then.

@@ -52,6 +52,7 @@ _OTHER_WORK: Final = Statement(
     "UPDATE lake_writes SET fingerprint = :fingerprint, schema = NULL, depends = :depends"
     " WHERE run = :run AND name = :name AND fingerprint <> :fingerprint"
 )
+_SET_SCHEMA: Final = Statement("UPDATE lake_writes SET schema = :schema WHERE run = :run AND name = :name")
 _OF_RUN: Final = Statement("SELECT * FROM lake_writes WHERE workspace = :workspace AND run = :run ORDER BY name")
 _PENDING: Final = Statement("SELECT * FROM lake_writes WHERE state = 'published' ORDER BY at")
 _OF_TABLE: Final = Statement(
@@ -238,6 +239,11 @@ def set_write(tx: Any, write: Write, *, now: float) -> None:
             "now": now,
         },
     )
+
+
+def set_schema(tx: Any, write: Write, schema: int) -> None:
+    """Record the columns that a run writes with, and nothing else: another of its parts may be committing."""
+    _SET_SCHEMA.run(tx, {"run": write.run, "name": write.name, "schema": schema})
 
 
 def add_write(tx: Any, write: Write, *, now: float) -> None:

@@ -108,7 +108,8 @@ class Keeper:
                 with self.parts.leases.hold(workspace, [name]) as held:
                     settle_held(self.parts, workspace, name)
                     table, seen = self._load(workspace, name)
-                    if not removed <= {file.file_path for file in live_files(table, seen)}:
+                    by_others = commits.main_of(table) != seen
+                    if by_others or not removed <= {file.file_path for file in live_files(table, seen)}:
                         self.parts.database.write(held.release, durable=False)
                         return
                     assert seen is not None, "it has files"

@@ -106,6 +106,8 @@ class Writer:
             return Written(order.table, done, rows=0, files=0, size_bytes=0, repeated=True)
         if (landed := _find(table, write, order)) is not None:  # a kill came between the commit and its record
             return self._record(held, table, write, order, landed, repeated=True)
+        if write.fingerprint != order.author.fingerprint:
+            raise _changed(order, "other work of the same run has begun to write to it")
         spec = table.metadata.spec()
         if tuple(field.name for field in spec.fields) != order.partition_by:
             raise _changed(order, "it is partitioned in another way now")
@@ -205,8 +207,7 @@ class Writer:
         if schema is None:
             return None
         if write.schema != schema.schema_id:
-            changed = replace(write, schema=schema.schema_id)
-            self.parts.database.write(lambda tx: journal.set_write(tx, changed, now=self.parts.clock()), durable=False)
+            self.parts.database.write(lambda tx: journal.set_schema(tx, write, schema.schema_id), durable=False)
         return columns_of_iceberg(schema)
 
     def _change_columns(self, held: Held, order: WriteOrder) -> tuple[Column, ...]:
@@ -225,10 +226,9 @@ class Writer:
         elif table.metadata.schema_by_id(schema.schema_id) is None:
             commits.add_schema(table, schema)
         self.parts.step("begin.schema")
-        changed = replace(write, schema=schema.schema_id)
 
         def record(tx: Any) -> None:
-            journal.set_write(tx, changed, now=self.parts.clock())
+            journal.set_schema(tx, write, schema.schema_id)
             held.release(tx)
 
         self.parts.database.write(record)
