@@ -135,6 +135,12 @@ def test_jobs_are_cancelled_retried_and_replayed(api, client):
     assert [attempt["outcome"] for attempt in client.jobs.attempts(again.id)] == ["succeeded"]
 
 
+def test_an_id_that_is_written_like_a_path_leads_nowhere_else(client):
+    for name in ("../me", "../../../health/live", "?limit=1", "job_1/attempts"):
+        with pytest.raises((NotFound, RequestInvalid)):
+            client.jobs.read(name)
+
+
 def test_errors_are_the_classes_that_the_server_raised(api, client):
     with pytest.raises(NotFound) as missing:
         client.jobs.submit("none", RECORDS)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
+from urllib.parse import quote
 
 import orjson
 
@@ -128,7 +129,7 @@ class Jobs:
         Raises:
             NotFound: when the workspace has none under that id.
         """
-        return _job(self._transport.request("GET", f"/jobs/{job_id}"))
+        return _job(self._transport.request("GET", _path(job_id)))
 
     def list(
         self,
@@ -161,7 +162,7 @@ class Jobs:
 
     def attempts(self, job_id: str) -> Iterator[dict[str, Any]]:
         """Yield the tries of a job that have ended."""
-        return self._transport.pages(f"/jobs/{job_id}/attempts")
+        return self._transport.pages(_path(job_id, "attempts"))
 
     def watch(self, job_id: str) -> Iterator[Job]:
         """Yield a job each time something about it changes; the last one has ended.
@@ -201,16 +202,16 @@ class Jobs:
 
     def cancel(self, job_id: str) -> Job:
         """End a job."""
-        return _job(self._transport.request("POST", f"/jobs/{job_id}/cancel"))
+        return _job(self._transport.request("POST", _path(job_id, "cancel")))
 
     def retry(self, job_id: str) -> Job:
         """Run a job that failed or was cancelled again, and return the new one."""
         headers = {"Idempotency-Key": new_id("idem")}
-        return _job(self._transport.request("POST", f"/jobs/{job_id}/retry", headers=headers))
+        return _job(self._transport.request("POST", _path(job_id, "retry"), headers=headers))
 
     def replay(self, job_id: str, *, version: str = "active") -> Job:
         """Run the dead letters of a job again, and return the new one."""
-        path = f"/jobs/{job_id}/dead-letters/replay"
+        path = _path(job_id, "dead-letters/replay")
         headers = {"Idempotency-Key": new_id("idem")}
         return _job(self._transport.request("POST", path, query={"version": version}, headers=headers))
 
@@ -226,15 +227,15 @@ class Jobs:
             Conflict: when the job has no result, or none yet.
             OutputFailed: when it cannot be written, or what came is not what the server has.
         """
-        return self._fetch(f"/jobs/{job_id}/result", to, progress)
+        return self._fetch(_path(job_id, "result"), to, progress)
 
     def dead_letters(self, job_id: str, to: Path | BinaryIO, *, progress: Progress | None = None) -> int:
         """Write the records of a job that failed, as NDJSON, and return how many bytes that were."""
-        return self._fetch(f"/jobs/{job_id}/dead-letters", to, progress)
+        return self._fetch(_path(job_id, "dead-letters"), to, progress)
 
     def records(self, job_id: str) -> Sequence[dict[str, Any]]:
         """Return what a job gave as objects: for results that fit in memory, in NDJSON."""
-        with self._transport.stream("GET", f"/jobs/{job_id}/result") as response:
+        with self._transport.stream("GET", _path(job_id, "result")) as response:
             return [orjson.loads(line) for line in b"".join(response.iter_bytes()).splitlines()]
 
     def _submit_file(
@@ -298,7 +299,7 @@ class Jobs:
     def _events(self, job_id: str, last_event: str) -> Iterator[Any]:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_event} if last_event else {})}
         with self._transport.stream(
-            "GET", f"/jobs/{job_id}/events", headers=headers, timeout_s=_WATCH_SILENCE_S
+            "GET", _path(job_id, "events"), headers=headers, timeout_s=_WATCH_SILENCE_S
         ) as response:
             yield from read_events(response.iter_bytes())
 
@@ -312,6 +313,11 @@ class Jobs:
             for block in blocks:
                 to.write(block)
             return size_bytes
+
+
+def _path(job_id: str, *more: str) -> str:
+    # An id that holds a slash must not become another path: whoever passes ids on would ask for what they did not mean.
+    return "/".join(["/jobs", quote(job_id, safe=""), *more])
 
 
 def _blocks_of(path: Path, size_bytes: int, progress: Progress | None) -> Iterator[bytes]:
