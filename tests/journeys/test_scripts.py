@@ -50,9 +50,12 @@ def test_a_script_goes_from_a_file_to_active_and_back(shop):
     assert "-    return {'total': data['price'] * data['quantity']}" in compared
     assert "+    return {'sum': data['price'] * data['quantity']}" in compared
     assert "orders: active is 1.0.0" in said(shop.penstock("scripts", "rollback", "orders"))
+    shop.penstock("scripts", "push", "orders.py", "--version", "1.2.0")  # a draft, which is not meant
+    assert "orders: active is 1.1.0" in said(shop.penstock("scripts", "activate", "orders"))
+    shop.penstock("scripts", "activate", "orders@1.0.0")
     shown = json.loads(shop.penstock("scripts", "show", "orders", "--json").stdout)
     assert shown["active_version"] == "1.0.0"
-    assert [version["version"] for version in shown["versions"]] == ["1.1.0", "1.0.0"]
+    assert [version["version"] for version in shown["versions"]] == ["1.2.0", "1.1.0", "1.0.0"]
     assert shop.penstock("scripts", "show", "orders@active", "--code").stdout.decode() == CODE
 
 
@@ -68,7 +71,9 @@ def test_what_goes_beyond_the_default_says_how_to_go_on(shop):
 
 def test_mistakes_are_told_with_what_would_be_right(shop):
     assert "Did you mean clean?" in said(shop.penstock("scripts", "show", "cleam", exit_code=2))
-    assert "orders@1.2.0" in said(shop.penstock("scripts", "activate", "orders", exit_code=2))
+    assert "orders@1.2.0" in said(shop.penstock("scripts", "deprecate", "orders", "--reason", "old", exit_code=2))
+    shop.penstock("scripts", "push", "orders.py")
+    assert "has no published version" in said(shop.penstock("scripts", "activate", "orders", exit_code=2))
     shop.write(examples_json="[")
     assert "examples.json is not JSON" in said(
         shop.penstock("scripts", "push", "orders.py", "--examples", "examples.json", exit_code=2)

@@ -213,13 +213,16 @@ def publish(*, script: str, version: str | None, activate: bool, as_json: bool) 
 def activate(*, script: str, version: str | None, as_json: bool) -> None:
     """Let `active` stand for a version: jobs that name no other one run on it from now on.
 
+    Without a version, the newest published one.
+
     \b
     Examples:
+      penstock scripts activate clean_orders
       penstock scripts activate clean_orders@1.2.0
     """
-    name, number = _named(script, version)
+    name, number = _split(script, version)
     with open_client() as client:
-        found = client.scripts.activate(name, number)
+        found = client.scripts.activate(name, number or _newest(client, name, state="published").number)
     _print_json(found.shown) if as_json else texts.show_active(found)
 
 
@@ -402,6 +405,8 @@ def _named(script: str, version: str | None) -> tuple[str, str]:
 def _newest(client: Client, name: str, *, state: str | None = None) -> Version:
     found = client.scripts.newest(name, state=state)
     if found is None:
+        if state == "published":
+            raise NotFound(f"{name} has no published version", hint=f"Run: penstock scripts publish {name} --activate")
         what = f"{name} has no {state or 'version'}"
         raise NotFound(what, hint="Push one: penstock scripts push FILE")
     return found
