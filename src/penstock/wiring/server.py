@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.core.errors import SettingInvalid
 from penstock.core.ports import Blobs, Clock
 from penstock.core.ports.access import Egress
-from penstock.core.settings import Settings
+from penstock.core.settings import HOME, Settings
 from penstock.database.bells import Bells
 from penstock.database.opening import SqlDatabase, open_database
 from penstock.database.versioning import prepare, require_schema
@@ -81,7 +82,7 @@ def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = 
         SettingInvalid: when a setting is not valid.
     """
     if settings.embedded:
-        Path(settings.home).mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_home(Path(settings.home))
     with (
         contextlib.closing(open_database(settings.database_url)) as database,
         contextlib.closing(StrictSandbox()) as sandbox,
@@ -89,6 +90,16 @@ def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = 
     ):
         prepare(database) if create else require_schema(database)
         yield _assemble(settings, database, sandbox, bells, clock)
+
+
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingInvalid(
+            f"the folder {home} cannot be made: {error.strerror}",
+            hint=f"Start it in a folder that you may write to, or set {HOME.name}.",
+        ) from error
 
 
 def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox, bells: Bells, clock: Clock) -> Server:

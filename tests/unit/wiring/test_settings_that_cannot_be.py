@@ -1,0 +1,25 @@
+"""What a server is told and cannot do is said as such, before anything is made."""
+
+import pytest
+
+from penstock.core.errors import SettingInvalid
+from penstock.wiring.server import open_server
+from penstock.wiring.settings import read_settings
+
+
+def test_a_home_that_cannot_be_made_is_a_setting_and_no_bug(tmp_path):
+    (tmp_path / "file").write_text("")
+    for home in (tmp_path / "file", tmp_path / "file" / ".penstock"):
+        settings = read_settings({"PENSTOCK_HOME": str(home)})
+        with pytest.raises(SettingInvalid, match="cannot be made") as refused, open_server(settings, create=True):
+            pass
+        assert "PENSTOCK_HOME" in refused.value.hint
+
+
+@pytest.mark.parametrize("blobs", ["gs://bucket", "azure://bucket/prefix", "file:///tmp/blobs"])
+def test_a_kind_of_store_that_is_not_known_is_no_folder_of_that_name(tmp_path, monkeypatch, blobs):
+    monkeypatch.chdir(tmp_path)
+    settings = read_settings({"PENSTOCK_BLOBS": blobs})
+    with pytest.raises(SettingInvalid, match="PENSTOCK_BLOBS"), open_server(settings, create=True):
+        pass
+    assert not list(tmp_path.glob("*:*"))
