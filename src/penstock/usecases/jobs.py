@@ -349,7 +349,7 @@ def _check_deadline(options: JobOptions, now: float) -> None:
         _refuse([{"place": "options.deadline", "message": passed}])
 
 
-def _refuse(problems: Sequence[dict[str, str]]) -> None:
+def _refuse(problems: list[dict[str, str]]) -> None:
     if problems:
         raise RequestInvalid(
             f"{problems[0]['place']}: {problems[0]['message']}", hint="Correct the options.", problems=problems
