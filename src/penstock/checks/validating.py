@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from penstock.checks.check import Answers, Failing, Finding
 from penstock.checks.compiling import Compiled, Statement, judge, later_of, sample_of, scan_of
@@ -17,8 +17,6 @@ from penstock.checks.results import SuiteResult, Verdict
 Execute = Callable[[str], Sequence[Sequence[Any]]]
 Mask = Callable[[str, Any], Any]
 Clock = Callable[[], float]
-
-_MASKED_FIGURES: Final = ("observed_value",)
 
 
 class StatementFailed(Exception):
@@ -112,6 +110,11 @@ class _Validation:
         if finding.shows is None:
             return dict(finding.result)
         return {
-            name: self._mask(finding.shows, value) if name in _MASKED_FIGURES and value is not None else value
+            name: self._masked(finding.shows, value) if name == "observed_value" else value
             for name, value in finding.result.items()
         }
+
+    def _masked(self, column: str, value: Any) -> Any:
+        if isinstance(value, Mapping):  # quantiles and their values
+            return {**value, "values": [self._masked(column, one) for one in value["values"]]}
+        return None if value is None else self._mask(column, value)

@@ -76,3 +76,22 @@ def test_a_pattern_has_a_limit():
 def test_deep_nesting_is_refused_and_no_crash():
     with pytest.raises(ValueError, match="pattern"):
         re2("(" * 500 + "a" + ")" * 499)
+
+
+@pytest.mark.parametrize("pattern", [r"\w{405}", r"(\w{10}){41}", r"\w" * 410, r"([\w-]{100},?){5}", r"(?:\w\w){250}"])
+def test_a_pattern_that_is_too_large_for_re2_is_refused(pattern):
+    with pytest.raises(ValueError, match="too large for RE2"):
+        re2(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["(a{100}){11}", "((a{10}){10}){11}", "(a{2,}){600}"])
+def test_repetitions_of_repetitions_have_a_bound(pattern):
+    with pytest.raises(ValueError, match="a repetition of a repetition cannot be done by RE2"):
+        re2(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"\w{390}", "(a{100}){10}", r"(\d{3}-){200}", "[^a]{1000}", ".{1000}", r"(?i:\w{2,190}x)"]
+)
+def test_what_re2_can_hold_is_taken(pattern):
+    CONNECTION.execute("SELECT regexp_matches('x', $1)", [re2(pattern)])

@@ -1,6 +1,8 @@
 """From a suite to its result: one statement, samples, masks, and failures that stay where they belong."""
 
 import json
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
@@ -102,20 +104,25 @@ def test_samples_are_bounded():
 
 def test_samples_go_through_the_mask_with_the_name_of_their_column():
     def mask(column, value):
-        return f"<{column}>" if column == "s" else value
+        return f"<{column}>" if column in ("s", "x") else value
 
-    one, several, largest, query = result_on(
+    one, several, largest, query, quantile = result_on(
         ROWS,
         ("expect_column_values_to_be_in_set", {"column": "s", "value_set": ["a"]}),
         ("expect_compound_columns_to_be_unique", {"column_list": ["id"]}),
         ("expect_column_max_to_be_between", {"column": "s", "max_value": "b"}),
         ("unexpected_rows_expectation", {"unexpected_rows_query": "SELECT s FROM {batch} WHERE s = 'secret'"}),
+        (
+            "expect_column_quantile_values_to_be_between",
+            {"column": "x", "quantile_ranges": {"quantiles": [0.5], "value_ranges": [[0, 9]]}},
+        ),
         mask=mask,
     ).verdicts
     assert one.samples == ["<s>", "<s>"]
     assert several.samples == [3]
     assert largest.result["observed_value"] == "<s>"
     assert query.samples == [{"s": "<s>"}]
+    assert quantile.result["observed_value"] == {"quantiles": [0.5], "values": ["<x>"]}
 
 
 def test_a_column_that_is_not_there_harms_only_its_own_expectation():
@@ -213,3 +220,9 @@ def test_a_relation_may_be_files(tmp_path):
         result = validate(compiled, execute, mask=lambda _, value: value)
     assert [verdict.success for verdict in result.verdicts] == [True, False]
     assert result.verdicts[1].samples == [3]
+
+
+def test_compiling_needs_no_engine():
+    """What only reads suites stays light."""
+    program = "import sys, penstock.checks.compiling, penstock.checks.validating; sys.exit('duckdb' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -74,7 +74,8 @@ def quantiles(spec: QuantilesSpec, table: Table) -> Check:
             found = [_value(share * (present - 1), by_place, spec) for share in shares]
         within = [_within(value, range_) for value, range_ in zip(found, ranges, strict=True)]
         observed = {"quantiles": shares, "values": found}
-        return Finding(all(within), {"observed_value": observed, "details": {"success_details": within}})
+        result = {"observed_value": observed, "details": {"success_details": within}}
+        return Finding(all(within), result, shows=spec.column)
 
     return Check(judge, scan={"present": rows.aggregate(f"count({value})")}, later=later)
 
