@@ -108,7 +108,8 @@ def test_partitions_are_files_in_folders(staging, orders):
 
 def test_a_sort_of_more_than_memory_spills_and_succeeds(staging, orders):
     """110 MB of rows in an engine that may have 200 MiB, of which DuckDB takes half for them."""
-    bounds, spilled, ended = replace(BOUNDS, memory_bytes=200 * MIB), set(), threading.Event()
+    bounds, ended = replace(BOUNDS, memory_bytes=200 * MIB), threading.Event()
+    spilled: set[str] = set()
 
     def look():
         while not ended.wait(0.02):
@@ -153,7 +154,9 @@ def test_every_bound_has_its_code(staging, sql, bounds, code):
 def test_somebody_else_can_stop_it(staging):
     stop = Stop()
     threading.Timer(0.5, stop.ask).start()
-    assert HeavySandbox().run(asked(staging, FOR_EVER), stop=stop).code == "cancelled"
+    failure = HeavySandbox().run(asked(staging, FOR_EVER), stop=stop)
+    assert isinstance(failure, EngineFailure)
+    assert failure.code == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -322,6 +325,7 @@ with heavy._Child(heavy.BOOT, asked(Path({str(staging)!r}), FOR_EVER)) as child:
 """
     worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
     with worker:
+        assert worker.stdout is not None
         engine = int(worker.stdout.readline())
         time.sleep(1)
         os.kill(worker.pid, signal.SIGKILL)
