@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.core.errors import SettingInvalid
+from penstock.core.errors import SchemaUnknown, SettingInvalid
 from penstock.core.ports import Blobs, Clock
 from penstock.core.ports.access import Egress
 from penstock.core.settings import HOME, Settings
@@ -78,9 +78,11 @@ def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = 
         create: whether an empty database gets its tables; else it is refused like one of another version.
 
     Raises:
-        SchemaUnknown: when the database is not one that this version works with.
+        SchemaUnknown: when the database is not there, or not one that this version works with.
         SettingInvalid: when a setting is not valid.
     """
+    if settings.embedded and not create:
+        _require_file(settings)
     if settings.embedded:
         _make_home(Path(settings.home))
     with (
@@ -90,6 +92,17 @@ def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = 
     ):
         prepare(database) if create else require_schema(database)
         yield _assemble(settings, database, sandbox, bells, clock)
+
+
+def _require_file(settings: Settings) -> None:
+    """Refuse a database that is not there: whoever is in another folder than the server would look at an empty one."""
+    path = Path(settings.database_url.removeprefix("sqlite:///"))
+    if not path.exists():
+        raise SchemaUnknown(
+            f"there is no records database {path}",
+            hint=f"Run this in the folder where `penstock up` runs, or set {HOME.name}; a new server needs"
+            " `penstock up`, or `penstock db upgrade` first.",
+        )
 
 
 def _make_home(home: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.core.errors import SettingInvalid
+from penstock.core.errors import SchemaUnknown, SettingInvalid
 from penstock.wiring.server import open_server
 from penstock.wiring.settings import read_settings
 
@@ -14,6 +14,14 @@ def test_a_home_that_cannot_be_made_is_a_setting_and_no_bug(tmp_path):
         with pytest.raises(SettingInvalid, match="cannot be made") as refused, open_server(settings, create=True):
             pass
         assert "PENSTOCK_HOME" in refused.value.hint
+
+
+def test_who_is_in_another_folder_than_the_server_is_told_so_and_leaves_nothing_there(tmp_path):
+    settings = read_settings({"PENSTOCK_HOME": str(tmp_path / ".penstock")})
+    with pytest.raises(SchemaUnknown, match=r"no records database .*penstock\.db") as refused, open_server(settings):
+        pass
+    assert "where `penstock up` runs" in refused.value.hint
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("blobs", ["gs://bucket", "azure://bucket/prefix", "file:///tmp/blobs"])
