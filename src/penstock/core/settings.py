@@ -34,9 +34,7 @@ PROXIES: Final = Setting(
     "PENSTOCK_PROXIES", "", "Addresses of proxies whose X-Forwarded-For is believed, with commas between."
 )
 URL: Final = Setting("PENSTOCK_URL", "", "The server that commands talk to; else the one of `penstock login`.")
-API_KEY: Final = Setting(
-    "PENSTOCK_API_KEY", "", "The key of commands; else that of `penstock login`.", secret=True
-)
+API_KEY: Final = Setting("PENSTOCK_API_KEY", "", "The key of commands; else that of `penstock login`.", secret=True)
 
 ALL: Final[tuple[Setting, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))
 

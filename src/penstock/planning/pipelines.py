@@ -185,20 +185,20 @@ def _decide(
     known = None
     if not any(set(decided[name].writes) & set(task.reads) for name in changing):
         known = task_fingerprint(task, code=code, reads=reads, date=occasion.date, params=params)
-    action, reason = _judge(changing, known, state.last_fingerprint(task.name), again=occasion.again)
+    reason, action = _judge(changing, known, state.last_fingerprint(task.name), again=occasion.again)
     return Decision(task.name, task.kind, action, reason, after, reads, task.writes, known)
 
 
-def _judge(changing: Sequence[TaskName], known: str | None, last: str | None, *, again: bool) -> tuple[Action, str]:
+def _judge(changing: Sequence[TaskName], known: str | None, last: str | None, *, again: bool) -> tuple[str, Action]:
     if again:
-        return "run", "asked to run again"
+        return "asked to run again", "run"
     if last is None:
-        return "run", "it has not succeeded for this date yet"
+        return "it has not succeeded for this date yet", "run"
     if known is None:
-        return "decide", f"what it reads may change: {', '.join(changing)} before it"
+        return f"what it reads may change: {', '.join(changing)} before it", "decide"
     if known == last:
-        return "skip", "up to date: same code, settings and inputs as the last time"
-    return "run", "its code, its settings or its inputs have changed"
+        return "up to date: same code, settings and inputs as the last time", "skip"
+    return "its code, its settings or its inputs have changed", "run"
 
 
 def _params(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:

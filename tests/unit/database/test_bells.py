@@ -83,6 +83,10 @@ def test_a_bell_that_is_never_heard_does_not_stop_who_rings(bells):
 
 def test_a_folder_with_a_long_path_works_for_all_who_name_it(tmp_path):
     folder = tmp_path / ("x" * 100)
-    with contextlib.closing(Bells(folder)) as one, contextlib.closing(Bells(folder)) as other, one.hang("queue") as bell:
+    with (
+        contextlib.closing(Bells(folder)) as one,
+        contextlib.closing(Bells(folder)) as other,
+        one.hang("queue") as bell,
+    ):
         other.ring("queue")
         assert bell.wait(0)
