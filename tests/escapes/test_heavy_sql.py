@@ -123,7 +123,6 @@ ATTACKS = [
         "SELECT count(*) FROM (SELECT range FROM range(6_000_000) ORDER BY hash(range) OFFSET 1)",
         lambda trial: (trial.scene.folder / "spilled").exists() or trial.seen.get("files", 0) > 3,
         ("drop",),
-        held_by=("duckdb",),
     ),
     Query(
         "unlock the configuration",
