@@ -22,9 +22,10 @@ from penstock.core.errors import (
     SettingInvalid,
     TableOwned,
     TableUnreadable,
+    TooLarge,
 )
 from penstock.core.plan import RunId
-from penstock.core.tables import table_name
+from penstock.core.tables import TableName, table_name
 from penstock.storage.tables.catalog import Catalog
 from penstock.storage.tables.types import columns_of_arrow
 from tests.lakes import D1, NOTHING, ORDERS, WORKSPACE, empty, files, ids, main_of, numbers, open_lake, order, read_rows
@@ -310,6 +311,15 @@ def test_names_and_orders_that_make_no_sense_are_refused(local, tmp_path):
         local.lake.begin(
             order("r", columns_of_arrow(NOTHING.schema), by=("day",), mode="replace_partitions", partitions=((),))
         )
+    with pytest.raises(RequestInvalid, match=r"a partition of staging\.orders is given by a datetime"):
+        local.write("run_1", numbers(1), days=[dt.datetime(2024, 1, 1, tzinfo=dt.UTC)])
+    with pytest.raises(TooLarge, match="10,001 partitions in one commit"):
+        local.write("run_1", numbers(1), days=[D1 + dt.timedelta(days=number) for number in range(10_001)])
+    with pytest.raises(SchemaRefused, match="a table has 2,000 columns at most"):
+        local.lake.begin(order("r", tuple(Column(f"c{number}", "long") for number in range(2_001))))
+    local.write("run_1", numbers(1), table=TableName("raw.plain"), publish=True)
+    with pytest.raises(RequestInvalid, match=r"a partition of raw\.plain has a value for each of no columns"):
+        local.lake.read(WORKSPACE, TableName("raw.plain"), partitions=[(D1,)])
     with pytest.raises(SchemaRefused, match="a table is partitioned by date, int, long, string, boolean, not double"):
         local.write("run_1", [{"x": 1.5}], by=("x",))
     with pytest.raises(SchemaRefused, match="there is no such column"):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from penstock.core import limits
 from penstock.core.errors import SchemaRefused
 
 # How many bytes of precision a type can hold that a wider one holds as well: what may become what.
@@ -183,6 +184,8 @@ def refusal(problems: Sequence[tuple[str, str]]) -> SchemaRefused:
 
 def _bad_names(base: Sequence[Column], wanted: Sequence[Column]) -> list[tuple[str, str]]:
     problems = [] if wanted else [("*", "there is no column")]
+    if len({column.name for column in (*base, *wanted)}) > limits.LAKE_COLUMNS.value:
+        problems.append(("*", f"a table has {limits.LAKE_COLUMNS.value:,} columns at most"))
     seen = {column.name.lower(): column.name for column in base}
     mine: set[str] = set()
     for column in wanted:

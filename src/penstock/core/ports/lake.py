@@ -63,6 +63,7 @@ class Lake(Protocol):
             NotFound: when there is no such table, or nothing of it is published.
             SnapshotGone: when the snapshot has expired, or never was.
             TableUnreadable: when it cannot be read by files without the risk of being wrong.
+            RequestInvalid: when the table has no such partitions.
         """
 
     def local(self, reading: Reading, folder: Path) -> AbstractContextManager[Reading]:

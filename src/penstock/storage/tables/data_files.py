@@ -15,12 +15,13 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import PrimitiveType
 
 from penstock.core.columns import Column, all_columns, spelled, wider
-from penstock.core.errors import FileRefused, RowsOutside
+from penstock.core.errors import FileRefused, RequestInvalid, RowsOutside
 from penstock.core.tables import ColumnFacts, FileFacts, Partition
 from penstock.storage.tables.manifests import partition_values
 from penstock.storage.tables.types import iceberg_type
 
 _TEXT_BOUND: Final = 16  # characters, as Iceberg writers do
+_VALUES: Final = (dt.date, int, str, bool, type(None))
 _EPOCH: Final = dt.date(1970, 1, 1).toordinal()
 
 
@@ -104,6 +105,25 @@ def check_partitions(files: Sequence[tuple[str, DataFile]], table: Layout, allow
                 f"{name}: {file.record_count} rows of {values or 'a table without partitions'}, which is not among"
                 f" the {len(wanted)} partitions that the task writes",
                 hint="Filter these rows, or let the task write all of its table.",
+            )
+
+
+def check_values(name: str, columns: Sequence[str], partitions: Collection[Partition]) -> None:
+    """Make sure that partitions are ones of a table that is partitioned by these columns.
+
+    Raises:
+        RequestInvalid: when one has another number of values, or a value of a type that no partition has.
+    """
+    for partition in partitions:
+        if len(partition) != len(columns):
+            raise RequestInvalid(
+                f"a partition of {name} has a value for each of {', '.join(columns) or 'no columns'}",
+                hint="Give the values in the order of the partition columns.",
+            )
+        if wrong := [value for value in partition if type(value) not in _VALUES]:
+            raise RequestInvalid(
+                f"a partition of {name} is given by a {type(wrong[0]).__name__}",
+                hint="Give dates, whole numbers, texts, booleans, or None.",
             )
 
 

@@ -80,13 +80,18 @@ def _move(path: Path, place: Path) -> None:
 
 
 def _copy(path: Path, place: Path) -> None:
-    with path.open("rb") as source, place.open("xb") as target:
+    with open(path, "rb", opener=_itself) as source, place.open("xb") as target:
         shutil.copyfileobj(source, target, _BLOCK_BYTES)
         target.flush()
         os.fsync(target.fileno())
 
 
 def _upload(io: FileIO, path: Path, place: str) -> None:
-    with path.open("rb") as source, io.new_output(place).create() as target:
+    with open(path, "rb", opener=_itself) as source, io.new_output(place).create() as target:
         while block := source.read(_BLOCK_BYTES):
             target.write(block)
+
+
+def _itself(path: str, flags: int) -> int:
+    """Open a file and no link that has come in its place."""
+    return os.open(path, flags | os.O_NOFOLLOW)

@@ -17,7 +17,7 @@ from penstock.core.errors import TableUnreadable
 from penstock.core.tables import DataFile, Partition, Reading, SnapshotId, TableName
 from penstock.storage.tables import commits
 from penstock.storage.tables.catalog import reporting
-from penstock.storage.tables.data_files import layout, stored_partitions
+from penstock.storage.tables.data_files import check_values, layout, stored_partitions
 from penstock.storage.tables.manifests import live_files
 from penstock.storage.tables.types import columns_of_iceberg
 
@@ -33,6 +33,7 @@ def read(
 
     Raises:
         TableUnreadable: when it cannot be read by files without the risk of being wrong.
+        RequestInvalid: when the table has no such partitions.
     """
     columns = columns_of_iceberg(commits.schema_of(table, snapshot))
     _check_mapping(table, name)
@@ -42,6 +43,8 @@ def read(
         for spec_id, spec in table.metadata.specs().items()
         if spec_id == table.metadata.default_spec_id
     }
+    if partitions is not None:
+        check_values(name, [field.name for field in table.metadata.spec().fields], partitions)
     wanted = None if partitions is None else stored_partitions(partitions)
     with reporting():
         files = [

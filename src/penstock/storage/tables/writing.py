@@ -22,7 +22,7 @@ from penstock.core.tables import SnapshotId, TableName, WriteOrder, Writing, Wri
 from penstock.storage.tables import commits, journal, lineage
 from penstock.storage.tables.catalog import partition_spec, reporting
 from penstock.storage.tables.commits import CommitLost
-from penstock.storage.tables.data_files import check_partitions, data_file, layout, stored_partitions
+from penstock.storage.tables.data_files import check_partitions, check_values, data_file, layout, stored_partitions
 from penstock.storage.tables.intake import check_file, take_in
 from penstock.storage.tables.journal import Write
 from penstock.storage.tables.leases import Held, LeaseLost
@@ -417,11 +417,12 @@ def _check_order(order: WriteOrder) -> None:
                 f"the table {order.table} has no partitions to replace",
                 hint="Say what it is partitioned by, or replace the whole table.",
             )
-        if any(len(partition) != len(order.partition_by) for partition in order.partitions):
-            raise RequestInvalid(
-                f"a partition of {order.table} has a value for each of {', '.join(order.partition_by)}",
-                hint="Give the values in the order of the partition columns.",
+        if len(order.partitions) > limits.LAKE_FILES.value:
+            raise TooLarge(
+                f"{len(order.partitions):,} partitions in one commit; {limits.LAKE_FILES.value:,} at most are replaced",
+                hint="Commit in parts, or replace the whole table.",
             )
+        check_values(order.table, order.partition_by, order.partitions)
 
 
 def _changed(order: WriteOrder, what: str) -> NeedsRerun:
