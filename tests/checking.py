@@ -32,7 +32,10 @@ _KINDS = {
 
 def columns_of(table: pa.Table) -> tuple[Column, ...]:
     """Columns as Penstock has them."""
-    return tuple(Column(field.name, _KINDS.get(str(field.type), str(field.type))) for field in table.schema)
+    return tuple(
+        Column(field.name, _KINDS.get(str(field.type), str(field.type).replace("decimal128", "decimal")))
+        for field in table.schema
+    )
 
 
 def suite_of(*expectations: tuple[str, Mapping[str, Any]]) -> Suite:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from penstock.checks.tables import Impossible, Table, cell, comparable, kind, literal
+from penstock.checks.tables import Impossible, Table, cell, comparable, joined, kind, literal
 from penstock.core import limits
 
 Parts = tuple["Condition", ...]
@@ -36,6 +36,7 @@ _TURNED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": 
 _IN_WORDS: Final = {"&": " and ", "|": " or ", "~": " not "}
 _NULL_TESTS: Final = {"isnull": True, "isna": True, "isNull": True, "notnull": False, "notna": False, "notNull": False}
 _VALID: Final = "valid are names, numbers, texts, lists, comparisons, in, and, or, not, .isnull() and .notnull()"
+_CONDITIONS_MAX: Final = 100
 _PARSERS: Final = ("pandas", "great_expectations", "great_expectations__experimental__", None)
 
 
@@ -110,7 +111,7 @@ def condition_sql(condition: Condition, table: Table) -> str:
         case Not(part):
             return f"NOT ({condition_sql(part, table)})"
         case Both(word, parts):
-            return f" {word.upper()} ".join(f"({condition_sql(part, table)})" for part in parts)
+            return joined(word.upper(), [condition_sql(part, table) for part in parts])
         case Nullity(name, is_null):
             return f"{cell(table.column(name))} IS {'' if is_null else 'NOT '}NULL"
     return _comparison_sql(condition, table)
@@ -137,8 +138,8 @@ def _comparison_sql(condition: Comparison, table: Table) -> str:
 
 def _from_mapping(value: Mapping[str, Any], *, depth: int) -> Condition:
     shape = value.get("type")
-    if depth > 8:  # Great Expectations itself allows two levels
-        raise ValueError("conditions are nested too deeply")
+    if depth > 8 or len(value.get("conditions", ())) > _CONDITIONS_MAX:  # Great Expectations has two levels and 100
+        raise ValueError(f"there are more than {_CONDITIONS_MAX} conditions, or more than 8 levels of them")
     if shape in ("and", "or"):
         parts = tuple(_from_mapping(part, depth=depth + 1) for part in value.get("conditions", ()))
         if not parts:

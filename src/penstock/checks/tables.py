@@ -134,6 +134,14 @@ def number_literal(value: float, *, exact: bool = False) -> str:
     return f"CAST('{written}' AS DOUBLE)"
 
 
+def joined(word: str, parts: Sequence[str]) -> str:
+    """Return conditions joined by AND or OR, halved again and again, so that hundreds of them are not nested deeply."""
+    if len(parts) <= 8:
+        return f" {word} ".join(f"({part})" for part in parts)
+    middle = len(parts) // 2
+    return f"({joined(word, parts[:middle])}) {word} ({joined(word, parts[middle:])})"
+
+
 def _time_literal(value: str, wanted: str) -> str:
     try:
         moment = dt.datetime.fromisoformat(value.strip())

@@ -115,6 +115,13 @@ TRIES: Final = Limit(
 )
 BLOB_REQUEST: Final = Limit("blob_request", 30, "s", "8 MiB take less on any network worth using", "blobs_unavailable")
 JOB_OUTPUT: Final = Limit("job_output", 16, "GiB", "a script can give without end, and an input unfold", "too_large")
+ATTEMPT_ROOM: Final = Limit(
+    "attempt_room",
+    64,
+    "MiB",
+    "what was accepted is carried out though the workspace is full by now; beyond it, the quota holds",
+    "too_large",
+)
 JOB_CHUNKS: Final = Limit(
     "job_chunks", 5_000, "chunks", "they enter the queue in one transaction of half a second", "too_large"
 )
@@ -179,6 +186,7 @@ SUITE_EXPECTATIONS: Final = Limit(
     "suite_expectations", 1_000, "expectations", "each adds to one statement", "suite_invalid"
 )
 SET_VALUES: Final = Limit("set_values", 10_000, "values", "a longer list is a table of its own", "suite_invalid")
+SET_PAIRS: Final = Limit("set_pairs", 1_000, "pairs", "planning 10,000 takes DuckDB ten seconds", "suite_invalid")
 PATTERN: Final = Limit("pattern", 1_000, "characters", "a longer one nobody can read", "suite_invalid")
 CONDITION: Final = Limit("condition", 2_000, "characters", "a longer one nobody can read", "suite_invalid")
 CHECK_WALL: Final = Limit("check_wall", 600, "s", "a statement of checks that hangs must end")

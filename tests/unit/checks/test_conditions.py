@@ -108,6 +108,7 @@ def test_everything_else_is_refused(condition):
         {"type": "comparison", "column": {}, "operator": "==", "parameter": 1},
         {"type": "comparison", "column": {"name": "n"}, "operator": "==", "parameter": None},
         {"type": "comparison", "column": {"name": "n"}, "operator": "IN", "parameter": 5},
+        {"type": "or", "conditions": [{"type": "nullity", "column": {"name": "n"}, "is_null": True}] * 101},
         [1],
         5,
     ],

@@ -1,6 +1,7 @@
 """Types that Great Expectations has not on pandas; the others have their cases in tests/parity."""
 
 import datetime as dt
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -128,3 +129,40 @@ def test_nested_columns_can_be_asked_for_nulls_and_uniqueness(kind):
     ).verdicts
     assert (nulls.exception, nulls.result["unexpected_count"]) == ("", 1)
     assert (unique.exception, unique.result["unexpected_count"]) == ("", 2)
+
+
+def test_decimals_are_compared_digit_by_digit():
+    """0.1 is no binary fraction, and 0.10 is still 0.1."""
+    rows = {"m": pa.array([Decimal("0.10"), Decimal("2.50"), None], pa.decimal128(6, 2))}
+    assert verdict_on(rows, "expect_column_values_to_be_in_set", column="m", value_set=[0.1, 2.5]).success
+    assert verdict_on(rows, "expect_column_values_to_be_between", column="m", min_value=0.1, max_value=2.5).success
+    found = verdict_on(rows, "expect_column_values_to_be_between", column="m", min_value=0.1, strict_min=True)
+    assert found.result["unexpected_count"] == 1
+
+
+def test_sums_of_decimals_that_do_not_fit_are_a_verdict_and_no_crash():
+    rows = {"m": pa.array([Decimal("9" * 36 + ".99")] * 2_000, pa.decimal128(38, 2))}
+    sums = ("expect_column_sum_to_be_between", {"column": "m", "min_value": 1})
+    failed, met = result_on(rows, sums, ("expect_table_row_count_to_equal", {"value": 2_000})).verdicts
+    assert failed.exception or failed.success
+    assert met.success
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 1_000])
+def test_many_pairs_are_one_comparison(count):
+    pairs = [[n, str(n)] for n in range(count)]
+    rows = {"a": [0, count, None], "s": ["0", "x", None]}
+    kwargs = {"column_A": "a", "column_B": "s", "value_pairs_set": pairs}
+    found = verdict_on(rows, "expect_column_pair_values_to_be_in_set", **kwargs)
+    assert (found.exception, found.result["unexpected_count"]) == ("", 1)
+
+
+def test_large_sets_are_no_trouble():
+    values = [f"value {n}" for n in range(10_000)]
+    assert verdict_on({"s": values}, "expect_column_values_to_be_in_set", column="s", value_set=values).success
+
+
+def test_more_pairs_than_can_be_planned_are_refused():
+    kwargs = {"column_A": "a", "column_B": "b", "value_pairs_set": [[n, n] for n in range(1_001)]}
+    (problem,) = problems_of({"type": "expect_column_pair_values_to_be_in_set", "kwargs": kwargs})
+    assert "at most 1000 items" in problem.message

@@ -19,7 +19,7 @@ from penstock.core import limits
 from penstock.core.columns import Column
 
 Pair = Annotated[list[Scalar], Field(min_length=2, max_length=2)]
-Pairs = Annotated[list[Pair], Field(max_length=limits.SET_VALUES.value)]
+Pairs = Annotated[list[Pair], Field(max_length=limits.SET_PAIRS.value)]
 
 
 class PairInSetSpec(PairSpec):
@@ -31,21 +31,20 @@ class PairInSetSpec(PairSpec):
 def in_set(spec: PairInSetSpec, table: Table) -> Check:
     """Return the check of pairs that are in a set."""
     columns = columns_of(spec, table)
-    found = [" AND ".join(parts) for pair in spec.value_pairs_set if (parts := _equal(pair, columns))]
-    return each_row(spec, table, fails=f"NOT ({' OR '.join(f'({one})' for one in found)})" if found else "true")
+    pairs = [pair for each in spec.value_pairs_set if (pair := _row(each, columns))]
+    row = f"row({', '.join(cell(column) for column in columns)})"  # within a row, null equals null
+    return each_row(spec, table, fails=f"NOT ({row} IN ({', '.join(pairs)}))" if pairs else "true")
 
 
-def _equal(pair: list[Any], columns: list[Column]) -> list[str]:
-    parts = []
+def _row(pair: list[Any], columns: list[Column]) -> str | None:
+    """Return a pair as a literal; None when no row can be equal to it."""
+    values = []
     for value, column in zip(pair, columns, strict=True):
-        if value is None:
-            parts.append(f"{cell(column)} IS NULL")
-            continue
         try:
-            parts.append(f"coalesce({cell(column)} = {literal(value, column)}, false)")
+            values.append("NULL" if value is None else literal(value, column))
         except Impossible:
-            return []  # never equal
-    return parts
+            return None
+    return f"row({', '.join(values)})"
 
 
 EXPECTATIONS: Final = {"expect_column_pair_values_to_be_in_set": ExpectationType(PairInSetSpec, in_set)}

@@ -12,7 +12,7 @@ from typing import Final
 from penstock.checks.check import Check, ExpectationType
 from penstock.checks.several import alike, columns_of, each_row
 from penstock.checks.specs import ManySpec
-from penstock.checks.tables import Table, cell
+from penstock.checks.tables import Table, cell, joined
 from penstock.core.columns import Column
 
 
@@ -27,7 +27,7 @@ class EqualSpec(ManySpec):
 def different(spec: DifferentSpec, table: Table) -> Check:
     """Return the check of values that are all different."""
     pairs = [_same(one, other) for one, other in combinations(columns_of(spec, table), 2)]
-    return each_row(spec, table, fails=" OR ".join(pairs) or "false")
+    return each_row(spec, table, fails=joined("OR", pairs) if pairs else "false")
 
 
 def equal(spec: EqualSpec, table: Table) -> Check:
