@@ -73,6 +73,7 @@ class Assignment:
         pieces: what the part `join` puts together, every chunk in order.
         skipped: for `join`: what `split` reported as left out.
         prefix: where its blobs go: `<workspace>/jobs/<job>/`.
+        room_bytes: what it may make at most; None when only the limits of a job hold.
     """
 
     lease: Lease
@@ -88,6 +89,7 @@ class Assignment:
     pieces: tuple[Piece, ...] = ()
     skipped: tuple[tuple[str, str, str], ...] = ()
     message: Message | None = None
+    room_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

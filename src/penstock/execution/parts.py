@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -228,6 +229,8 @@ def as_error(error: PenstockError) -> dict[str, Any]:
 
 
 def _failed(error: PenstockError, files: PartFiles, progress: PartProgress) -> AttemptReport:
+    with contextlib.suppress(TransientError):  # the store is away: the sweep will find what is left
+        files.drop_all_but(DEAD_LETTERS)
     account = as_report(error.report) | {"printed": progress.text} if isinstance(error, TooManyErrors) else {}
     return AttemptReport(
         _outcome(error),

@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from penstock.base.text import size
 from penstock.core import limits
 from penstock.core.errors import Bug, SpoolFull, TooLarge
-from penstock.core.jobs import BlobPointer, small_blob
+from penstock.core.jobs import SMALL_PREFIX, BlobPointer, small_blob
 from penstock.core.ports import Blobs, BlobWriter, Output
 from penstock.core.scripts import InputFile
 from penstock.core.work import Assignment
@@ -42,6 +43,8 @@ class JobFiles:
         self._given = assignment.small
         # What only the next part reads is no row: rows are for what stays.
         self._keeps_small = lease.entry.part in ("whole", "join")
+        self._room_bytes = assignment.room_bytes
+        self._written_bytes = 0
         self.made: dict[str, BlobPointer] = {}
         self.small: dict[str, bytes] = {}
 
@@ -82,6 +85,27 @@ class JobFiles:
             raise Bug("a job has no standard output", hint="Give the output a name.")
         return Spool() if spool else _JobOutput(self, path)
 
+    def drop_all_but(self, path: str) -> None:
+        """Delete what was made, but for one output: after a failure nobody will read it."""
+        dropped = [self.made.pop(name) for name in list(self.made) if name != path]
+        for pointer in dropped:
+            self.small.pop(pointer.key, None)
+        self._blobs.delete(pointer.key for pointer in dropped if not pointer.key.startswith(SMALL_PREFIX))
+
+    def count(self, size_bytes: int) -> None:
+        """Count what is written.
+
+        Raises:
+            TooLarge: when the attempt makes more than the workspace has room for.
+        """
+        self._written_bytes += size_bytes
+        if self._room_bytes is not None and self._written_bytes > self._room_bytes:
+            raise TooLarge(
+                f"the job makes more than the {size(self._room_bytes)} that quota stored_bytes_max leaves, chunks of"
+                " its unpacked input included",
+                hint="Send less, wait until older results are removed, or ask for a larger quota: penstock quota",
+            )
+
     def begin_blob(self, path: str) -> BlobWriter:
         """Begin the blob of an output that is not small."""
         return self._blobs.create(self._prefix + path)
@@ -110,6 +134,7 @@ class _JobOutput:
     def write(self, data: bytes) -> None:
         """Append data."""
         self.size_bytes += len(data)
+        self._files.count(len(data))
         if self.size_bytes > limits.JOB_OUTPUT.value * 2**30:
             words = f"{self._path} has more than {limits.JOB_OUTPUT.value} {limits.JOB_OUTPUT.unit}"
             raise TooLarge(words, hint="Send the input as several jobs, or give fewer records.")

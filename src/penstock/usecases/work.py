@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 
 from penstock.base.times import iso
+from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import Bug, PenstockError, TransientError
 from penstock.core.jobs import (
@@ -72,6 +73,7 @@ class _Taken:
     pieces: tuple[Piece, ...]
     small: Mapping[str, bytes]
     message: Message | None
+    room_bytes: int | None
 
 
 @dataclass(slots=True)
@@ -318,9 +320,17 @@ class Work:
                 of,
                 {key: small[key] for key in each if key in small},
                 self._message(tx, work) if lease.entry.part == "webhook" else None,
+                self._room(tx, work, lease.entry.part),
             )
             for (lease, work), of, each in zip(going, pieces, keys, strict=True)
         ]
+
+    def _room(self, tx: Any, work: JobWork, part: str) -> int | None:
+        """Return how many bytes a part may make; what `join` puts together is counted already."""
+        if part in ("join", "webhook"):
+            return None
+        usage = self.quotas.usage(tx, work.workspace)
+        return max(usage.quotas.stored_bytes_max - usage.stored_bytes, limits.ATTEMPT_ROOM.value * 2**20)
 
     def _pieces(self, tx: Any, entry: Entry, work: JobWork) -> tuple[Piece, ...]:
         if entry.part not in ("chunk", "join"):
@@ -391,6 +401,7 @@ class Work:
             piece=taken.pieces[0] if entry.part == "chunk" else None,
             pieces=taken.pieces if entry.part == "join" else (),
             skipped=work.skipped,
+            room_bytes=taken.room_bytes,
         )
 
     def _script(self, work: JobWork) -> tuple[str, ScriptVersion]:

@@ -113,6 +113,7 @@ def run_frame(assignment: Assignment) -> bytes:
         "piece": assignment.piece,
         "pieces": assignment.pieces,
         "skipped": assignment.skipped,
+        "room_bytes": assignment.room_bytes,
         "message": message and {"id": message.id, "url": message.url, "policy": message.policy},
         "message_bytes": [len(message.secret), len(message.body)] if message else [0, 0],
     }
@@ -138,6 +139,7 @@ def read_assignment(header: Mapping[str, Any], tail: bytes, script: ScriptVersio
         pieces=tuple(_piece(each) for each in header["pieces"]),
         skipped=tuple((path, member, reason) for path, member, reason in header["skipped"]),
         message=_message(header, tail[end:]) if header["message"] else None,
+        room_bytes=header["room_bytes"],
     )
 
 

@@ -239,6 +239,17 @@ def test_an_output_may_not_grow_without_end(monkeypatch):
     assert (report.outcome, report.error["code"], report.small) == ("failed", "too_large", {})
 
 
+@pytest.mark.parametrize("part", ["whole", "split"])
+def test_an_input_may_not_unfold_past_the_room_of_its_workspace_and_leaves_nothing(sandbox, part):
+    worker = Worker(sandbox, gzip.compress(RECORDS * 20), encoding="gzip", chunk_records=500)
+    before = {blob.key for blob in worker.blobs.list("")}
+    report = worker.run(part, room_bytes=30_000)
+    assert (report.outcome, report.error["code"]) == ("failed", "too_large")
+    assert "stored_bytes_max" in report.error["message"]
+    assert {blob.key for blob in worker.blobs.list("")} == before
+    assert worker.run(part, room_bytes=50_000_000).outcome == "succeeded"
+
+
 def test_what_a_script_prints_first_is_kept(sandbox):
     talks = script(b"def process(d):\n    print('x' * 3000)\n    return d\n")
     printed = Worker(sandbox, RECORDS, script=talks).run("whole").report["printed"]

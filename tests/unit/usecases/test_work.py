@@ -2,6 +2,7 @@
 
 import pytest
 
+from penstock.core.access import Quotas
 from penstock.core.jobs import AttemptReport, BlobPointer, JobFilter, Webhook, small_blob
 from penstock.core.work import Ended
 from penstock.database.schema import attempts, deliveries, queue_entries, usage, versions
@@ -39,6 +40,18 @@ def test_an_assignment_holds_all_that_it_takes(service, actor):
     assert (assignment.output_format, assignment.errors_max) == ("csv", "5")
     assert assignment.prefix == f"ws_1/jobs/{job.id}/"
     assert _read(service, actor, job).state == "running"
+
+
+@pytest.mark.parametrize(("quota", "room_bytes"), [(200 * 2**20, 200 * 2**20 - 8), (10, 64 * 2**20)])
+def test_an_attempt_may_make_what_the_workspace_has_room_for_and_a_little_in_any_case(
+    service, actor, quota, room_bytes
+):
+    service.database.write(
+        lambda tx: service.jobs.quotas.set_quotas(tx, actor.workspace, Quotas(stored_bytes_max=quota))
+    )
+    service.submit(actor, b'{"a":1}\n')
+    (assignment,) = service.round().assignments
+    assert assignment.room_bytes == room_bytes
 
 
 def test_a_whole_job_ends_with_its_account_result_attempt_and_usage(service, actor):

@@ -34,6 +34,7 @@ ASSIGNMENT = Assignment(
     piece=Piece(1, POINTER),
     pieces=(Piece(0, POINTER, {"records": 1}, POINTER, None), Piece(1, POINTER)),
     skipped=(("a.tar", "m", "why"),),
+    room_bytes=5,
     message=Message("msg_1", "https://host/x", b'{"type":"job"}', b"\x01secret", Policy(("10.0.0.0/8",))),
 )
 REPORT = AttemptReport(

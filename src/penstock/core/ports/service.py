@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol, TypeVar
 
-from penstock.core.access import Actor, AuditEvent, Policy, WorkspaceId
+from penstock.core.access import Actor, AuditEvent, Policy, Usage, WorkspaceId
 from penstock.core.jobs import (
     AttemptReport,
     BlobPointer,
@@ -307,6 +307,9 @@ class QuotaKeeper(Protocol):
         Raises:
             TooMany: when a quota is used up, with an honest time to come back.
         """
+
+    def usage(self, tx: Any, workspace: WorkspaceId) -> Usage:
+        """Return what a workspace may use and uses, a second old at most."""
 
     def add_stored(self, tx: Any, workspace: WorkspaceId, size_bytes: int) -> None:
         """Count bytes that are kept; negative ones are given back."""

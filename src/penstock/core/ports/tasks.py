@@ -146,6 +146,9 @@ class PartFiles(Files, Protocol):
     def stream(self, pointer: BlobPointer) -> Iterator[bytes]:
         """Yield the bytes of a blob of the job in blocks."""
 
+    def drop_all_but(self, path: str) -> None:
+        """Delete what was made, but for one output: after a failure nobody will read it."""
+
 
 class Records(Protocol):
     """What is known of runs."""
