@@ -335,3 +335,10 @@ def test_health_and_figures_need_no_key_and_name_no_data(api):
     assert 'penstock_http_requests_total{method="GET",route="/health",status="200"}' in figures
     assert "penstock_queue_depth" in figures
     assert orjson.dumps(health)
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+def test_a_probe_may_ask_for_the_head_alone(api, path):
+    with api.http() as http:
+        answer = http.head(path)
+        assert (answer.status_code, answer.content) == (http.get(path).status_code, b"")

@@ -28,18 +28,21 @@ class HealthShown(BaseModel):
     queue_lag_s: float = Field(description="How long the foremost ready entry has waited.")
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", name="read_health", response_model=HealthShown)
 def read_health(server: CurrentServer) -> Response:
     """Return the state of the server; always 200, so that the words can be read."""
     return Json(_show(server.health.check()))
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", name="read_live")
 async def read_live() -> dict[str, str]:
     """Answer: the process is alive."""
     return {"state": "ok"}
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get(
     "/health/ready",
     name="read_ready",
