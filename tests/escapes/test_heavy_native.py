@@ -300,13 +300,13 @@ time.sleep(0.3)
     ),
     Attack(
         "start threads without end",
-        sign=threads_over(200),
+        sign=threads_over(500),
         held_by=("rlimits+privileges", "watch") if os.geteuid() == 0 else ("watch",),
         code="""
 load("threading").stack_size(65_536)
-for number in range(400):
+for number in range(800):
     sys.modules["_thread"].start_new_thread(time.sleep, (5,))
-    time.sleep(0.01) if number % 10 == 0 else None
+    time.sleep(0.02) if number % 10 == 0 else None
 time.sleep(0.3)
 """,
     ),

@@ -43,6 +43,7 @@ _FILE_BYTES_MIN: Final = 4096  # what an empty file takes of a disk, in its fold
 _PAGE_BYTES: Final = resource.getpagesize()
 _WORDS_CHARACTERS: Final = 200
 _MESSAGE_CHARACTERS: Final = 2_000
+_CONTAINERS_MAX: Final = 500_000  # each takes 60 bytes of the service's memory and more, and two of the answer
 _OWN_CODES: Final = ("sql_failed", "limit_memory", "limit_disk", "bug")  # that an engine says itself
 _ANSWER_BYTES_MAX: Final = limits.ENGINE_ANSWER.value * 2**20
 _PROBE_MEMORY_BYTES: Final = 512 * 2**20
@@ -265,6 +266,8 @@ class _Child:
                 hint="Engines need Landlock (Linux 5.13 or newer). Run: penstock doctor",
             )
         try:
+            if rest.count(b"[") + rest.count(b"{") > _CONTAINERS_MAX:
+                return self._failure("limit_output", "its answer has too many parts", usage=usage)
             return self._read_answer(orjson.loads(rest), level["landlock_abi"], usage)
         except (ValueError, TypeError, LookupError, AttributeError):
             return self._died(usage)

@@ -292,6 +292,13 @@ def test_a_forged_error_has_a_known_code_and_printable_words(staging, tmp_path):
     assert (failure.code, failure.message, failure.line) == ("crashed", "a [31mb", None)
 
 
+def test_an_answer_of_countless_parts_is_not_taken_apart(staging, tmp_path):
+    """Sixteen MiB of empty lists would take half a GiB of the service's memory."""
+    code = "say(LOCKED + '{\"answer\": {\"rows\": [' + '[],' * 2**20 + '1]}}')"
+    with pretending(tmp_path, code) as sandbox:
+        assert sandbox.run(asked(staging, "SELECT 1")).code == "limit_output"
+
+
 def test_words_without_end_on_standard_error_fill_nothing(staging, tmp_path):
     code = """
 say(LOCKED + '{"answer": {}}')
