@@ -257,6 +257,37 @@ def test_a_stream_of_events_ends_after_its_time_and_goes_on_where_it_was(api, ht
     http.post(f"/api/v1/jobs/{job}/cancel")
 
 
+def test_one_workspace_leaves_event_streams_to_the_others(api, http, monkeypatch):
+    monkeypatch.setattr(limits, "WATCHERS_WORKSPACE", Limit("watchers_workspace", 1, "event streams", ""))
+    job = submit(http, query="&not_before=2099-01-01T00:00:00Z").json()["id"]
+    with http.stream("GET", f"/api/v1/jobs/{job}/events") as held:
+        lines = held.iter_lines()  # kept, or the stream would be closed
+        assert next(lines)
+        refused = http.get(f"/api/v1/jobs/{job}/events")
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many")
+        with api.http(api.tenant("other-watcher")) as other:
+            theirs = submit(other, query="&not_before=2099-01-01T00:00:00Z").json()["id"]
+            with other.stream("GET", f"/api/v1/jobs/{theirs}/events") as let_in:
+                assert let_in.status_code == 200
+            other.post(f"/api/v1/jobs/{theirs}/cancel")
+    http.post(f"/api/v1/jobs/{job}/cancel")
+
+
+def test_who_waits_beyond_what_one_workspace_may_is_answered_at_once(http, monkeypatch):
+    monkeypatch.setattr(limits, "WAITERS_WORKSPACE", Limit("waiters_workspace", 0, "requests", ""))
+    began = time.monotonic()
+    answered = submit(http, query="&not_before=2099-01-01T00:00:00Z", Prefer="wait=20")
+    assert (answered.status_code, answered.headers.get("preference-applied")) == (202, None)
+    assert time.monotonic() - began < 10
+    http.post(f"/api/v1/jobs/{answered.json()['id']}/cancel")
+
+
+def test_a_full_server_still_answers_its_probes(http, monkeypatch):
+    monkeypatch.setattr(limits, "REQUESTS_RUNNING", Limit("requests_running", 0, "requests", ""))
+    assert http.get("/api/v1/me").status_code == 503
+    assert http.get("/health/live").status_code == 200
+
+
 def test_a_result_that_cannot_be_read_to_its_end_breaks_off(api, http, monkeypatch):
     job = submit(http).json()["id"]
     api.work()

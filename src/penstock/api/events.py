@@ -41,9 +41,10 @@ async def event_stream(
     job, waiting = await run_in_threadpool(_read, server, job_id, actor)
     if job.state in ENDED and last_event_id == _mark(job, waiting):
         return Response(status_code=204)
-    if watch.watchers >= limits.WATCHERS.value:
+    watching = watch.watching[actor.workspace]
+    if watching >= limits.WATCHERS_WORKSPACE.value or watch.watchers >= limits.WATCHERS.value:
         raise TooMany(
-            f"{watch.watchers:,} jobs are watched here already",
+            f"{watch.watchers:,} jobs are watched here already, {watching:,} of them by this workspace",
             hint="Ask for the job itself now and then: GET /api/v1/jobs/{id}",
             retry_after_s=5,
         )
@@ -59,7 +60,7 @@ async def _events(
 ) -> AsyncIterator[bytes]:
     before: Job | None = None
     began_s = said_s = time.monotonic()
-    with watch.watcher():
+    with watch.watcher(actor.workspace):
         # Who still may listen comes back with Last-Event-ID.
         while not watch.stopping.is_set() and time.monotonic() - began_s < limits.EVENT_STREAM.value:
             mark = _mark(job, waiting)

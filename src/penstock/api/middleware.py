@@ -30,6 +30,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _METHODS: Final = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+_PROBES: Final = frozenset(["/health", "/health/live", "/health/ready"])  # a full server is not to be restarted
 _MIB: Final = 2**20
 _QUICK_S: Final = 0.05
 _QUICK_BYTES: Final = 256 * 1024
@@ -88,7 +89,8 @@ class Observed:
 
     async def _answer(self, scope: Scope, body: _Body, answer: _Answer, facts: RequestFacts) -> None:
         try:
-            self._refuse_when_full()
+            if scope["path"] not in _PROBES:
+                self._refuse_when_full()
             await self._app(scope, body.receive, answer.send)
         except ClientGone:
             facts.status = facts.status or 499  # as nginx notes it: nobody is there to be answered

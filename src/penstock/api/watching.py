@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
 
+from penstock.core import limits
 from penstock.core.jobs import Job
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class JobWatch:
 
     Attributes:
         watchers: how many event streams are open.
+        watching: how many of them are of each workspace.
         stopping: set once the server ends; nobody is to wait any more.
     """
 
@@ -42,6 +45,8 @@ class JobWatch:
         self._looking: asyncio.Task[None] | None = None
         self._stirred = asyncio.Event()
         self.watchers = 0
+        self.watching: Counter[str] = Counter()
+        self._waiters: Counter[str] = Counter()
         self.stopping = asyncio.Event()
 
     async def until_end(self, job_id: str, *, timeout_s: float) -> Job | None:
@@ -64,13 +69,20 @@ class JobWatch:
             self._leave(job_id, ended)
 
     @contextlib.contextmanager
-    def watcher(self) -> Iterator[None]:
+    def watcher(self, workspace: str) -> Iterator[None]:
         """Count an event stream while it is open."""
         self.watchers += 1
         try:
-            yield
+            with _counted(self.watching, workspace):
+                yield
         finally:
             self.watchers -= 1
+
+    @contextlib.contextmanager
+    def waiter(self, workspace: str) -> Iterator[bool]:
+        """Count a request that is to wait; False when its workspace has as many already as may."""
+        with _counted(self._waiters, workspace):
+            yield self._waiters[workspace] <= limits.WAITERS_WORKSPACE.value
 
     def stop(self) -> None:
         """Let everybody go who waits."""
@@ -128,6 +140,17 @@ class JobWatch:
                 async with asyncio.timeout(min(left_s, _LOOK_MIN_S)):
                     await self._stirred.wait()
         await asyncio.sleep(max(0.0, self._looked_s + _REST_S - time.monotonic()))
+
+
+@contextlib.contextmanager
+def _counted(counts: Counter[str], workspace: str) -> Iterator[None]:
+    counts[workspace] += 1
+    try:
+        yield
+    finally:
+        counts[workspace] -= 1
+        if not counts[workspace]:
+            del counts[workspace]
 
 
 def _settle(future: asyncio.Future[Job | None], job: Job | None) -> None:

@@ -126,6 +126,12 @@ JOB_CHUNKS: Final = Limit(
     "job_chunks", 5_000, "chunks", "they enter the queue in one transaction of half a second", "too_large"
 )
 WATCHERS: Final = Limit("watchers", 500, "event streams", "each looks at its job twice a second", "too_many")
+WATCHERS_WORKSPACE: Final = Limit(
+    "watchers_workspace", 125, "event streams", "one workspace leaves some to the others", "too_many"
+)
+WAITERS_WORKSPACE: Final = Limit(
+    "waiters_workspace", 250, "requests", "more with `Prefer: wait` are answered at once: others want to be served, too"
+)
 LEASE: Final = Limit("lease", 2, "s", "work of a killed worker is picked up within three seconds")
 HEARTBEAT: Final = Limit("heartbeat", 500, "ms", "three may be late before a lease is lost")
 REAP: Final = Limit("reap", 250, "ms", "expired leases are looked for that often")

@@ -76,11 +76,13 @@ async def submit_job(
     if not created:
         headers["Idempotent-Replayed"] = "true"
     if (wait_s := _wait_of(prefer)) is not None:
-        headers["Preference-Applied"] = f"wait={wait_s}"
-        if job.state not in ENDED:
-            job = await request.app.state.watch.until_end(job.id, timeout_s=wait_s) or await run_in_threadpool(
-                server.jobs.read, job.id, actor=actor
-            )
+        with request.app.state.watch.waiter(actor.workspace) as may_wait:
+            if may_wait:
+                headers["Preference-Applied"] = f"wait={wait_s}"
+            if may_wait and job.state not in ENDED:
+                job = await request.app.state.watch.until_end(job.id, timeout_s=wait_s) or await run_in_threadpool(
+                    server.jobs.read, job.id, actor=actor
+                )
     ended = wait_s is not None and job.state in ENDED
     return Json(show_job(job), status_code=200 if ended else 202, headers=headers)
 
