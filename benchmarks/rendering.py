@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -43,23 +44,51 @@ def as_json(machine: dict[str, str], rows: Sequence[Row]) -> str:
     return json.dumps({"machine": machine, "rows": listed}, indent=2) + "\n"
 
 
-def write_baseline(path: Path, machine: dict[str, str], rows: Sequence[Row]) -> None:
-    """Put the machine and the table into a page, in place of what stood between its marks."""
+def write_baseline(path: Path, machine: dict[str, str], rows: Sequence[Row], *, order: Sequence[str] = ()) -> None:
+    """Put the machine and the rows into a page, between its marks; a row that was not measured now stays as it was.
+
+    Args:
+        path: of the page.
+        machine: what can change a figure, in words.
+        rows: what was measured.
+        order: the titles of all rows there are; those of rows that are gone leave the page.
+    """
     before, _, rest = path.read_text("utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text("".join([before, BEGIN, *_markdown(machine, rows), END, after]), "utf-8")
+    table, _, after = rest.partition(END)
+    blocks = _blocks(table) | {row.title: _block(row, machine.get("date", "")) for row in rows}
+    titles = [title for title in (order or blocks) if title in blocks]
+    page = [before, BEGIN, *_markdown(machine, [blocks[title] for title in titles]), END, after]
+    path.write_text("".join(page), "utf-8")
 
 
-def _markdown(machine: dict[str, str], rows: Sequence[Row]) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a page says of one row: lines of the table, and how it is measured."""
+
+    lines: str
+    method: str
+
+
+def _block(row: Row, date: str) -> Block:
+    head = f"| **{row.title}** | | | | *{', '.join(filter(None, [date, _noise(row)]))}* |\n"
+    lines = head + "".join(f"| {' | '.join(_cells(figure))} |\n" for figure in row.figures)
+    return Block(lines, f"**{row.title}.** {' '.join(row.method.split())}\n\n")
+
+
+def _blocks(table: str) -> dict[str, Block]:
+    """Return what a page says now, by title."""
+    lines = re.finditer(r"^\| \*\*(.+?)\*\* \|.*\n(?:\| (?!\*\*).*\n)*", table, re.MULTILINE)
+    methods = dict(re.findall(r"^(\*\*(?:.+?)\.\*\*) (.*)\n", table, re.MULTILINE))
+    return {block[1]: Block(block[0], f"**{block[1]}.** {methods.get(f'**{block[1]}.**', '')}\n\n") for block in lines}
+
+
+def _markdown(machine: dict[str, str], blocks: Sequence[Block]) -> Iterator[str]:
     yield "\n| | |\n|---|---|\n"
-    yield from (f"| {name} | {value} |\n" for name, value in machine.items())
+    yield from (f"| {name} | {value} |\n" for name, value in machine.items() if name != "date")
     yield "\n| figure | measured | aim | reached | beside |\n|---|---|---|---|---|\n"
-    for row in rows:
-        yield f"| **{row.title}** | | | | *{_noise(row)}* |\n"
-        yield from (f"| {' | '.join(_cells(figure))} |\n" for figure in row.figures)
+    yield from (block.lines for block in blocks)
     yield "\n## How each row is measured\n\n"
-    for row in rows:
-        yield f"**{row.title}.** {' '.join(row.method.split())}\n\n"
+    yield from (block.method for block in blocks)
 
 
 def _cells(figure: Figure) -> list[str]:

@@ -1,11 +1,12 @@
 """Each benchmark works; what it measures is for `make bench` to say."""
 
+import dataclasses
 import json
 
 import pytest
 
 from benchmarks import rendering, rows
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, Noise, Row
 from benchmarks.machine import describe
 from benchmarks.running import run
 
@@ -33,3 +34,23 @@ def test_the_page_keeps_what_was_written_by_hand(tmp_path):
     assert page.read_text().startswith("# Above\n")
     assert "old" not in page.read_text()
     assert page.read_text().endswith("Below\n")
+
+
+def test_rows_that_are_not_measured_again_stay_as_they_were(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# Above\n" + rendering.BEGIN + rendering.END + "Below\n")
+    noise = Noise(0.1, 0.2, 0.0)
+    rows = [
+        Row(name, f"the {name}", f"How {name} is measured.", (Figure("rate", value, "/s"),), noise, 1.0)
+        for name, value in (("first", 10.0), ("second", 20.0), ("third", 30.0))
+    ]
+    order = [row.title for row in rows]
+    rendering.write_baseline(page, {"date": "yesterday"}, rows[:2], order=order)
+    again = dataclasses.replace(rows[1], figures=(Figure("rate", 99.0, "/s"),))
+    rendering.write_baseline(page, {"date": "today"}, [rows[2], again], order=order)
+    text = page.read_text()
+    rates = [line.split("|")[2].strip() for line in text.splitlines() if line.startswith("| rate")]
+    assert rates == ["10 /s", "99 /s", "30 /s"]
+    assert "**the first** | | | | *yesterday, load" in text
+    assert "**the second** | | | | *today, load" in text
+    assert text.count("**the first.** How first is measured.") == 1
