@@ -56,10 +56,11 @@ def command_sections() -> Iterator[str]:
         yield "```\n" + " ".join([name, *command.collect_usage_pieces(context)]) + "\n```\n"
         yield "| option | meaning |"
         yield "|---|---|"
-        for parameter in command.get_params(context):
+        for parameter in command.params:  # --help is made by click, in the words of whoever asked for it first
             if (record := parameter.get_help_record(context)) is not None:
                 words, meaning = (re.sub(r"\s+", " ", part).replace("|", "\\|") for part in record)
                 yield f"| `{words}` | {meaning} |"
+        yield "| `-h, --help` | Show this message and exit. |"
         yield ""
 
 
