@@ -20,6 +20,7 @@ from typing import Any, Final
 from tests.escapes import machine
 
 _VICTIM: Final = Path(__file__).with_name("victim.py")
+_GOING_S: Final = 5.0  # until a process that is just going is gone
 INTERPRETER: Final = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 
 
@@ -192,6 +193,11 @@ class Victim:
             return None if self._process.poll() is not None else self._look(self._process.pid)
         except (ProcessLookupError, FileNotFoundError):  # it is just going
             return None
+        except PermissionError:  # so is this: what has given up its memory already belongs to nobody any more
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GOING_S)
+                return None
+            raise
 
     def _look(self, pid: int) -> Look:
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
