@@ -17,9 +17,7 @@ BASELINE: Final = Path(__file__).with_name("BASELINE.md")
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(rows.discover())))
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes: shows that it works, measures nothing.")
 @click.option("--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Write the figures as JSON.")
-@click.option(
-    "--baseline", is_flag=True, help="Write the rows into BASELINE.md; others stay as they were."
-)
+@click.option("--baseline", is_flag=True, help="Write the rows into BASELINE.md; others stay as they were.")
 def main(*, names: tuple[str, ...], quick: bool, json_path: Path | None, baseline: bool) -> None:
     """Measure NAMEs, or everything: some ten minutes on a machine that has nothing else to do."""
     if baseline and quick:
