@@ -33,7 +33,10 @@
     │   ├── SettingInvalid    a setting is missing or not valid
     │   ├── EgressRefused     an address that the workspace's work may not reach
     │   ├── SecretUnreadable  a secret cannot be decrypted
-    │   └── ProjectInvalid    the files of a project do not make one; every problem with its place
+    │   ├── ProjectInvalid    the files of a project do not make one; every problem with its place
+    │   ├── TaskFailed        a task of a pipeline could not do what it is for
+    │   │   └── CheckFailed       a table is not as a suite expects it, and the suite blocks
+    │   └── Stopped           a run was cancelled, or a task's time was up
     ├── TransientError        may work when tried again; exit 75
     │   ├── SandboxUnavailable
     │   ├── TooMany           a quota is used up or a queue is full; says when to come back
@@ -53,9 +56,11 @@ values.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from penstock.core.access import Actor
     from penstock.core.processing import ScriptReport
     from penstock.core.projects import ProjectProblem
@@ -311,6 +316,32 @@ class ProjectInvalid(UserError):
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         super().__init__(f"{problems[0].place}: {problems[0].message}{more}", hint=problems[0].hint)
         self.problems = problems
+
+
+class TaskFailed(UserError):
+    """A task of a pipeline could not do what it is for; to try it again as it is helps only after a change.
+
+    Attributes:
+        figures: what is known besides, for `penstock logs` and the API; never a value of a row.
+    """
+
+    code = "task_failed"
+
+    def __init__(self, message: str, *, hint: str, figures: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.figures = dict(figures or {})
+
+
+class CheckFailed(TaskFailed):
+    """A table is not as a suite expects it, and the suite blocks."""
+
+    code = "check_failed"
+
+
+class Stopped(UserError):
+    """A run was cancelled, or a task's time was up."""
+
+    code = "stopped"
 
 
 class TransientError(PenstockError):

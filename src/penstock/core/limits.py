@@ -83,6 +83,7 @@ RETRY_AFTER: Final = Limit("retry_after", 600, "s", "a drain rate says little ab
 WHOLE_JOB: Final = Limit("whole_job", 4, "MiB", "a larger input is cut into chunks that several workers run at once")
 PRIORITY: Final = Limit("priority", 100, "steps", "from -100 to 100 is enough to order by", "request_invalid")
 ATTEMPTS: Final = Limit("attempts", 20, "tries", "what failed twenty times fails again", "request_invalid")
+AHEAD: Final = Limit("ahead", 366, "days", "who asked has forgotten what waits for longer", "request_invalid")
 LABELS: Final = Limit("labels", 16, "labels", "labels are for finding jobs, not for data", "request_invalid")
 LABEL_LENGTH: Final = Limit("label_length", 64, "characters", "each is in an index", "request_invalid")
 BACK_OFF_FIRST: Final = Limit("back_off_first", 1, "s", "most of what passes has passed by then")

@@ -1,6 +1,15 @@
 """The small Protocols through which the rooms reach the world. Adapters implement them; `wiring` chooses."""
 
 from penstock.core.ports.lake import Lake
+from penstock.core.ports.pipelines import (
+    Connector,
+    Cursors,
+    Landed,
+    Occurrence,
+    PipelineContext,
+    RunTaskKind,
+    TableWrite,
+)
 from penstock.core.ports.projects import ConnectionKind, PipelineKind
 from penstock.core.ports.retention import RetentionRecords
 from penstock.core.ports.scripts import ScriptRecords
@@ -40,23 +49,30 @@ __all__ = [
     "ChunkReader",
     "Clock",
     "ConnectionKind",
+    "Connector",
+    "Cursors",
     "Database",
     "Files",
     "JobRecords",
     "Lake",
+    "Landed",
+    "Occurrence",
     "Output",
     "PartFiles",
+    "PipelineContext",
     "PipelineKind",
     "Progress",
     "Queue",
     "QuotaKeeper",
     "Records",
     "RetentionRecords",
+    "RunTaskKind",
     "Sandbox",
     "ScriptRecords",
     "ScriptRunner",
     "SecretReader",
     "SmallBlobs",
+    "TableWrite",
     "TaskContext",
     "TaskKind",
     "Transaction",

@@ -59,8 +59,15 @@ class Queue(Protocol):
     def enqueue(self, tx: Any, entries: Sequence[Entry]) -> None:
         """Add entries; they become visible with the transaction."""
 
-    def lease(self, tx: Any, *, worker: str, count: int) -> list[Lease]:
-        """Take up to `count` entries, workspaces in fair shares, within the bounds of each and of each lane."""
+    def lease(self, tx: Any, *, worker: str, count: int, guests: bool = False) -> list[Lease]:
+        """Take up to `count` entries, workspaces in fair shares, within the bounds of each and of each lane.
+
+        Args:
+            tx: the transaction in which they become leases.
+            worker: who takes them.
+            count: at most.
+            guests: take only of workspaces that run nothing anywhere, and of each one.
+        """
 
     def finish(self, tx: Any, leases: Sequence[Lease], *, busy_s: Mapping[EntryId, float]) -> list[bool]:
         """Close leases; False for one that had expired and is another's now, or nobody's.

@@ -1,0 +1,269 @@
+"""What a task of a pipeline can reach: its tables, its connections, and the children in which data is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from penstock.core.access import Destination, WorkspaceId
+from penstock.core.columns import Column
+from penstock.core.engines import EngineAnswer, EngineLimits
+from penstock.core.plan import RunId, TaskName
+from penstock.core.ports.tasks import Sandbox
+from penstock.core.projects import Project, Task
+from penstock.core.runs import CheckResult
+from penstock.core.tables import Partition, Reading, SnapshotId, TableName, WriteMode, Written
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """What an attempt is for.
+
+    Attributes:
+        date: the logical date, `YYYY-MM-DD`; None for a run without one.
+        started_at: of the run, seconds since 1970: the same in every attempt.
+        item: what a `for_each` gave, None without one; `part` names it, empty without one.
+        fingerprint: of the task's code, settings and inputs.
+    """
+
+    run: RunId
+    workspace: WorkspaceId
+    project: str
+    pipeline: str
+    task: TaskName
+    started_at: float
+    fingerprint: str
+    attempt: int = 1
+    date: str | None = None
+    timezone: str = "UTC"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    item: Any = None
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableWrite:
+    """What a task writes to a table, and how.
+
+    Attributes:
+        mode: see `WriteOrder`.
+        partition_by: columns that the table is partitioned by.
+        partitions: what `replace_partitions` replaces.
+        added: columns with one value for all rows, by name: literal and type, such as `_date`; in front of none that the
+            rows have already.
+        depends_on_table: whether what is written depended on what the table held before.
+        version: the script version that made it.
+        policy: what to do with columns that the table does not have: `evolve` adds them, `freeze` fails with
+            the difference.
+    """
+
+    table: TableName
+    mode: WriteMode
+    partition_by: tuple[str, ...] = ()
+    partitions: tuple[Partition, ...] = ()
+    added: tuple[tuple[Column, Any], ...] = ()
+    depends_on_table: bool = False
+    version: str = ""
+    policy: str = "evolve"
+
+
+class Cursors(Protocol):
+    """What an ingest remembers from run to run: where it has come to, and which files it has taken.
+
+    What is set counts from the moment when the rows are published, and with them: never without, never twice.
+    """
+
+    def get(self, name: str) -> Any:
+        """Return what was remembered, None at first."""
+
+    def set(self, name: str, value: Any) -> None:
+        """Remember a JSON value, once the rows are published."""
+
+    def seen(self, paths: Iterable[tuple[str, str]]) -> set[str]:
+        """Return those of some files, each with its mark (size, time, ETag), that were taken already."""
+
+    def take(self, paths: Iterable[tuple[str, str]]) -> None:
+        """Remember files as taken, once their rows are published."""
+
+
+class PipelineContext(Protocol):
+    """All that a task of a pipeline can reach. One for each attempt."""
+
+    occurrence: Occurrence
+    project: Project
+    staging: Path  # a folder of this attempt alone, removed afterwards; on the lake's own disk when that is local
+    sandbox: Sandbox  # the strict class
+    cursors: Cursors
+    parallel: int  # how many children work at once
+
+    def file(self, path: str) -> bytes:
+        """Return a file of the project."""
+
+    def connection(self, name: str) -> Any:
+        """Return a connection's checked settings, with the secrets in their places.
+
+        Raises:
+            NotFound: when a secret is not there.
+        """
+
+    def connector(self, kind: str) -> Any:
+        """Return the `Connector` of a kind of connection."""
+
+    def resolve(self, url: str) -> Destination:
+        """Return where a URL leads, if the workspace's work may reach that.
+
+        Raises:
+            EgressRefused: when it may not.
+        """
+
+    def read(self, table: TableName, *, partitions: Sequence[Partition] | None = None) -> Reading:
+        """Return what the run sees of a table, its files local for as long as the attempt lasts; pinned."""
+
+    def columns(self, table: TableName) -> tuple[Column, ...]:
+        """Return the columns that a table has now; none when it is new."""
+
+    def query(
+        self,
+        sql: str,
+        *,
+        tables: Mapping[str, Reading],
+        rows_max: int,
+        limits: EngineLimits | None = None,
+    ) -> EngineAnswer:
+        """Run one SELECT in a locked child and return up to `rows_max` rows, and the columns with DuckDB's types.
+
+        Raises:
+            TaskFailed: with the engine's words.
+        """
+
+    def write_query(
+        self,
+        write: TableWrite,
+        sql: str,
+        *,
+        tables: Mapping[str, Reading],
+        files: Mapping[str, str] | None = None,
+        limits: EngineLimits | None = None,
+    ) -> Written:
+        """Write the rows of one SELECT, run in a locked child, to the run's branch of a table.
+
+        Args:
+            write: to which table, and how.
+            sql: may name `tables`, and the views of `files`.
+            tables: by the name that the query has for each.
+            files: views by name: the SQL that reads files of the staging folder, such as
+                `SELECT * FROM read_json('/staging/rows.ndjson', ...)`.
+            limits: of the engine.
+
+        Raises:
+            TaskFailed: with the engine's words and line.
+            SchemaRefused: when the columns do not fit those of the table.
+            RowsOutside: when rows lie outside of the partitions that are written.
+        """
+
+    def publish(self) -> None:
+        """Publish now what this task has written, with the cursors: of ingests only."""
+
+    def record_check(self, result: CheckResult) -> None:
+        """Keep the result of a suite, for `penstock status` and the API."""
+
+    def suite(self, source: bytes, *, name: str) -> Any:
+        """Return a suite, checked."""
+
+    def progress(self, done: int, *, total: int | None = None, unit: str = "rows") -> None:
+        """Tell how far the attempt has come; cheap, to be called often.
+
+        Raises:
+            Stopped: when the run was cancelled, or the attempt's time is up.
+        """
+
+    def log(self, text: str, *, level: str = "info", **figures: Any) -> None:
+        """Say something of this attempt to people; never a value of a row."""
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, unless the run is cancelled meanwhile, or the attempt's time is up.
+
+        Raises:
+            Stopped: in either case.
+        """
+
+
+class RunTaskKind(Protocol):
+    """One kind of task of a pipeline: a file in `tasks/`, with a docstring that has the facts.
+
+    Attributes:
+        Spec: a pydantic model of what a task of this kind says; every field has a description.
+        follows_publish: whether it waits until the run's tables are published.
+        publishes: whether it publishes what it wrote at its own end, as raw data does.
+    """
+
+    Spec: Any
+    follows_publish: bool
+    publishes: bool
+
+    def reads(self, spec: Any, /) -> Iterable[str]:
+        """Return the tables that a task reads."""
+
+    def writes(self, spec: Any, /) -> Iterable[str]:
+        """Return the tables that a task writes."""
+
+    def code(self, spec: Any, project: Project, /) -> str:
+        """Return a hash of the project's files that a task's result depends on."""
+
+    def problems(self, task: Task, project: Project, /) -> Iterable[Any]:
+        """Return what is wrong with what a task names: files, connections, suites, SQL."""
+
+    def run(self, spec: Any, ctx: PipelineContext, /) -> Mapping[str, Any]:
+        """Carry out one attempt and return its report: `rows`, `rejected`, `bytes` and figures of its own.
+
+        Raises:
+            PenstockError: a TransientError costs a retry only after a while; any other fails the task.
+        """
+
+
+class Connector(Protocol):
+    """One kind of connection: a file in `connectors/`, which says what it can do besides its settings.
+
+    Attributes:
+        Spec: a pydantic model of its settings; every field has a description.
+        From: a model of what an `ingest` says of it under `from`; None when nothing can be read from it.
+        To: a model of what an `export` says of it under `to`; None when nothing can be written to it.
+    """
+
+    Spec: Any
+    From: Any
+    To: Any
+
+    def fetch(self, settings: Any, wanted: Any, ctx: PipelineContext, /) -> Iterator[Landed]:
+        """Yield what arrives: files in the staging folder, as they were received, with what is known of them."""
+
+    def send(self, settings: Any, wanted: Any, file: Path, ctx: PipelineContext, /) -> Mapping[str, Any]:
+        """Send a file of the staging folder that an engine has written; return figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """One file of raw data as it was received.
+
+    Attributes:
+        path: in the staging folder.
+        source: where it is from, for `_source`: a URL without its query, a path, a table; never a secret.
+        format: `ndjson`, `json`, `csv` or `parquet`.
+        records_at: of a JSON document: where its records are, names with dots between; empty for the whole.
+        options: of the format, such as a CSV's delimiter.
+        mark: what tells this state of the source from another; for files that are taken once.
+    """
+
+    path: Path
+    source: str
+    format: str
+    records_at: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    mark: str = ""
+
+
+Publish = Callable[[Any], None]
+SnapshotReads = Mapping[TableName, SnapshotId]
