@@ -14,8 +14,8 @@ from penstock.core.tables import SnapshotId, TableName
 BackfillId = NewType("BackfillId", str)
 RunTrigger = Literal["manual", "schedule", "backfill"]
 
-# waiting: for tasks before it; queued: for a worker; skipped: up to date, or its `when` was false, or nobody asked for it;
-# blocked: a task before it did not succeed; publishing comes between the tasks and those that follow it.
+# waiting: for tasks before it; queued: for a worker; skipped: up to date, or its `when` was false; blocked: a task before
+# it did not succeed.
 TaskRunState = Literal["waiting", "queued", "running", "succeeded", "skipped", "failed", "blocked", "cancelled"]
 TASK_ENDED: Final[frozenset[str]] = frozenset(["succeeded", "skipped", "failed", "blocked", "cancelled"])
 TaskPart = Literal["task", "expand", "item", "publish"]

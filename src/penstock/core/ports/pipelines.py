@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +14,7 @@ from penstock.core.plan import RunId, TaskName
 from penstock.core.ports.tasks import Sandbox
 from penstock.core.projects import Project, Task
 from penstock.core.runs import CheckResult
-from penstock.core.tables import Partition, Reading, SnapshotId, TableName, WriteMode, Written
+from penstock.core.tables import Partition, Reading, TableName, WriteMode, Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,7 @@ class TableWrite:
         mode: see `WriteOrder`.
         partition_by: columns that the table is partitioned by.
         partitions: what `replace_partitions` replaces.
-        added: columns with one value for all rows, by name: literal and type, such as `_date`; in front of none that the
-            rows have already.
+        added: columns with one value for all rows, such as `_date`; left out where the rows have them already.
         depends_on_table: whether what is written depended on what the table held before.
         version: the script version that made it.
         policy: what to do with columns that the table does not have: `evolve` adds them, `freeze` fails with
@@ -82,7 +80,7 @@ class Cursors(Protocol):
     def set(self, name: str, value: Any) -> None:
         """Remember a JSON value, once the rows are published."""
 
-    def seen(self, paths: Iterable[tuple[str, str]]) -> set[str]:
+    def seen(self, paths: Iterable[tuple[str, str]]) -> frozenset[str]:
         """Return those of some files, each with its mark (size, time, ETag), that were taken already."""
 
     def take(self, paths: Iterable[tuple[str, str]]) -> None:
@@ -263,7 +261,3 @@ class Landed:
     records_at: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     mark: str = ""
-
-
-Publish = Callable[[Any], None]
-SnapshotReads = Mapping[TableName, SnapshotId]
