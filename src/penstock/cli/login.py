@@ -30,7 +30,7 @@ def command(*, url: str | None, token: str | None, key: str | None, as_json: boo
       penstock login --url https://penstock.example.com --key -
     """
     from penstock.cli.connection import Credentials, keep_credentials
-    from penstock.cli.tables import print_json
+    from penstock.cli.rows import print_json
     from penstock.client import Client
     from penstock.client.workspace import log_in
 

@@ -7,7 +7,7 @@ from typing import cast
 import click
 
 from penstock.cli.connection import open_client
-from penstock.cli.tables import print_json, print_rows
+from penstock.cli.rows import print_json, print_rows
 from penstock.core.access import PERMISSIONS, Role
 
 _ROLES = click.Choice(list(PERMISSIONS))

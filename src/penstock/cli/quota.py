@@ -6,7 +6,7 @@ import click
 
 from penstock.base.text import duration, size
 from penstock.cli.connection import open_client
-from penstock.cli.tables import print_json
+from penstock.cli.rows import print_json
 
 
 @click.command(name="quota")

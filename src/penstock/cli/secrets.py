@@ -7,7 +7,7 @@ import sys
 import click
 
 from penstock.cli.connection import open_client
-from penstock.cli.tables import print_json, print_rows
+from penstock.cli.rows import print_json, print_rows
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print what the server said as JSON.")
 

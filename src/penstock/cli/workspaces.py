@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.tables import print_json, print_rows
+from penstock.cli.rows import print_json, print_rows
 from penstock.core.access import Quotas, Workspace
 
 if TYPE_CHECKING:
