@@ -16,11 +16,14 @@ Permission = Literal[
     "data:read",  # read results, dead letters, inputs
     "scripts:read",
     "quota:read",
+    "pipelines:read",  # see projects, runs, checks, and which tables there are; rows need data:read
     "jobs:write",  # submit; cancel and retry one's own
     "scripts:write",  # drafts, and trying them
+    "pipelines:run",  # run, back-fill, resume, cancel
     "jobs:operate",  # cancel, retry and replay anybody's
     "scripts:publish",  # publish, activate, roll back, deprecate, revoke, resume
     "scripts:approve",
+    "pipelines:deploy",  # deploy, pause schedules, roll tables back, maintain them
     "members:write",
     "keys:write",  # other members' keys; one's own need nothing
     "secrets:write",
@@ -28,9 +31,13 @@ Permission = Literal[
     "audit:read",
 ]
 
-_VIEWER: Final[frozenset[Permission]] = frozenset(["jobs:read", "data:read", "scripts:read", "quota:read"])
-_EDITOR: Final = _VIEWER | frozenset[Permission](["jobs:write", "scripts:write"])
-_OPERATOR: Final = _EDITOR | frozenset[Permission](["jobs:operate", "scripts:publish", "scripts:approve"])
+_VIEWER: Final[frozenset[Permission]] = frozenset(
+    ["jobs:read", "data:read", "scripts:read", "quota:read", "pipelines:read"]
+)
+_EDITOR: Final = _VIEWER | frozenset[Permission](["jobs:write", "scripts:write", "pipelines:run"])
+_OPERATOR: Final = _EDITOR | frozenset[Permission](
+    ["jobs:operate", "scripts:publish", "scripts:approve", "pipelines:deploy"]
+)
 PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
     "viewer": _VIEWER,
     "editor": _EDITOR,
