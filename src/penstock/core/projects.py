@@ -88,6 +88,7 @@ class Task:
         for_each: what it is done once for each of; None is once.
         timeout_s: of one attempt.
         pool: the name of what bounds how many run at once.
+        places: where each of its values stands, by the names that lead to it.
     """
 
     name: TaskName
@@ -103,6 +104,14 @@ class Task:
     timeout_s: float | None = None
     pool: str | None = None
     trigger: Trigger = "all_succeeded"
+    places: Mapping[tuple[str | int, ...], Place] = field(default_factory=dict, repr=False, compare=False)
+
+    def place_of(self, *path: str | int) -> Place:
+        """Return where a value of the task stands, such as `place_of("from", "connection")`; else the nearest around it."""
+        for length in range(len(path), 0, -1):
+            if (place := self.places.get(path[:length])) is not None:
+                return place
+        return self.place
 
 
 @dataclass(frozen=True, slots=True)

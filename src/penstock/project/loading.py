@@ -122,8 +122,9 @@ class _Loading:
 
     def _pipeline(self, name: str, model: PipelineModel, tree: Tree, pools: Mapping[str, int] | None) -> Pipeline:
         tasks = {}
+        places = tree.members_places(("tasks",))
         for task_name, given in model.tasks.items():
-            task = self._task(TaskName(task_name), given, tree)
+            task = self._task(TaskName(task_name), given, tree, places.get(task_name, {}))
             if task is None:
                 continue
             tasks[task.name] = task
@@ -147,7 +148,7 @@ class _Loading:
             params=dict(model.params),
         )
 
-    def _task(self, name: TaskName, given: dict[str, Any], tree: Tree) -> Task | None:
+    def _task(self, name: TaskName, given: dict[str, Any], tree: Tree, places: Mapping[Path, Place]) -> Task | None:
         path: Path = ("tasks", name)
         common = check(TaskModel, given, tree=tree, path=path, problems=self.problems)
         if common is None:
@@ -175,6 +176,7 @@ class _Loading:
             timeout_s=timeout_s,
             pool=common.pool,
             trigger=common.trigger,
+            places=places,
         )
 
     def _timeout(self, common: TaskModel, tree: Tree, path: Path) -> float | None:

@@ -49,6 +49,15 @@ class Tree:
                 return place
         return self.places[()]
 
+    def members_places(self, path: Path) -> dict[str | int, dict[Path, Place]]:
+        """Return, for each member of a mapping, where each value below it stands, by its path from the member."""
+        start = len(path)
+        found: dict[str | int, dict[Path, Place]] = {}
+        for each, place in self.places.items():
+            if len(each) > start + 1 and each[:start] == path:
+                found.setdefault(each[start], {})[each[start + 1 :]] = place
+        return found
+
     def key_place(self, path: Path) -> Place:
         """Return where the name of a member is."""
         return self.keys.get(path) or self.place(path)
