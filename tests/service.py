@@ -74,7 +74,7 @@ class Service:
         self.queue = SqlQueue(self.database, self.clock)
         records = SqlJobRecords(), SqlWorkRecords(), SqlScriptRecords(), self.queue, blobs, small
         quotas, audit = SqlQuotas(self.clock), SqlAudit(self.clock)
-        self.jobs = Jobs(self.database, *records, quotas, audit, self.clock)
+        self.jobs = Jobs(self.database, *records, quotas, audit, self.clock, lambda _hook, _workspace: [])
         self.work = Work(self.database, *records, quotas, NoSecrets(), NoBells(), self.clock)
 
     def actor(self, workspace: str = "ws_1", *, role: Role = "admin", name: str = "ada") -> Actor:

@@ -11,6 +11,7 @@ import httpx
 import orjson
 import pytest
 
+from penstock.base.times import iso
 from penstock.core import limits
 from penstock.core.errors import BlobsUnavailable, DatabaseUnavailable
 from penstock.core.limits import Limit
@@ -18,6 +19,7 @@ from tests.serving import Api, Tenant
 
 LINES = b'{"id":1}\n{"id":2}\n'
 NDJSON = {"Content-Type": "application/x-ndjson"}
+LATER = iso(time.time() + 86_400)
 
 
 @pytest.fixture
@@ -212,7 +214,14 @@ def test_a_part_of_a_result_can_be_fetched_and_what_is_known_is_not_sent_again(a
     assert (part.status_code, part.content) == (206, LINES[2:6])
     assert part.headers["content-range"] == f"bytes 2-5/{len(LINES)}"
     assert http.get(path, headers={"Range": "bytes=-3"}).content == LINES[-3:]
-    assert http.get(path, headers={"Range": "bytes=9999-"}).content == LINES
+    assert http.get(path, headers={"Range": "bytes=5-2"}).content == LINES  # no range at all
+    for past in (f"bytes={len(LINES)}-", "bytes=9999-", "bytes=-0"):
+        refused = http.get(path, headers={"Range": past})
+        assert (refused.status_code, refused.json()["code"]) == (416, "range_not_there")
+        assert refused.headers["content-range"] == f"bytes */{len(LINES)}"
+    asked, whole = http.head(path), http.get(path)
+    assert (asked.status_code, asked.content, asked.headers["etag"]) == (200, b"", whole.headers["etag"])
+    assert asked.headers["content-length"] == str(len(LINES))
     assert http.get(path, headers={"If-None-Match": part.headers["etag"]}).status_code == 304
 
 
@@ -249,7 +258,7 @@ def test_a_job_can_be_cancelled_and_run_again(api, http):
 
 def test_a_stream_of_events_ends_after_its_time_and_goes_on_where_it_was(api, http, monkeypatch):
     monkeypatch.setattr(limits, "EVENT_STREAM", Limit("event_stream", 1, "s", ""))
-    job = submit(http, query="&not_before=2099-01-01T00:00:00Z").json()["id"]
+    job = submit(http, query="&not_before=" + LATER).json()["id"]
     first = http.get(f"/api/v1/jobs/{job}/events").text
     assert first.count("event: state") == 1
     last = first.partition("id: ")[2].partition("\n")[0]
@@ -259,14 +268,14 @@ def test_a_stream_of_events_ends_after_its_time_and_goes_on_where_it_was(api, ht
 
 def test_one_workspace_leaves_event_streams_to_the_others(api, http, monkeypatch):
     monkeypatch.setattr(limits, "WATCHERS_WORKSPACE", Limit("watchers_workspace", 1, "event streams", ""))
-    job = submit(http, query="&not_before=2099-01-01T00:00:00Z").json()["id"]
+    job = submit(http, query="&not_before=" + LATER).json()["id"]
     with http.stream("GET", f"/api/v1/jobs/{job}/events") as held:
         lines = held.iter_lines()  # kept, or the stream would be closed
         assert next(lines)
         refused = http.get(f"/api/v1/jobs/{job}/events")
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many")
         with api.http(api.tenant("other-watcher")) as other:
-            theirs = submit(other, query="&not_before=2099-01-01T00:00:00Z").json()["id"]
+            theirs = submit(other, query="&not_before=" + LATER).json()["id"]
             with other.stream("GET", f"/api/v1/jobs/{theirs}/events") as let_in:
                 assert let_in.status_code == 200
             other.post(f"/api/v1/jobs/{theirs}/cancel")
@@ -276,7 +285,7 @@ def test_one_workspace_leaves_event_streams_to_the_others(api, http, monkeypatch
 def test_who_waits_beyond_what_one_workspace_may_is_answered_at_once(http, monkeypatch):
     monkeypatch.setattr(limits, "WAITERS_WORKSPACE", Limit("waiters_workspace", 0, "requests", ""))
     began = time.monotonic()
-    answered = submit(http, query="&not_before=2099-01-01T00:00:00Z", Prefer="wait=20")
+    answered = submit(http, query="&not_before=" + LATER, Prefer="wait=20")
     assert (answered.status_code, answered.headers.get("preference-applied")) == (202, None)
     assert time.monotonic() - began < 10
     http.post(f"/api/v1/jobs/{answered.json()['id']}/cancel")
@@ -312,7 +321,7 @@ def test_a_result_whose_bytes_are_gone_is_told_before_anything_is_sent(api, http
 def test_a_waiting_job_says_why(api, http):
     job = submit(http).json()["id"]
     assert http.get(f"/api/v1/jobs/{job}").json()["waiting"]["code"] in ("its_turn", "no_worker")
-    later = submit(http, query="&not_before=2099-01-01T00:00:00Z").json()["id"]
+    later = submit(http, query="&not_before=" + LATER).json()["id"]
     assert http.get(f"/api/v1/jobs/{later}").json()["waiting"]["code"] == "not_before"
     http.post(f"/api/v1/jobs/{later}/cancel")
     api.work()

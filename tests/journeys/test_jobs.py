@@ -149,9 +149,12 @@ def test_jobs_behind_a_long_one_do_not_wait_for_it(site, ada):
 
 
 def test_a_job_whose_deadline_passes_before_it_starts_fails(site, ada):
-    now = time.time()
-    job = ended(site, ada, not_before=now + 30, deadline=now + 0.3)
+    long = [site.submit(ada, LONG, script="sleep") for _ in range(4)]  # more than there are runners
+    job = ended(site, ada, priority=-1, deadline=time.time() + 0.5)
     assert (job.state, job.error["code"]) == ("failed", "deadline_passed")
+    for other in long:
+        site.server.jobs.cancel(other.id, actor=ada)
+    site.wait(ada, [other.id for other in long])
 
 
 def test_warm_children_serve_many_jobs_and_one_workspace(site):

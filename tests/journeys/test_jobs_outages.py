@@ -62,6 +62,23 @@ def test_a_worker_that_is_asked_to_end_finishes_what_runs_and_leaves_the_rest_to
         assert attempt.attempt == 1, "what was given back has cost no attempt"
 
 
+def test_long_jobs_of_one_workspace_do_not_keep_out_another(site):
+    ada, bob = site.actor(), site.actor("ws_2")
+    site.publish(ada, SLOW)
+    site.publish(bob, SLOW)
+    worker = site.start_worker()
+    long = [site.submit(ada, LONG).id for _ in range(4)]
+    wait_for(lambda: list(site.states(long).values()).count("running") >= 2)
+    started_s = time.monotonic()
+    for _ in range(3):
+        (job,) = site.wait(bob, [site.submit(bob).id], timeout_s=10)
+        assert job.state == "failed", "its record has no loops"
+    assert time.monotonic() - started_s < 5
+    waiting = wait_for(lambda: site.server.jobs.waiting(long[-1], actor=ada))
+    assert "2 of 2 places of 1 worker are taken" in waiting.sentence
+    worker.kill()
+
+
 def test_a_second_signal_ends_a_worker_at_once_and_gives_its_work_back(site):
     ada = site.actor()
     site.publish(ada, SLOW)
@@ -201,11 +218,11 @@ def receiver():
     receiver.close()
 
 
-def allow_loopback(site, workspace):
-    """Let a workspace's webhooks reach this machine."""
+def allow(site, workspace, *egress):
+    """Let a workspace's webhooks reach what is not public."""
     from penstock.access.workspaces import SqlWorkspaces
 
-    policy = Policy(("127.0.0.1",))
+    policy = Policy(egress)
     site.server.database.write(lambda tx: SqlWorkspaces(time.time).set_policy(tx, workspace, policy))
 
 
@@ -213,7 +230,7 @@ def test_a_webhook_tells_that_a_job_has_ended_signed_and_again_until_it_is_taken
     ada = site.actor()
     site.publish(ada)
     site.server.secrets.put("signing", b"whsec_" + base64.b64encode(b"key"), actor=ada)
-    allow_loopback(site, ada.workspace)
+    allow(site, ada.workspace, "127.0.0.1")
     site.start_worker()
     job = site.submit(ada, labels={"day": "1"}, webhook=Webhook(receiver.url, "signing"))
     wait_for(lambda: len(receiver.got) == 2, timeout_s=30)
@@ -233,8 +250,10 @@ def test_a_webhook_to_an_address_that_is_not_public_is_not_sent(site, receiver):
     ada = site.actor()
     site.publish(ada)
     site.server.secrets.put("signing", b"key", actor=ada)
-    site.start_worker()
+    allow(site, ada.workspace, "127.0.0.1")
     job = site.submit(ada, webhook=Webhook(receiver.url, "signing"))
+    allow(site, ada.workspace)  # what may be reached is looked at again
+    site.start_worker()
     site.wait(ada, [job.id])
 
     def refused():

@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
+from penstock.api.problems import RangeNotThere
 from penstock.core.jobs import BlobPointer
 from penstock.core.ports import Blobs
 
@@ -31,6 +32,7 @@ def respond_bytes(
 
     Raises:
         BlobNotFound: when they are gone, before anything is sent.
+        RangeNotThere: when the range that is asked for lies behind their end.
     """
     etag = f'"{pointer.sha256}"'
     headers = {
@@ -48,6 +50,8 @@ def respond_bytes(
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{pointer.size_bytes}"
         blocks = blobs.stream(pointer.key, offset=start, length=end - start)
     headers["Content-Length"] = str(end - start)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=media_type)
     first = next(blocks, b"")  # an error comes before the head of the response, or it could not be told
     return StreamingResponse(
         itertools.chain([first], blocks), status_code=status, headers=headers, media_type=media_type
@@ -55,13 +59,24 @@ def respond_bytes(
 
 
 def _range_of(request: Request, pointer: BlobPointer, etag: str) -> tuple[int, int] | None:
-    """Return begin and end of the one range asked for; None for the whole, as RFC 9110 allows for any other."""
+    """Return begin and end of the one range asked for; None for the whole, as RFC 9110 allows for any other.
+
+    Raises:
+        RangeNotThere: when it holds not a single byte.
+    """
     found = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
-    if found is None or request.headers.get("if-range", etag) != etag:
-        return None
+    if found is None or request.method == "HEAD" or request.headers.get("if-range", etag) != etag:
+        return None  # RFC 9110, section 14.2: a range is of GET only
     first, last = found.groups()
+    if not first and not last:
+        return None
+    if first and last and int(last) < int(first):
+        return None  # not a range at all
+    size_bytes = pointer.size_bytes
     if first:
-        start, end = int(first), min(int(last) + 1 if last else pointer.size_bytes, pointer.size_bytes)
+        start, end = int(first), min(int(last) + 1 if last else size_bytes, size_bytes)
     else:
-        start, end = max(0, pointer.size_bytes - int(last or 0)), pointer.size_bytes
-    return (start, end) if start < end else None
+        start, end = max(0, size_bytes - int(last)), size_bytes
+    if start >= end:
+        raise RangeNotThere(found[0], size_bytes)
+    return start, end

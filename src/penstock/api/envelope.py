@@ -6,7 +6,9 @@ begins and ends: strings are skipped, brackets are counted.
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,6 +46,7 @@ def split_envelope(body: bytes) -> Envelope:
     Raises:
         RequestInvalid: when it is no JSON object with an `input` of records, or is nested too deeply.
     """
+    _check_encoding(body)
     start, end = _find_input(body)
     rest = body[:start] + b"null" + body[end:]
     try:
@@ -52,6 +55,8 @@ def split_envelope(body: bytes) -> Envelope:
         # Its own words name a place in `rest` and may quote from it.
         raise _invalid("body", f"is not valid JSON: {str(error).partition(':')[0]}") from None
     del options["input"]
+    if any(isinstance(value, dict) for value in options.values()):
+        json.loads(rest, object_pairs_hook=_once, parse_int=str)  # the quick parser lets the last one win
     value = body[start:end]
     if pointer := _POINTER.fullmatch(value):
         return Envelope(options, None, _text(pointer[1]))
@@ -86,6 +91,26 @@ def _line(record: bytes) -> bytes:
     return record.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
 
 
+def _check_encoding(body: bytes) -> None:
+    if body[:2] in (b"\xff\xfe", b"\xfe\xff") or 0 in body[:4]:
+        raise _invalid("body", "is UTF-16 or UTF-32; JSON must be UTF-8 here")
+    if body[:3] == b"\xef\xbb\xbf":
+        raise _invalid("body", "begins with a byte order mark, so it is not a JSON object; send UTF-8 without one")
+
+
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, unless a name stands there twice: one of two values would be lost."""
+    found = dict(members)
+    if len(found) < len(members):
+        counts = Counter(name for name, _ in members)
+        raise _twice("body", counts.most_common(1)[0][0])
+    return found
+
+
+def _twice(place: str, name: str) -> RequestInvalid:
+    return _invalid(place, f"has {name[:64]!r} twice; give each name once")
+
+
 def _find_input(body: bytes) -> tuple[int, int]:
     """Return where the value of `input` begins and ends."""
     position = _after_space(body, 0)
@@ -93,6 +118,7 @@ def _find_input(body: bytes) -> tuple[int, int]:
         raise _invalid("body", "is not a JSON object")
     position = _after_space(body, position + 1)
     found: tuple[int, int] | None = None
+    names: set[str] = set()
     while body[position : position + 1] != b"}":
         key = _STRING.match(body, position)
         if key is None:
@@ -102,9 +128,11 @@ def _find_input(body: bytes) -> tuple[int, int]:
             raise _invalid("body", "is not valid JSON: a colon is missing")
         start = _after_space(body, position + 1)
         end = _end_of_value(body, start)
-        if _text(key[0]) == "input":
-            if found:
-                raise _invalid("body.input", "stands there twice")
+        name = _text(key[0])
+        if name in names:
+            raise _twice("body", name)
+        names.add(name)
+        if name == "input":
             found = start, end
         position = _after_space(body, end)
         if body[position : position + 1] == b",":

@@ -68,7 +68,7 @@ def ask_from_json(values: dict[str, Any]) -> JobAsk:
     try:
         return JobAsk.model_validate(values)
     except ValidationError as error:
-        raise invalid([{**item, "loc": ("body", *item["loc"])} for item in error.errors()]) from None
+        raise _refused("body", error) from None
 
 
 def ask_from_words(words: list[tuple[str, str]], *, place: str) -> JobAsk:
@@ -81,14 +81,7 @@ def ask_from_words(words: list[tuple[str, str]], *, place: str) -> JobAsk:
     values: dict[str, Any] = {}
     for name, text in words:
         if name == "label":
-            label, colon, value = text.partition(":")
-            if not colon:
-                raise RequestInvalid(
-                    f"{place}.label: a label is name:value, not {text[:100]!r}",
-                    hint="Give it as label=name:value.",
-                    problems=[{"place": f"{place}.label", "message": "is not name:value"}],
-                )
-            values.setdefault("labels", {})[label] = value
+            add_label(values.setdefault("labels", {}), text, place=f"{place}.label")
         elif name in ("webhook_url", "webhook_secret"):
             values.setdefault("webhook", {})[name.removeprefix("webhook_")] = text
         elif name in values or name in ("labels", "webhook"):
@@ -102,7 +95,31 @@ def ask_from_words(words: list[tuple[str, str]], *, place: str) -> JobAsk:
     try:
         return JobAsk.model_validate(values)
     except ValidationError as error:
-        raise invalid([{**item, "loc": (place, *item["loc"])} for item in error.errors()]) from None
+        raise _refused(place, error) from None
+
+
+def _refused(place: str, error: ValidationError) -> RequestInvalid:
+    found = [{**item, "loc": (place, *item["loc"])} for item in error.errors()]
+    return invalid(found, known=list(JobAsk.model_fields))
+
+
+def add_label(labels: dict[str, str], text: str, *, place: str) -> None:
+    """Add a label that is written `name:value`.
+
+    Raises:
+        RequestInvalid: when it is written otherwise, or its name has a value already.
+    """
+    name, colon, value = text.partition(":")
+    message = None
+    if not colon or not name:
+        message = f"a label is name:value, not {text[:100]!r}"
+    elif name in labels:
+        message = f"the label {name[:100]!r} stands there twice; a label has one value"
+    labels[name] = value
+    if message is not None:
+        problem = {"place": place, "message": message}
+        hint = "Give each once, as label=name:value."
+        raise RequestInvalid(f"{place}: {message}", hint=hint, problems=[problem])
 
 
 class InputShown(BaseModel):

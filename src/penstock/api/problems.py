@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import orjson
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from penstock.api.requests import facts_of
+from penstock.api.words import sentence_of
 from penstock.base.logs import get_log
 from penstock.core.errors import (
     BlobNotFound,
@@ -49,6 +50,23 @@ class BodyTimeout(UserError):
     code = "body_timeout"
 
 
+class RangeNotThere(UserError):
+    """A range of bytes was asked for that the bytes do not have.
+
+    Attributes:
+        size_bytes: how many there are.
+    """
+
+    code = "range_not_there"
+
+    def __init__(self, wanted: str, size_bytes: int) -> None:
+        super().__init__(
+            f"the range {wanted} lies behind the end: there are {size_bytes:,} bytes",
+            hint="Ask for a range that begins before the end, or without Range for all of it.",
+        )
+        self.size_bytes = size_bytes
+
+
 class MediaTypeUnsupported(UserError):
     """The body is of a type, or compressed in a way, that is not taken here."""
 
@@ -59,6 +77,7 @@ _STATUSES: Final[Sequence[tuple[type[PenstockError], int]]] = [  # the first tha
     (MethodNotAllowed, 405),
     (BodyTimeout, 408),
     (MediaTypeUnsupported, 415),
+    (RangeNotThere, 416),
     (NotFound, 404),
     (BlobNotFound, 410),
     (Conflict, 409),
@@ -147,16 +166,21 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     return _answer(request, invalid(error.errors()))
 
 
-def invalid(errors: Sequence[Any]) -> RequestInvalid:
-    """Return what a model found as one error; the values themselves are not repeated, for they may be data."""
-    problems = [{"place": _place(item.get("loc", ())), "message": str(item.get("msg", ""))} for item in errors]
+def invalid(errors: Sequence[Any], *, known: Collection[str] = ()) -> RequestInvalid:
+    """Return what a model found as one error; the values themselves are not repeated, for they may be data.
+
+    Args:
+        errors: as pydantic describes them.
+        known: names that would be valid where one is not known.
+    """
+    problems = [{"place": _place(item.get("loc", ())), "message": sentence_of(item, known=known)} for item in errors]
     if not problems:
         problems = [{"place": "body", "message": "is not valid"}]
     first = problems[0]
     more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
     return RequestInvalid(
         f"{first['place']}: {first['message']}{more}",
-        hint="Correct what `problems` lists; /api/v1/openapi.json says what is valid.",
+        hint="Correct each value that is named, and send the request again.",
         problems=problems,
     )
 
@@ -179,6 +203,8 @@ async def _on_http(request: Request, error: Exception) -> Response:
         return _answer(request, MethodNotAllowed(message, hint=listed), headers=headers)
     if error.status_code == 413:
         return _answer(request, TooLarge(str(error.detail), hint="Send less at once."))
+    if error.status_code == 400:  # the framework met bytes that are no text
+        return _answer(request, RequestInvalid("body: is not JSON in UTF-8", hint="Send JSON, encoded as UTF-8."))
     return _answer(request, RequestInvalid(f"the request cannot be read: {error.detail}", hint=listed))
 
 
@@ -200,6 +226,8 @@ def _headers(error: PenstockError) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="penstock"'}
     if isinstance(error, TransientError):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_s or _RETRY_AFTER_S)))}
+    if isinstance(error, RangeNotThere):
+        return {"Content-Range": f"bytes */{error.size_bytes}"}
     if isinstance(error, BodyTimeout):
         return {"Connection": "close"}
     return {}

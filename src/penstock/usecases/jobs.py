@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from penstock.base.hashing import fingerprint
 from penstock.base.ids import new_id
+from penstock.base.times import iso
 from penstock.core import limits
-from penstock.core.access import Actor, AuditEvent
+from penstock.core.access import Actor, AuditEvent, WorkspaceId
 from penstock.core.egress import split_url
 from penstock.core.errors import Conflict, EgressRefused, NotFound, RequestInvalid
 from penstock.core.jobs import (
@@ -27,6 +28,7 @@ from penstock.core.jobs import (
     Lane,
     PastAttempt,
     Waiting,
+    Webhook,
 )
 from penstock.core.plan import PlannedTask, RunId, TaskName
 from penstock.core.ports import (
@@ -49,6 +51,7 @@ from penstock.usecases.permissions import require
 
 TASK: Final = TaskName("script")
 _POLL_S: Final = 0.01
+_DAY_S: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Jobs:
     quotas: QuotaKeeper
     audit: Audit
     clock: Clock
+    webhook_problems: Callable[[Webhook, WorkspaceId], list[dict[str, str]]]
 
     def submit(self, request: JobRequest, *, actor: Actor) -> tuple[Job, bool]:
         """Accept a job, durably, and return it; False when the idempotency key had been used for it before.
@@ -80,6 +84,8 @@ class Jobs:
         job_id = RunId(new_id("job"))
         size_bytes = request.input.blob.size_bytes
         spec = (request.script, request.version, request.body_sha256)
+        hook = request.options.webhook
+        problems = [] if hook is None else self.webhook_problems(hook, actor.workspace)
 
         def accept(tx: Any) -> tuple[Job, bool]:
             now = self.clock()
@@ -89,7 +95,8 @@ class Jobs:
                 )
                 if bound is not None:
                     return self._same(tx, actor, key, request, bound), False
-            _check_deadline(request.options, now)  # after the key: what was accepted in time stays accepted
+            # After the key: what was accepted once stays accepted, whatever has changed meanwhile.
+            _refuse(_problems_of_times(request.options, now) + problems)
             script, version = self.scripts.resolve(tx, actor.workspace, request.script, request.version)
             depth = self.queue.depth(tx, actor.workspace)
             self.quotas.check_submit(tx, actor.workspace, depth=depth, size_bytes=size_bytes)
@@ -342,11 +349,22 @@ def _check(options: JobOptions) -> None:
     _refuse(problems)
 
 
-def _check_deadline(options: JobOptions, now: float) -> None:
-    """Raise RequestInvalid for a deadline that has passed: a worker that is quick enough would not see it."""
-    if options.deadline is not None and options.deadline <= now:
-        passed = f"it passed {now - options.deadline:,.0f} s ago"
-        _refuse([{"place": "options.deadline", "message": passed}])
+def _problems_of_times(options: JobOptions, now: float) -> list[dict[str, str]]:
+    """Return what is wrong with the times of a job; a worker that is quick enough would not see a deadline passed."""
+    deadline, not_before = options.deadline, options.not_before
+    problems = []
+    for name, moment in (("not_before", not_before), ("deadline", deadline)):
+        if moment is not None and not 0 <= moment <= now + limits.AHEAD.value * _DAY_S:
+            message = f"it must lie between 1970 and {limits.AHEAD.value} days from now, the limit `ahead`"
+            problems.append({"place": f"options.{name}", "message": message})
+    if problems or deadline is None:
+        return problems
+    if deadline <= now:
+        problems.append({"place": "options.deadline", "message": f"it passed {now - deadline:,.0f} s ago"})
+    elif not_before is not None and deadline <= not_before:
+        message = f"it must lie after options.not_before, which is {iso(not_before)}: the job could never start"
+        problems.append({"place": "options.deadline", "message": message})
+    return problems
 
 
 def _refuse(problems: list[dict[str, str]]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.access.workspaces import SqlWorkspaces
 from penstock.core.errors import SchemaUnknown, SettingInvalid
 from penstock.core.ports import Blobs, Clock
 from penstock.core.ports.access import Egress
@@ -35,6 +36,7 @@ from penstock.usecases.secrets import Secrets
 from penstock.usecases.trials import Trials
 from penstock.usecases.uploads import Uploads
 from penstock.usecases.versions import Scripts
+from penstock.usecases.webhooks import WebhookChecks
 from penstock.usecases.work import Work
 from penstock.usecases.workspaces import Workspaces
 from penstock.wiring.access import assemble_access
@@ -122,8 +124,10 @@ def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox,
     small = SmallBlobRows()
     blobs = BlobsWithSmall(database, open_store(settings), small)
     job_records, work_records, script_records = SqlJobRecords(), SqlWorkRecords(), SqlScriptRecords()
-    jobs = Jobs(database, job_records, work_records, script_records, queue, blobs, small, quotas, audit, clock)
-    work = Work(database, job_records, work_records, script_records, queue, blobs, small, quotas, secrets, bells, clock)
+    hooks = WebhookChecks(database, SqlWorkspaces(clock), secrets, access.egress)
+    records = job_records, work_records, script_records
+    jobs = Jobs(database, *records, queue, blobs, small, quotas, audit, clock, hooks.problems)
+    work = Work(database, *records, queue, blobs, small, quotas, secrets, bells, clock)
     uploads = Uploads(database, blobs, quotas)
     health = HealthChecks(database, blobs, SqlFigures(), clock)
     trials = Trials(sandbox)

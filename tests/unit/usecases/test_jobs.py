@@ -7,7 +7,7 @@ import pytest
 from penstock.core.errors import Conflict, NotAllowed, NotFound, RequestInvalid, TooMany
 from penstock.core.jobs import BlobPointer, JobFilter, Webhook
 from penstock.database.schema import audit_events, runs
-from tests.service import Service, account
+from tests.service import NOW, Service, account
 
 
 @pytest.fixture
@@ -190,6 +190,36 @@ def test_dead_letters_are_replayed_as_the_input_of_a_new_job(service, actor):
     service.round(service.ended(assignment, report=account(3, failed=1), dead_letters=letters))
     again = service.jobs.replay(job.id, actor=actor)
     assert (again.input.blob, again.input.format) == (letters, "dead-letters")
+
+
+@pytest.mark.parametrize(
+    ("times", "place", "words"),
+    [
+        ({"deadline": 100, "not_before": 100}, "options.deadline", "could never start"),
+        ({"deadline": -60}, "options.deadline", "60 s ago"),
+        ({"deadline": 367 * 86_400}, "options.deadline", "`ahead`"),
+        ({"not_before": 8_000 * 366 * 86_400}, "options.not_before", "`ahead`"),
+        ({"not_before": -2 * NOW}, "options.not_before", "1970"),
+    ],
+)
+def test_times_at_which_a_job_could_not_start_are_refused(service, actor, times, place, words):
+    with pytest.raises(RequestInvalid, match=words) as refused:
+        service.submit(actor, **{name: NOW + seconds for name, seconds in times.items()})
+    assert [problem["place"] for problem in refused.value.problems] == [place]
+
+
+def test_a_start_that_has_passed_means_now(service, actor):
+    assert service.submit(actor, not_before=NOW - 60, deadline=NOW + 60).state == "queued"
+
+
+def test_a_webhook_that_cannot_be_sent_is_refused_unless_the_same_job_was_accepted_before(service, actor):
+    hook = Webhook("https://example.com/hook", "signing")
+    first = service.submit(actor, key="k-1", webhook=hook)
+    problem = {"place": "options.webhook.secret", "message": "it is gone"}
+    service.jobs = dataclasses.replace(service.jobs, webhook_problems=lambda _hook, _workspace: [problem])
+    assert service.submit(actor, key="k-1", webhook=hook).id == first.id
+    with pytest.raises(RequestInvalid, match="it is gone"):
+        service.submit(actor, webhook=hook)
 
 
 def test_whoever_wanted_to_be_told_is_told_of_a_cancelled_job_too(service, actor):

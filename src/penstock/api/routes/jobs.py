@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import AwareDatetime
@@ -17,14 +17,15 @@ from penstock.api.job_models import (
     AttemptPage,
     JobPage,
     JobShown,
+    add_label,
     seconds,
     show_attempt,
     show_job,
 )
+from penstock.api.problems import MEDIA_TYPE
 from penstock.api.submitting import SUBMIT_BODY, accept
 from penstock.api.uploads import receive
 from penstock.core import limits
-from penstock.core.errors import RequestInvalid
 from penstock.core.jobs import ENDED, JobFilter, ScriptId
 from penstock.core.plan import RunId
 
@@ -35,6 +36,10 @@ _MEDIA_TYPES: Final = {
     "ndjson": "application/x-ndjson",
     "csv": "text/csv",
     "parquet": "application/vnd.apache.parquet",
+}
+_RANGE_NOT_THERE: Final[dict[str, Any]] = {
+    "description": "The range lies behind their end, which Content-Range names.",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
 }
 Key = Annotated[
     str | None,
@@ -129,6 +134,7 @@ def list_job_attempts(job_id: JobId, server: CurrentServer, actor: CurrentActor)
     return Json({"items": [show_attempt(attempt) for attempt in found], "next": None})
 
 
+@router.head("/{job_id}/result", include_in_schema=False)
 @router.get(
     "/{job_id}/result",
     name="read_job_result",
@@ -137,6 +143,7 @@ def list_job_attempts(job_id: JobId, server: CurrentServer, actor: CurrentActor)
         200: {"content": {kind: {} for kind in _MEDIA_TYPES.values()}, "description": "The bytes."},
         206: {"description": "The bytes of one range."},
         304: {"description": "They are what If-None-Match names."},
+        416: _RANGE_NOT_THERE,
     },
 )
 def read_job_result(job_id: JobId, request: Request, server: CurrentServer, actor: CurrentActor) -> Response:
@@ -149,6 +156,7 @@ def read_job_result(job_id: JobId, request: Request, server: CurrentServer, acto
     )
 
 
+@router.head("/{job_id}/dead-letters", include_in_schema=False)
 @router.get(
     "/{job_id}/dead-letters",
     name="read_job_dead_letters",
@@ -157,6 +165,7 @@ def read_job_result(job_id: JobId, request: Request, server: CurrentServer, acto
         200: {"content": {"application/x-ndjson": {}}, "description": "One line for each record."},
         206: {"description": "The bytes of one range."},
         304: {"description": "They are what If-None-Match names."},
+        416: _RANGE_NOT_THERE,
     },
 )
 def read_job_dead_letters(job_id: JobId, request: Request, server: CurrentServer, actor: CurrentActor) -> Response:
@@ -221,14 +230,7 @@ def _wait_of(prefer: str | None) -> int | None:
 
 
 def _labels(texts: list[str]) -> dict[str, str]:
-    labels = {}
+    labels: dict[str, str] = {}
     for text in texts:
-        name, colon, value = text.partition(":")
-        if not colon or not name:
-            raise RequestInvalid(
-                f"query.label: a label is name:value, not {text[:100]!r}",
-                hint="Give it as label=name:value.",
-                problems=[{"place": "query.label", "message": "is not name:value"}],
-            )
-        labels[name] = value
+        add_label(labels, text, place="query.label")
     return labels
