@@ -7,6 +7,7 @@ from penstock.core.ports.pipelines import (
     Landed,
     Occurrence,
     PipelineContext,
+    RawReader,
     RunTaskKind,
     TableWrite,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "Progress",
     "Queue",
     "QuotaKeeper",
+    "RawReader",
     "Records",
     "RetentionRecords",
     "RunTaskKind",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,9 @@ from penstock.core.engines import EngineAnswer, EngineLimits
 from penstock.core.plan import RunId, TaskName
 from penstock.core.ports.tasks import Sandbox
 from penstock.core.projects import Project, Task
+from penstock.core.raw import PageQuestion, RawLines
 from penstock.core.runs import CheckResult
+from penstock.core.scripts import InputFile
 from penstock.core.tables import Partition, Reading, TableName, WriteMode, Written
 
 
@@ -56,6 +59,7 @@ class TableWrite:
         version: the script version that made it.
         policy: what to do with columns that the table does not have: `evolve` adds them, `freeze` fails with
             the difference.
+        columns: of the rows, where they are known before the query has run; else the engine is asked for them.
     """
 
     table: TableName
@@ -66,6 +70,7 @@ class TableWrite:
     depends_on_table: bool = False
     version: str = ""
     policy: str = "evolve"
+    columns: tuple[Column, ...] = ()
 
 
 class Cursors(Protocol):
@@ -87,6 +92,24 @@ class Cursors(Protocol):
         """Remember files as taken, once their rows are published."""
 
 
+class RawReader(Protocol):
+    """Turns raw data into lines, in locked children; safe to call from several threads."""
+
+    def page(self, data: bytes, question: PageQuestion) -> RawLines:
+        """Return the records of one JSON answer, and what it says of the next.
+
+        Raises:
+            TaskFailed: when it is not JSON, or has no records where they should be.
+        """
+
+    def lines(self, file: InputFile) -> Iterator[RawLines]:
+        """Yield the records of a CSV, JSON or NDJSON file, compressed or not, in pieces.
+
+        Raises:
+            InputUnreadable: when the file is broken, or is not what its name says.
+        """
+
+
 class PipelineContext(Protocol):
     """All that a task of a pipeline can reach. One for each attempt."""
 
@@ -96,6 +119,7 @@ class PipelineContext(Protocol):
     sandbox: Sandbox  # the strict class
     cursors: Cursors
     parallel: int  # how many children work at once
+    folder: Path | None  # whose files connections may read and write: the project's own; None on a server without one
 
     def file(self, path: str) -> bytes:
         """Return a file of the project."""
@@ -117,6 +141,9 @@ class PipelineContext(Protocol):
             EgressRefused: when it may not.
         """
 
+    def open_raw(self) -> AbstractContextManager[RawReader]:
+        """Give what turns raw data into lines."""
+
     def read(self, table: TableName, *, partitions: Sequence[Partition] | None = None) -> Reading:
         """Return what the run sees of a table, its files local for as long as the attempt lasts; pinned."""
 
@@ -129,9 +156,12 @@ class PipelineContext(Protocol):
         *,
         tables: Mapping[str, Reading],
         rows_max: int,
+        files: Mapping[str, str] | None = None,
         limits: EngineLimits | None = None,
     ) -> EngineAnswer:
         """Run one SELECT in a locked child and return up to `rows_max` rows, and the columns with DuckDB's types.
+
+        `files` are views by name, as of `write_query`.
 
         Raises:
             TaskFailed: with the engine's words.
@@ -249,10 +279,13 @@ class Landed:
     Attributes:
         path: in the staging folder.
         source: where it is from, for `_source`: a URL without its query, a path, a table; never a secret.
-        format: `ndjson`, `json`, `csv` or `parquet`.
+        format: `ndjson`, `json`, `csv`, `parquet`; or `lines` when a `RawReader` made it, and `kinds` are known.
         records_at: of a JSON document: where its records are, names with dots between; empty for the whole.
         options: of the format, such as a CSV's delimiter.
         mark: what tells this state of the source from another; for files that are taken once.
+        columns: types of columns that the source knows, as of `Column`; the others are found out.
+        kinds: of `lines`: the kinds of values in each column.
+        rejected: of `lines`: the file of what could not be read.
     """
 
     path: Path
@@ -261,3 +294,6 @@ class Landed:
     records_at: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     mark: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    rejected: Path | None = None

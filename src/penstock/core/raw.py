@@ -1,0 +1,49 @@
+"""Raw data as lines: what a locked child makes of what a source sent, before anybody says of which types it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+# What a value is in JSON; `text` is a string, and `json` an object or an array, of which the JSON text is kept.
+KINDS: Final = ("boolean", "long", "double", "text", "json")
+HASH: Final = "_hash"  # of each line: of the record with its names in order
+AUDIT: Final = ("_run", "_landed_at", "_source", HASH, "_date")
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuestion:
+    """What is wanted of a JSON answer; places are names with dots between, empty for the whole.
+
+    Attributes:
+        records_at: where the records are: an array, or one object.
+        next_at: where it says what comes next: a URL or a cursor; None when it does not.
+        cursor_at: the field of each record whose highest value is wanted; None for none.
+    """
+
+    records_at: str = ""
+    next_at: str | None = None
+    cursor_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawLines:
+    """Records as lines of NDJSON, one each, with `_hash` in it.
+
+    Attributes:
+        lines: of the records.
+        rejected: lines of `{line, error, record}`, of what could not be read.
+        records: how many `lines` has; `refused`, how many `rejected`.
+        kinds: which kinds of values each column has, nulls aside; a column of nulls alone has none.
+        next: what the answer says comes next.
+        highest: of the cursor field; None when no record has it.
+    """
+
+    lines: bytes
+    rejected: bytes
+    records: int
+    refused: int
+    kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    next: str | int | None = None
+    highest: Any = None
