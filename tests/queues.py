@@ -66,9 +66,9 @@ class Stand:
         """Add equal entries."""
         return self.add(*[self.entry(*names, **more) for _ in range(count)])
 
-    def lease(self, count: int = 1, *, worker: str = "w1") -> list[Lease]:
+    def lease(self, count: int = 1, *, worker: str = "w1", guests: bool = False) -> list[Lease]:
         """Lease entries."""
-        return self.write(lambda tx: self.queue.lease(tx, worker=worker, count=count))
+        return self.write(lambda tx: self.queue.lease(tx, worker=worker, count=count, guests=guests))
 
     def finish(self, *leases: Lease, busy_s: float | None = None) -> list[bool]:
         """Close leases, each after so long."""

@@ -54,6 +54,27 @@ def test_a_weight_of_two_is_twice_the_share(stand):
     assert abs((90 - stand.counts("double")[1]) - 40) <= 2
 
 
+def test_guests_are_of_workspaces_that_run_nothing_one_of_each(stand):
+    stand.add_many(4, "long")
+    held = stand.lease(2)
+    stand.add_many(2, "small")
+    stand.add_many(2, "other")
+    assert sorted(names(stand.lease(5, guests=True))) == ["other", "small"]
+    assert stand.lease(5, guests=True) == []
+    stand.finish(*held)
+    assert names(stand.lease(5, guests=True)) == ["long"]
+
+
+def test_a_guest_is_of_a_workspace_and_a_script_that_may_run(stand):
+    stand.add_many(1, "barred")
+    stand.bound("barred", running_max=0)
+    stand.add_many(1, "paused")
+    stand.pause("paused")
+    assert stand.lease(5, guests=True) == []
+    stand.resume("paused")
+    assert names(stand.lease(5, guests=True)) == ["paused"]
+
+
 def test_what_runs_long_is_charged_while_it_runs(stand):
     """Else the first attempts of a slow script would take every worker before any of them has ended."""
     stand.add_many(10, "slow")
@@ -141,7 +162,7 @@ def _steps(stand: Stand, chance: random.Random):
                 entries = stand.add_many(chance.randrange(1, 6), workspace, lane, **more)
                 yield [entry.id for entry in entries]
             case "lease":
-                leases = stand.lease(chance.randrange(1, 6))
+                leases = stand.lease(chance.randrange(1, 6), guests=chance.random() < 0.2)
                 held += leases
                 yield leases
             case "finish":

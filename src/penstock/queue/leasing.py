@@ -21,12 +21,16 @@ _OPEN_LANE: Final = "l.ready > 0 AND l.running < l.running_max AND l.paused_at I
 _OPEN: Final = f"""
     FROM (
         SELECT * FROM queue_workspaces w
-        WHERE w.ready > 0 AND w.running < w.running_max
+        WHERE w.ready > 0 AND w.running < w.running_max AND (w.running = 0 OR NOT :guests)
             AND EXISTS (SELECT 1 FROM queue_lanes l WHERE l.workspace = w.workspace AND {_OPEN_LANE})
         ORDER BY w.virtual_time, w.workspace LIMIT :count
     ) AS w JOIN queue_lanes l ON l.workspace = w.workspace AND {_OPEN_LANE}"""
-_SHARE: Final = "w.workspace, w.virtual_time, w.weight, w.running_max - w.running AS room"
+_ROOM: Final = "CASE WHEN :guests THEN 1 ELSE w.running_max - w.running END"
+_SHARE: Final = f"w.workspace, w.virtual_time, w.weight, {_ROOM} AS room"
 _LANES: Final = Statement(f"SELECT {_SHARE}, l.lane, l.mean_s, l.running_max - l.running AS lane_room {_OPEN}")
+_GUESTS_WAIT: Final = Statement("""
+    SELECT 1 WHERE EXISTS (SELECT 1 FROM queue_changes WHERE ready > 0 OR running < 0)
+        OR EXISTS (SELECT 1 FROM queue_workspaces WHERE ready > 0 AND running = 0 AND running_max > 0)""")
 _FRONT: Final = Statement("""
     SELECT rank, id FROM queue_entries
     WHERE workspace = :workspace AND lane = :lane AND state = 'ready' ORDER BY rank, id LIMIT :count""")
@@ -37,7 +41,7 @@ _LANES_AND_FRONTS: Final = Statement(
         CROSS JOIN LATERAL (
             SELECT rank, id FROM queue_entries e
             WHERE e.workspace = l.workspace AND e.lane = l.lane AND e.state = 'ready' ORDER BY e.rank, e.id
-            LIMIT LEAST(:count, w.running_max - w.running, l.running_max - l.running)
+            LIMIT LEAST(:count, {_ROOM}, l.running_max - l.running)
         ) AS e""",
 )
 
@@ -94,11 +98,13 @@ class _OpenLane:
     lane_room: int
 
 
-def lease(tx: Any, *, worker: str, count: int, now: float) -> list[Lease]:
-    """Take up to `count` entries."""
+def lease(tx: Any, *, worker: str, count: int, guests: bool, now: float) -> list[Lease]:
+    """Take up to `count` entries; of guests, one of each workspace that runs nothing."""
+    if guests and not _GUESTS_WAIT.fetch(tx):  # busy workers ask again and again: none of them needs the turn for it
+        return []
     virtual_time = counting.hold_turn(tx)
     counting.add_up(tx, virtual_time=virtual_time, now=now)
-    shares = _shares(tx, count)
+    shares = _shares(tx, count, guests=guests)
     if not shares:
         return []
     turns = take_turns(shares, virtual_time=virtual_time, count=count)
@@ -107,9 +113,10 @@ def lease(tx: Any, *, worker: str, count: int, now: float) -> list[Lease]:
     return leases
 
 
-def _shares(tx: Any, count: int) -> list[Share]:
+def _shares(tx: Any, count: int, *, guests: bool) -> list[Share]:
     """Return the workspaces that may go, the furthest behind first, each with its first entries."""
-    fronts = _fronts_sqlite(tx, count) if tx.dialect.name == "sqlite" else _fronts_postgresql(tx, count)
+    values = {"count": count, "guests": guests}
+    fronts = _fronts_sqlite(tx, values) if tx.dialect.name == "sqlite" else _fronts_postgresql(tx, values)
     shares: dict[WorkspaceId, tuple[_OpenLane, list[tuple[int, str, Head]]]] = {}
     for open_lane, rank, entry_id in fronts:
         head = Head(EntryId(entry_id), open_lane.lane, charge_s(open_lane.mean_s))
@@ -120,18 +127,18 @@ def _shares(tx: Any, count: int) -> list[Share]:
     ]
 
 
-def _fronts_sqlite(tx: Any, count: int) -> list[tuple[_OpenLane, int, str]]:
+def _fronts_sqlite(tx: Any, values: dict[str, Any]) -> list[tuple[_OpenLane, int, str]]:
     fronts = []
-    for row in _LANES.fetch(tx, {"count": count}):
+    for row in _LANES.fetch(tx, values):
         open_lane = _OpenLane(*row)
-        most = min(count, open_lane.room, open_lane.lane_room)
+        most = min(values["count"], open_lane.room, open_lane.lane_room)
         front = _FRONT.fetch(tx, {"workspace": open_lane.workspace, "lane": open_lane.lane, "count": most})
         fronts += [(open_lane, rank, entry_id) for rank, entry_id in front]
     return fronts
 
 
-def _fronts_postgresql(tx: Any, count: int) -> list[tuple[_OpenLane, int, str]]:
-    return [(_OpenLane(*row[:7]), row[7], row[8]) for row in _LANES_AND_FRONTS.fetch(tx, {"count": count})]
+def _fronts_postgresql(tx: Any, values: dict[str, Any]) -> list[tuple[_OpenLane, int, str]]:
+    return [(_OpenLane(*row[:7]), row[7], row[8]) for row in _LANES_AND_FRONTS.fetch(tx, values)]
 
 
 def _mark(tx: Any, turns: Turns, *, worker: str, now: float) -> list[Lease]:

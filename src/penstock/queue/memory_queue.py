@@ -149,11 +149,15 @@ class MemoryQueue:
                 change.ready += 1
         self._note(changes)
 
-    def lease(self, tx: Any, *, worker: str, count: int) -> list[Lease]:
+    def lease(self, tx: Any, *, worker: str, count: int, guests: bool = False) -> list[Lease]:
         """Take up to `count` entries, workspaces in fair shares, within the bounds of each and of each lane."""
         now = self._clock()
         self._add_up(now)
-        turns = take_turns(self._shares(), virtual_time=self._state.virtual_time, count=count)
+        shares = self._shares()
+        if guests:
+            idle = [share for share in shares if not self._workspace(share.workspace).running]
+            shares = [dataclasses.replace(share, room=1) for share in idle]
+        turns = take_turns(shares, virtual_time=self._state.virtual_time, count=count)
         leases = []
         for workspace, head in turns.heads:
             row = self._state.rows[head.id]

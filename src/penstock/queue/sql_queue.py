@@ -117,12 +117,14 @@ class SqlQueue:
             changes.note(tx)
         self._add_up_sometimes(tx, changes, now)
 
-    def lease(self, tx: Any, *, worker: str, count: int) -> list[Lease]:
+    def lease(self, tx: Any, *, worker: str, count: int, guests: bool = False) -> list[Lease]:
         """Take up to `count` entries, workspaces in fair shares, within the bounds of each and of each lane.
+
+        Guests are of workspaces that run nothing, one of each.
 
         Leases of all workers follow one another until their transactions end: let it be the last, or nearly.
         """
-        return leasing.lease(tx, worker=worker, count=count, now=self._clock())
+        return leasing.lease(tx, worker=worker, count=count, guests=guests, now=self._clock())
 
     def finish(self, tx: Any, leases: Sequence[Lease], *, busy_s: Mapping[EntryId, float]) -> list[bool]:
         """Close leases; False for one that had expired and is another's now, or nobody's."""

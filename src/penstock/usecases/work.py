@@ -123,8 +123,10 @@ class Work:
     clock: Clock
     _codes: _Codes = field(default_factory=_Codes)
 
-    def round(self, worker: str, ended: Sequence[Ended], *, count: int) -> Round:
+    def round(self, worker: str, ended: Sequence[Ended], *, count: int, guests: bool = False) -> Round:
         """Record how attempts ended, with what follows, and take up to `count` new ones, in one transaction.
+
+        Guests are attempts of workspaces that run nothing.
 
         Raises:
             DatabaseUnavailable: when nothing of it happened; to be tried again unchanged.
@@ -133,7 +135,7 @@ class Work:
         def turn(tx: Any) -> tuple[list[EntryId], list[_Taken]]:
             now = self.clock()
             refused = self._close(tx, ended, now)
-            leases = self.queue.lease(tx, worker=worker, count=count) if count else []
+            leases = self.queue.lease(tx, worker=worker, count=count, guests=guests) if count else []
             return refused, self._take(tx, leases, now)
 
         refused, taken = self.database.write(turn, durable=bool(ended))

@@ -23,6 +23,7 @@ class Holding:
     Attributes:
         runner: who has it at hand; None while it waits here or has ended.
         ended: its end, until that is recorded.
+        recalled: whether its runner was asked to give it back, unless it has begun.
     """
 
     assignment: Assignment
@@ -30,6 +31,7 @@ class Holding:
     runner: Runner | None = None
     ended: Ended | None = None
     stopping: bool = False
+    recalled: bool = False
 
     @property
     def lease(self) -> Lease:

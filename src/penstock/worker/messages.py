@@ -16,7 +16,7 @@ import orjson
 from penstock.core import limits
 from penstock.core.access import Policy
 from penstock.core.errors import Bug
-from penstock.core.jobs import AttemptReport, BlobPointer, Entry, JobInput, Lease
+from penstock.core.jobs import AttemptReport, BlobPointer, Entry, EntryId, JobInput, Lease
 from penstock.core.scripts import ScriptLimits, ScriptVersion
 from penstock.core.work import Assignment, Message, Piece
 
@@ -96,11 +96,12 @@ def read_script(header: Mapping[str, Any], source: bytes) -> ScriptVersion:
     )
 
 
-def run_frame(assignment: Assignment) -> bytes:
-    """Return an assignment; its script version is made known before."""
+def run_frame(assignment: Assignment, *, guest: bool = False) -> bytes:
+    """Return an assignment; its script version is made known before. One in the guest place waits for no other."""
     message = assignment.message
     header = {
         "say": "run",
+        "guest": guest,
         "lease": assignment.lease,
         "prefix": assignment.prefix,
         "input": assignment.input,
@@ -148,6 +149,11 @@ def stop_frame(lease: Lease) -> bytes:
     return frame({"say": "stop", "id": lease.entry.id, "token": lease.token})
 
 
+def recall_frame(lease: Lease) -> bytes:
+    """Return what makes a runner give back an attempt, unless it has begun."""
+    return frame({"say": "recall", "id": lease.entry.id, "token": lease.token})
+
+
 # ---- from a runner ----
 
 
@@ -159,6 +165,11 @@ def ready_frame(*, level: str, error: Mapping[str, Any] | None = None) -> bytes:
 def alive_frame() -> bytes:
     """Return that a runner is alive."""
     return frame({"say": "alive"})
+
+
+def back_frame(entry: EntryId, token: int) -> bytes:
+    """Return that a runner gives back an attempt that it has not begun."""
+    return frame({"say": "back", "id": entry, "token": token})
 
 
 def end_frame(lease: Lease, report: AttemptReport, *, started_at: float, finished_at: float) -> bytes:

@@ -82,13 +82,16 @@ class Runner:
         self._clock = clock
         self._sending = threading.Lock()
         self._waiting: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
+        self._guests: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._running: dict[tuple[EntryId, int], PartSandbox] = {}
         self._stopped: set[tuple[EntryId, int]] = set()
+        self._to_begin: set[tuple[EntryId, int]] = set()
         self._scripts: dict[str, ScriptVersion] = {}
         self._sandbox_failures = 0
         self._threads = [
-            threading.Thread(target=self._work, name=f"runner-{number}", daemon=True) for number in range(threads)
+            threading.Thread(target=self._work, args=(of,), name=f"runner-{number}", daemon=True)
+            for number, of in enumerate([self._waiting] * threads + [self._guests])
         ]
 
     def serve(self) -> None:
@@ -122,14 +125,17 @@ class Runner:
 
     def _heed(self, header: Mapping[str, Any], tail: bytes) -> None:
         if header["say"] == "run":
-            script = self._scripts.get(header["script"])
-            self._waiting.put(messages.read_assignment(header, tail, script))
+            assignment = messages.read_assignment(header, tail, self._scripts.get(header["script"]))
+            self._to_begin.add((assignment.lease.entry.id, assignment.lease.token))
+            (self._guests if header["guest"] else self._waiting).put(assignment)
         elif header["say"] == "script":
             if len(self._scripts) >= limits.KNOWN_SCRIPTS.value:
                 self._scripts.clear()  # the supervisor counts as well, and makes known anew what it needs
             self._scripts[header["key"]] = messages.read_script(header, tail)
         elif header["say"] == "stop":
             self._stop(EntryId(header["id"]), header["token"])
+        elif header["say"] == "recall":
+            self._give_back(EntryId(header["id"]), header["token"])
 
     def _stop(self, entry: EntryId, token: int) -> None:
         with self._lock:
@@ -138,8 +144,25 @@ class Runner:
         if sandbox is not None:
             sandbox.stop()
 
-    def _work(self) -> None:
-        while (assignment := self._waiting.get()) is not None:
+    def _give_back(self, entry: EntryId, token: int) -> None:
+        with self._lock:
+            if (entry, token) not in self._to_begin:
+                return  # a thread has it: its end will be told
+            self._to_begin.discard((entry, token))
+        self._say(messages.back_frame(entry, token))
+
+    def _begins(self, assignment: Assignment) -> bool:
+        """Return whether an attempt was not given back meanwhile; from now on it cannot be."""
+        key = assignment.lease.entry.id, assignment.lease.token
+        with self._lock:
+            is_here = key in self._to_begin
+            self._to_begin.discard(key)
+        return is_here
+
+    def _work(self, waiting: queue.SimpleQueue[Assignment | None]) -> None:
+        while (assignment := waiting.get()) is not None:
+            if not self._begins(assignment):
+                continue
             started_at = self._clock()
             report = self._attempt(assignment)
             self._say(messages.end_frame(assignment.lease, report, started_at=started_at, finished_at=self._clock()))

@@ -41,6 +41,7 @@ class Runner:
         threads: how many attempts it runs at once.
         level: what its sandbox reached; None before it is ready.
         at_hand: its attempts, in the order in which they were sent; the first `threads` of them have begun.
+        guest: the one in its guest place, beside those; it has begun, too.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Runner:
     channel: socket.socket | None = None
     level: str | None = None
     at_hand: dict[EntryId, Lease] = field(default_factory=dict)
+    guest: Lease | None = None
     started_s: float = 0.0
     heard_s: float = 0.0
     again_s: float = 0.0
@@ -87,8 +89,18 @@ class Runner:
         self._scripts.clear()
         self._frames = messages.Frames()
 
-    def send(self, assignment: Assignment) -> None:
-        """Give it an attempt.
+    @property
+    def begun(self) -> list[Lease]:
+        """The attempts that run."""
+        return [*list(self.at_hand.values())[: self.threads], *([self.guest] if self.guest else [])]
+
+    @property
+    def not_begun(self) -> list[Lease]:
+        """The attempts that wait for those before them."""
+        return list(self.at_hand.values())[self.threads :]
+
+    def send(self, assignment: Assignment, *, guest: bool = False) -> None:
+        """Give it an attempt, into the guest place if it is a guest.
 
         Raises:
             RunnerLost: when it does not listen.
@@ -100,9 +112,28 @@ class Runner:
                 self._scripts.clear()
             self._scripts.add(key)
             parts.append(messages.script_frame(assignment, assignment.script))
-        parts.append(messages.run_frame(assignment))
-        self.at_hand[assignment.lease.entry.id] = assignment.lease
+        parts.append(messages.run_frame(assignment, guest=guest))
+        if guest:
+            self.guest = assignment.lease
+        else:
+            self.at_hand[assignment.lease.entry.id] = assignment.lease
         self._write(b"".join(parts))
+
+    def forget(self, entry: EntryId) -> bool:
+        """Note that it does not have an attempt at hand any more; return whether that was its guest."""
+        self.at_hand.pop(entry, None)
+        if self.guest is None or self.guest.entry.id != entry:
+            return False
+        self.guest = None
+        return True
+
+    def recall(self, lease: Lease) -> None:
+        """Ask for an attempt back that it may not have begun.
+
+        Raises:
+            RunnerLost: when it does not listen.
+        """
+        self._write(messages.recall_frame(lease))
 
     def stop(self, lease: Lease) -> None:
         """Make it stop an attempt; it answers with its end.
@@ -135,13 +166,14 @@ class Runner:
 
     def bury(self) -> tuple[list[Lease], list[Lease], str]:
         """End what is left of the process; return what it had begun, what it had not, and how it ended."""
-        at_hand = list(self.at_hand.values())
+        begun, not_begun = self.begun, self.not_begun
         self.at_hand.clear()
+        self.guest = None
         status = self.end()
         steady = time.monotonic() - self.started_s > _STEADY_S
         self._pause_s = 0.0 if steady else min(_BACK_OFF_MOST_S, max(_BACK_OFF_FIRST_S, 2 * self._pause_s))
         self.again_s = time.monotonic() + self._pause_s
-        return at_hand[: self.threads], at_hand[self.threads :], _words(status)
+        return begun, not_begun, _words(status)
 
     def end(self, *, gently: bool = False) -> int | None:
         """End the process with every child of its sandbox, and return its status."""

@@ -24,7 +24,7 @@ from penstock.core import limits
 from penstock.core.errors import DatabaseUnavailable, PenstockError, SandboxUnsafe, TransientError
 from penstock.core.jobs import AttemptReport, EntryId, Lease
 from penstock.core.work import Assignment, Ended, Held, Round, WorkerState
-from penstock.worker import messages
+from penstock.worker import messages, places
 from penstock.worker.holding import Holding, Holdings
 from penstock.worker.runners import Runner, RunnerLost
 
@@ -40,8 +40,8 @@ _STALE_S: Final = 1.0  # work that waits here for so long is for another worker
 class Work(Protocol):
     """The use case of a worker (`usecases.work.Work`)."""
 
-    def round(self, worker: str, ended: Sequence[Ended], *, count: int) -> Round:
-        """Record ends and what follows from them, and take up to `count` new attempts."""
+    def round(self, worker: str, ended: Sequence[Ended], *, count: int, guests: bool = False) -> Round:
+        """Record ends and what follows from them, and take up to `count` new attempts, guests if it is to be those."""
 
     def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> Held:
         """Make leases last again, and say which are held and what is cancelled."""
@@ -86,6 +86,7 @@ class Supervisor:
     _round_ended_s: float = 0.0
     _round_pause_s: float = 0.0
     _idle_pause_s: float = 0.0
+    _guest_again_s: float = 0.0
     _unsafe: bool = False
 
     # ---- from outside ----
@@ -125,8 +126,8 @@ class Supervisor:
         self._hear(self._pause_s())
         self._keep_runners()  # once they were heard: this process may have slept, and not they
         self._heed_heartbeat()
+        self._give_back()  # first: what a runner has given back must not return to it
         self._hand_out()
-        self._give_back()
         if self._due_in_s() == 0.0:
             self._round()
 
@@ -136,7 +137,7 @@ class Supervisor:
         A round costs about a millisecond whatever it holds. So one that follows another at once waits for company,
         which costs little: a worker that is not busy never waits.
         """
-        if not self._ended and self._count() == 0:
+        if not self._ended and self._count() == 0 and not self._wants_guest():
             return None
         due_s = max(self._round_again_s, self._round_ended_s + _ROUND_GAP_S if self._ended else 0.0)
         return max(0.0, due_s - time.monotonic())
@@ -161,6 +162,8 @@ class Supervisor:
     def _heed(self, runner: Runner, header: Mapping[str, Any], tail: bytes) -> None:
         if header["say"] == "end":
             self._end(runner, header, tail)
+        elif header["say"] == "back":
+            self._take_back(runner, EntryId(header["id"]), header["token"])
         elif header["say"] == "ready":
             self._heed_ready(runner, header["level"], header["error"])
 
@@ -173,13 +176,14 @@ class Supervisor:
 
     def _end(self, runner: Runner, header: Mapping[str, Any], tail: bytes) -> None:
         entry = EntryId(header["id"])
-        runner.at_hand.pop(entry, None)
+        was_guest = runner.forget(entry)
         holding = self.held.find(entry, header["token"])
         if holding is None:  # it was lost meanwhile, and is another's
             return
         report = messages.read_report(header, tail)
         self._note_end(holding, report, started_at=header["started_at"], finished_at=header["finished_at"])
-        self.held.learn(header["finished_at"] - header["started_at"])
+        if not was_guest:
+            self.held.learn(header["finished_at"] - header["started_at"])
 
     def _note_end(
         self, holding: Holding, report: AttemptReport, *, started_at: float | None = None, finished_at: float = 0.0
@@ -193,16 +197,24 @@ class Supervisor:
         """Return how many more to lease now."""
         if self._draining_until_s is not None or not (self._something or self._ended):
             return 0
-        threads = sum(runner.threads for runner in self.runners if runner.ready)
+        threads = places.threads_of(self.runners)
         if not threads:
             return 0
-        room = self.held.wanted(threads=threads) - len(self.held)
+        guests = sum(runner.guest is not None for runner in self.runners)
+        room = self.held.wanted(threads=threads) - (len(self.held) - guests)
         return max(0, min(room, limits.LEASE_BATCH.value * len(self.runners)))
+
+    def _wants_guest(self) -> bool:
+        """Return whether to ask for an attempt of a workspace that runs nothing: now and then, while all is taken."""
+        if self._draining_until_s is not None or time.monotonic() < self._guest_again_s:
+            return False
+        return places.busy(self.runners) >= places.threads_of(self.runners) and bool(places.host_of(self.runners))
 
     def _round(self) -> None:
         ended, count = list(self._ended.values()), self._count()
+        guests = not count and self._wants_guest()
         try:
-            given = self.work.round(self.state.id, ended, count=count)
+            given = self.work.round(self.state.id, ended, count=1 if guests else count, guests=guests)
         except TransientError as error:
             self._put_off(error)
             return
@@ -215,6 +227,8 @@ class Supervisor:
         self._round_pause_s = self._round_again_s = 0.0
         self._round_ended_s = time.monotonic()
         self._settle(ended, given)
+        if guests and not given.assignments:
+            self._guest_again_s = time.monotonic() + _LOOK_S
         self._take(given.assignments, asked=count)
 
     def _put_off(self, error: Exception) -> None:
@@ -266,19 +280,39 @@ class Supervisor:
     # ---- attempts ----
 
     def _hand_out(self) -> None:
-        """Give waiting attempts to the runners with most room."""
+        """Give waiting attempts to the runners with most room, and the guest place to the first that may have it."""
         while self._waiting:
             runner = max(self.runners, key=lambda each: each.room)
+            if runner.room <= 1 and self._give_guest():  # else it would wait for what runs
+                continue
             if runner.room <= 0:
                 return
-            holding = self._waiting.popleft()
-            if self.held.find(holding.lease.entry.id, holding.lease.token) is not holding:
-                continue
-            holding.runner = runner
-            try:
-                runner.send(holding.assignment)
-            except RunnerLost:
-                self._bury(runner)
+            self._give(self._waiting.popleft(), runner)
+
+    def _give_guest(self) -> bool:
+        host = places.host_of(self.runners)
+        guest = None if host is None else places.guest_among(self._waiting, self.held.all())
+        if host is None or guest is None:
+            return False
+        self._waiting.remove(guest)
+        self._give(guest, host, guest=True)
+        return True
+
+    def _give(self, holding: Holding, runner: Runner, *, guest: bool = False) -> None:
+        if self.held.find(holding.lease.entry.id, holding.lease.token) is not holding:
+            return
+        holding.runner = runner
+        try:
+            runner.send(holding.assignment, guest=guest)
+        except RunnerLost:
+            self._bury(runner)
+
+    def _take_back(self, runner: Runner, entry: EntryId, token: int) -> None:
+        """Take an attempt from a runner that has not begun it."""
+        runner.forget(entry)
+        if (holding := self.held.find(entry, token)) is not None:
+            holding.runner = None
+            self._waiting.append(holding)
 
     def _give_back(self) -> None:
         """Give back what has waited here for too long, or what will not be begun any more."""
@@ -287,9 +321,19 @@ class Supervisor:
             stale = list(self._waiting)
         else:
             stale = [holding for holding in self._waiting if holding.taken_s < before_s]
+            self._recall(before_s)
         if stale:
             self.held.mean_s = max(self.held.mean_s, _STALE_S)  # to take less ahead, until some have ended
             self._release(stale, reason="worker_drained" if self._draining_until_s is not None else "worker_busy")
+
+    def _recall(self, before_s: float) -> None:
+        """Ask runners for what has waited there too long, once each."""
+        for runner in self.runners:
+            for lease in runner.not_begun:
+                holding = self.held.find(lease.entry.id, lease.token)
+                if holding is not None and holding.taken_s < before_s and not holding.recalled:
+                    holding.recalled = True
+                    self._tell_runner(runner, runner.recall, lease)
 
     def _release(self, holdings: Sequence[Holding], *, reason: str) -> None:
         leases = [holding.lease for holding in holdings]
@@ -328,11 +372,14 @@ class Supervisor:
             self._note_end(holding, AttemptReport("cancelled", error=error))
 
     def _stop(self, holding: Holding) -> None:
-        if holding.runner is not None:
-            try:
-                holding.runner.stop(holding.lease)
-            except RunnerLost:
-                self._bury(holding.runner)
+        if (runner := holding.runner) is not None:
+            self._tell_runner(runner, runner.stop, holding.lease)
+
+    def _tell_runner(self, runner: Runner, tell: Callable[[Lease], None], lease: Lease) -> None:
+        try:
+            tell(lease)
+        except RunnerLost:
+            self._bury(runner)
 
     def _tell(self, ended: Ended, *, refused: bool) -> None:
         entry, report = ended.lease.entry, ended.report
@@ -394,7 +441,7 @@ class Supervisor:
             leases = self.held.leases()
             state = replace(
                 self.state,
-                busy=len(leases),
+                busy=places.busy(self.runners),
                 state="active" if self._draining_until_s is None else "draining",
             )
             try:
@@ -441,7 +488,7 @@ class Supervisor:
         for runner in self.runners:
             if runner.channel is not None:
                 self._selector.unregister(runner.channel)
-            runner.end(gently=not runner.at_hand)
+            runner.end(gently=not runner.begun)
         if late:
             self.log.warning("worker.gave_back", attempts=len(late))
             self._release(late, reason="worker_drained")

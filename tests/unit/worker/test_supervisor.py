@@ -110,7 +110,7 @@ def test_leases_are_kept_alive_while_scripts_run_and_by_the_worker_s_state(start
     wait_for(lambda: len(scene.work.beats) > before + 1)
     state, leases = scene.work.beats[-1]
     assert leases >= 1
-    assert (state.busy, state.state) == (leases, "active")
+    assert (state.busy, state.state) == (1, "active"), "no more places are taken than there are"
     wait_for(lambda: scene.work.beats[-1][0].sandbox_level == "landlock+seccomp")
 
 
@@ -206,6 +206,46 @@ def test_work_that_waits_behind_a_long_attempt_goes_to_other_workers(start):
     wait_for(lambda: scene.work.released)
     assert {reason for _, reason in scene.work.released} == {"worker_busy"}
     assert entries[0] not in dict(scene.work.released)
+
+
+def test_a_workspace_that_runs_nothing_is_a_guest_where_another_holds_every_place(start):
+    scene = start(threads=2)
+    scene.work.add(*[b"wait"] * 6)
+    scene.begun(2)
+    first, second = scene.work.add(b"a", b"b", workspace="ws_2")
+    assert scene.ended(first, second) == ["succeeded", "succeeded"]
+    assert [ended.lease.entry.workspace for ended in scene.work.ended] == ["ws_2", "ws_2"]
+    assert not scene.runners[0].parts.script.begun.acquire(blocking=False), "who runs something is no guest"
+
+
+def test_a_guest_is_asked_for_now_and_then_and_not_in_every_round(start):
+    scene = start()
+    scene.work.add(*[b"wait"] * 2)
+    scene.begun()
+    wait_for(lambda: scene.work.released)
+    before = len(scene.work.rounds)
+    time.sleep(1.0)
+    assert 2 <= len(scene.work.rounds) - before <= 8
+
+
+def test_a_guest_that_dies_with_its_runner_has_crashed(start):
+    scene = start()
+    scene.work.add(b"wait")
+    scene.begun()
+    (guest,) = scene.work.add(b"wait", workspace="ws_2")
+    scene.begun()
+    scene.runners[0].die()
+    assert scene.ended(guest) == ["crashed"]
+
+
+def test_what_has_not_begun_behind_a_long_attempt_is_given_back_by_the_runner(start):
+    scene = start()
+    entries = scene.work.add(*[b"wait"] * 2)
+    scene.begun()
+    wait_for(lambda: scene.work.released)
+    assert scene.work.released == [(entries[1], "worker_busy")]
+    scene.let_go()
+    assert scene.ended(entries[0]) == ["succeeded"]
 
 
 def test_leases_that_are_taken_ahead_follow_from_how_long_attempts_take():

@@ -163,17 +163,18 @@ class TwinWork:
     lost: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
     left: bool = False
+    running: dict[EntryId, WorkspaceId] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
     _lock: Any = field(default_factory=threading.Lock)
 
-    def add(self, *contents: bytes, part: Any = "whole") -> list[EntryId]:
+    def add(self, *contents: bytes, part: Any = "whole", workspace: str = "ws_1") -> list[EntryId]:
         """Queue a job for each content, and return the ids of their entries."""
         entries = []
         for content in contents:
             number = next(self._numbers)
             pointer = small_blob(f"ws_1/inputs/{number}", content)
             entry = Entry(
-                EntryId(f"att_{number}"), WorkspaceId("ws_1"), Lane("scr_1"), RunId(f"job_{number}"), "script", part
+                EntryId(f"att_{number}"), WorkspaceId(workspace), Lane("scr_1"), RunId(f"job_{number}"), "script", part
             )
             assignment = Assignment(
                 Lease(entry, 1, "wrk_1", 0.0, 2.0),
@@ -188,7 +189,7 @@ class TwinWork:
             entries.append(entry.id)
         return entries
 
-    def round(self, worker: str, ended: Sequence[Ended], *, count: int) -> Round:
+    def round(self, worker: str, ended: Sequence[Ended], *, count: int, guests: bool = False) -> Round:
         """Record ends and give out attempts."""
         with self._lock:
             self._require_up()
@@ -198,8 +199,13 @@ class TwinWork:
             self.rounds.append((len(ended), count))
             refused = tuple(each.lease.entry.id for each in ended if each.lease.entry.id in self.lost)
             self.ended += [each for each in ended if each.lease.entry.id not in refused]
-            given = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
-            return Round(tuple(given), refused)
+            for each in ended:
+                self.running.pop(each.lease.entry.id, None)
+            takeable = [each for each in self.waiting if not (guests and self._runs(each))][:count]
+            for taken in takeable:
+                self.waiting.remove(taken)
+                self.running[taken.lease.entry.id] = taken.lease.entry.workspace
+            return Round(tuple(takeable), refused)
 
     def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> Held:
         """Say which leases are held."""
@@ -214,6 +220,8 @@ class TwinWork:
         with self._lock:
             self._require_up()
             self.released += [(lease.entry.id, reason) for lease in leases]
+            for lease in leases:
+                self.running.pop(lease.entry.id, None)
 
     def leave(self, worker: str) -> None:
         """Note it."""
@@ -229,6 +237,9 @@ class TwinWork:
     def outcomes(self) -> dict[str, str]:
         """Return how each entry ended."""
         return {each.lease.entry.id: each.report.outcome for each in self.ended}
+
+    def _runs(self, assignment: Assignment) -> bool:
+        return assignment.lease.entry.workspace in self.running.values()
 
     def _require_up(self) -> None:
         if self.down:
