@@ -207,5 +207,9 @@ ENGINE_FILES: Final = Limit("engine_files", 20_000, "files", "each is looked at 
 ENGINE_DEPTH: Final = Limit("engine_depth", 16, "folders", "a year of partitions needs three", "limit_disk")
 ENGINE_THREADS: Final = Limit("engine_threads", 64, "threads", "an engine has a few beside those that work", "crashed")
 ENGINE_LOOK: Final = Limit("engine_look", 50, "ms", "so long an engine may pass a bound before it is seen")
+PROJECT_FILES: Final = Limit("project_files", 5_000, "files", "pipelines and code; data is elsewhere", "too_large")
+PROJECT_BYTES: Final = Limit("project_bytes", 16, "MiB", "all files are held in memory together", "too_large")
+PROJECT_PATH: Final = Limit("project_path", 240, "bytes", "as file systems have it", "request_invalid")
+QUERY_ROWS: Final = Limit("query_rows", 10_000, "rows", "an answer is held in memory; more is an export", None)
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))
