@@ -89,6 +89,7 @@ class Task:
         timeout_s: of one attempt.
         pool: the name of what bounds how many run at once.
         places: where each of its values stands, by the names that lead to it.
+        names: where the name before a value stands, likewise.
     """
 
     name: TaskName
@@ -105,9 +106,10 @@ class Task:
     pool: str | None = None
     trigger: Trigger = "all_succeeded"
     places: Mapping[tuple[str | int, ...], Place] = field(default_factory=dict, repr=False, compare=False)
+    names: Mapping[tuple[str | int, ...], Place] = field(default_factory=dict, repr=False, compare=False)
 
     def place_of(self, *path: str | int) -> Place:
-        """Return where a value of the task stands, such as `place_of("from", "connection")`; else the nearest around it."""
+        """Return where a value stands, such as `place_of("from", "connection")`, or the nearest around it that is there."""
         for length in range(len(path), 0, -1):
             if (place := self.places.get(path[:length])) is not None:
                 return place

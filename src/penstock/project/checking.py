@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from penstock.core.projects import ProjectProblem
+from penstock.core.projects import ProjectProblem, Task
+from penstock.project.models import NAME, PROJECT_NAME
+from penstock.project.secret_references import is_secret
 from penstock.project.yaml_trees import Path, Tree
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -25,19 +28,69 @@ _KINDS: Final = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "list_type": "a list",
+    "tuple_type": "a list",
     "dict_type": "a mapping",
+    "mapping_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
+# What a value is beside its bound, with the bound's name in pydantic's context, and what would be valid.
+_BOUNDS: Final = {
+    "greater_than_equal": ("is less than {ge}", "Valid is {ge} and more."),
+    "greater_than": ("is not more than {gt}", "Valid is more than {gt}."),
+    "less_than_equal": ("is more than {le}", "Valid is {le} and less."),
+    "less_than": ("is not less than {lt}", "Valid is less than {lt}."),
+    "too_short": ("has fewer than {min_length} in it", "Write {min_length} at least."),
+    "too_long": ("has more than {max_length} in it", "Write {max_length} at most."),
+    "string_too_short": ("is shorter than {min_length} signs", "Write {min_length} signs at least."),
+    "string_too_long": ("is longer than {max_length} signs", "Write {max_length} signs at most."),
+}
+_NAMES: Final = {
+    NAME: "Valid are small letters, digits and _, a letter first, at most 63.",
+    PROJECT_NAME: "Valid are small letters, digits, _ and -, a letter first, at most 63.",
+}
 
 
-def check(model: type[ModelT], value: Any, *, tree: Tree, path: Path, problems: list[ProjectProblem]) -> ModelT | None:
-    """Return a value as its model; None when something is wrong with it, which is then among the problems."""
+def check(
+    model: type[ModelT],
+    value: Any,
+    *,
+    tree: Tree,
+    path: Path,
+    problems: list[ProjectProblem],
+    also: Iterable[str] = (),
+) -> ModelT | None:
+    """Return a value as its model; None when something is wrong with it, which is then among the problems.
+
+    Args:
+        model: what the value is held to.
+        value: mappings, lists and scalars.
+        tree: where everything stands.
+        path: of the value in the tree.
+        problems: gets more.
+        also: names that are valid beside the model's own, for the nearest match.
+    """
     try:
         return model.model_validate(value, strict=False)
     except ValidationError as error:
-        problems += _problems(error, model, tree, path)
+        problems += _problems(error, model, tree, path, also)
         return None
+
+
+def check_part(
+    model: type[ModelT], task: Task, *path: str | int, value: Any
+) -> tuple[ModelT | None, list[ProjectProblem]]:
+    """Return a part of a task as a model that only its kind knows of, and what is wrong with it.
+
+    Args:
+        model: such as what a connection lets an ingest say under `from`.
+        task: whose part.
+        path: where the value stands in the task, such as `"from"`.
+        value: mappings, lists and scalars.
+    """
+    tree = Tree(places={(): task.place, **task.places}, keys=dict(task.names))
+    problems: list[ProjectProblem] = []
+    return check(model, value, tree=tree, path=path, problems=problems), problems
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
@@ -49,10 +102,12 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}? {listed}" if close else listed
 
 
-def _problems(error: ValidationError, model: type[BaseModel], tree: Tree, path: Path) -> Iterator[ProjectProblem]:
+def _problems(
+    error: ValidationError, model: type[BaseModel], tree: Tree, path: Path, also: Iterable[str]
+) -> Iterator[ProjectProblem]:
     seen = set()
-    for each in error.errors(include_url=False, include_context=True):
-        problem = _problem(each, model, tree, path)
+    for each in _meant(error.errors(include_url=False, include_context=True), tree, path):
+        problem = _problem(each, model, tree, path, also)
         if each["type"] in ("missing", "extra_forbidden"):
             yield problem
         elif problem.place not in seen:  # a union says for each of its members what keeps the value from it
@@ -60,32 +115,73 @@ def _problems(error: ValidationError, model: type[BaseModel], tree: Tree, path: 
             yield problem
 
 
-def _problem(error: ErrorDetails, model: type[BaseModel], tree: Tree, path: Path) -> ProjectProblem:
+def _meant(errors: Sequence[ErrorDetails], tree: Tree, path: Path) -> Iterator[ErrorDetails]:
+    """Yield errors without those that say of a mapping that it is no text, where a union would take either."""
+    for error in errors:
+        loc = error["loc"]
+        of_union = error["type"] in _KINDS and isinstance(error["input"], Mapping | list)
+        of_union = of_union and len(tuple(_steps(loc, tree, path))) < len(loc)
+        if not of_union or not any(
+            len(each["loc"]) > len(loc) and each["loc"][: len(loc) - 1] == loc[:-1] for each in errors
+        ):
+            yield error
+
+
+def _problem(
+    error: ErrorDetails, model: type[BaseModel], tree: Tree, path: Path, also: Iterable[str]
+) -> ProjectProblem:
     where = (*path, *_steps(error["loc"], tree, path))
-    name = str(where[-1]) if where else ""
     if error["type"] == "missing":
         name = str(error["loc"][-1])
-        fields = f"{name!r} is missing"
-        return ProjectProblem("project_invalid", fields, tree.key_place(where), f"Add {name}: to it.")
+        field = _fields(model, error["loc"][:-1]).get(name)
+        more = f" {field.description}" if field is not None and field.description else ""
+        return ProjectProblem(
+            "project_invalid", f"{name!r} is missing", tree.key_place(where), f"Add {name}: to it.{more}"
+        )
     if error["type"] == "extra_forbidden":
-        hint = nearest(name, _names(model, error["loc"][:-1]))
-        return ProjectProblem("project_invalid", f"{name!r} is not known here", tree.key_place(where), hint)
-    return ProjectProblem("project_invalid", *_words(error, name, tree, where))
-
-
-def _words(error: ErrorDetails, name: str, tree: Tree, where: Path) -> tuple[str, Any, str]:
+        name = str(where[-1])
+        known = {*_fields(model, error["loc"][:-1]), *(also if len(error["loc"]) == 1 else ())}
+        return ProjectProblem(
+            "project_invalid", f"{name!r} is not known here", tree.key_place(where), nearest(name, known)
+        )
+    subject = "" if not where else f"{where[-2]} {where[-1] + 1}" if isinstance(where[-1], int) else str(where[-1])
     is_name = bool(error["loc"]) and error["loc"][-1] == "[key]"
-    found, place = _shown(error["input"]), tree.key_place(where) if is_name else tree.place(where)
+    place = tree.key_place(where) if is_name else tree.place(where)
+    words, hint = _words(error, subject)
+    return ProjectProblem("project_invalid", f"{subject or 'the file'}: {words}", place, hint)
+
+
+def _words(error: ErrorDetails, subject: str) -> tuple[str, str]:
+    """Return what is wrong with a value, and what to do."""
+    found = _shown(error["input"]) if not is_secret(subject) else "what stands here"
+    context = error.get("ctx", {})
     if error["type"] in _KINDS:
-        wanted = _KINDS[error["type"]]
-        return f"{name}: {found} is not {wanted}", place, f"Write {wanted}."
+        return f"{found} is not {_KINDS[error['type']]}", _instead(error["input"], _KINDS[error["type"]])
     if error["type"] == "literal_error":
-        valid = error.get("ctx", {}).get("expected", "")
-        return f"{name}: {found} is not valid", place, f"Valid is {valid}."
+        return f"{found} is not valid", f"Valid is {context.get('expected', '')}."
+    if error["type"] in _BOUNDS:
+        words, hint = _BOUNDS[error["type"]]
+        return f"{found} {words.format(**context)}", hint.format(**context)
+    if error["type"] == "string_pattern_mismatch":
+        pattern = str(context.get("pattern", ""))
+        return f"{found} is no valid name" if pattern in _NAMES else f"{found} is not valid", _NAMES.get(
+            pattern, f"Valid is what the regular expression {pattern} matches."
+        )
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    words = message if found in message else f"{found}: {message}"
-    return f"{name}: {words}", place, "Correct the value."
+    words, _, hint = message.partition("; ")
+    hint = hint[:1].upper() + hint[1:] + "." if hint else "Correct the value."
+    return words if found in words or found == "what stands here" else f"{found}: {words}", hint
+
+
+def _instead(value: Any, wanted: str) -> str:
+    if wanted == "text" and isinstance(value, bool | int | float):
+        return "Put it in quotes."
+    if wanted == "a list" and isinstance(value, str):
+        return f"Write a list: [{value[:80]}]."
+    if wanted == "a mapping":
+        return "Write names with values below it, such as `name: value`, with a space after the colon."
+    return f"Write {wanted}."
 
 
 def _steps(loc: tuple[str | int, ...], tree: Tree, path: Path) -> Iterator[str | int]:
@@ -98,15 +194,15 @@ def _steps(loc: tuple[str | int, ...], tree: Tree, path: Path) -> Iterator[str |
         yield step
 
 
-def _names(model: type[BaseModel], loc: tuple[str | int, ...]) -> Iterator[str]:
-    """Yield the names that the innermost model at a place knows."""
+def _fields(model: type[BaseModel], loc: tuple[str | int, ...]) -> dict[str, FieldInfo]:
+    """Return what the innermost model at a place knows, by its name there."""
     current: Any = model
     for step in loc:
         fields = getattr(current, "model_fields", {})
         found = next((field for key, field in fields.items() if step in (key, field.alias)), None)
-        current = next(iter(_models(found.annotation)), current) if found is not None else current
-    for key, field in getattr(current, "model_fields", {}).items():
-        yield field.alias or key
+        inside = () if found is None else tuple(_models(found.annotation))
+        current = next((each for each in inside if each.__name__ == step), None) or next(iter(inside), current)
+    return {field.alias or key: field for key, field in getattr(current, "model_fields", {}).items()}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from penstock.core.errors import ProjectInvalid
+from penstock.core.errors import ProjectInvalid, RequestInvalid
 from penstock.core.plan import TaskName
 from penstock.core.ports import ConnectionKind, PipelineKind
 from penstock.core.projects import (
@@ -21,14 +22,16 @@ from penstock.core.projects import (
     Schedule,
     Task,
 )
-from penstock.core.tables import TableName
+from penstock.core.tables import TableName, table_name
 from penstock.project.checking import check, nearest
 from penstock.project.durations import parse_duration
-from penstock.project.models import PipelineModel, ProjectModel, TaskModel
+from penstock.project.models import NAME, PipelineModel, ProjectModel, TaskModel
+from penstock.project.secret_references import problems_elsewhere, problems_of_connection, texts
 from penstock.project.yaml_trees import Path, Tree, read_yaml
 
 MANIFEST: Final = "penstock.yml"
 PIPELINES: Final = "pipelines"
+_LEVELS: Final = 2  # of a pipeline's path
 _COMMON: Final = frozenset(TaskModel.model_fields)
 
 
@@ -106,25 +109,49 @@ class _Loading:
             if kind is None:
                 self._unknown_kind("connection", kind_name, self.connection_kinds, tree, path)
                 continue
+            self.problems += problems_of_connection(name, given, tree, path)
             settings = {key: value for key, value in given.items() if key != "kind"}
             spec = check(kind.Spec, settings, tree=tree, path=path, problems=self.problems)
-            if spec is not None:
-                yield name, Connection(name, str(kind_name), spec, tree.key_place(path))
+            yield name, Connection(name, str(kind_name), spec, tree.key_place(path))
 
     def _pipelines(self, pools: Mapping[str, int] | None) -> Iterator[tuple[PipelineName, Pipeline]]:
+        names: dict[str, str] = {}
         for name in sorted(self.files):
             path = PurePosixPath(name)
-            if path.parts[0] != PIPELINES or path.suffix not in (".yml", ".yaml") or len(path.parts) != 2:
+            if path.parts[0] != PIPELINES or path.suffix not in (".yml", ".yaml"):
                 continue
-            model, tree = self._read(name, PipelineModel)
-            if model is not None:
-                yield PipelineName(path.stem), self._pipeline(path.stem, model, tree, pools)
+            if self._fits(name, path, names):
+                names[path.stem] = name
+                model, tree = self._read(name, PipelineModel)
+                if model is not None:
+                    yield PipelineName(path.stem), self._pipeline(path.stem, model, tree, pools)
+        if not names and pools is not None:
+            words, hint = (
+                f"the project has no pipeline: no {PIPELINES}/NAME.yml",
+                "Write one, such as pipelines/sales.yml.",
+            )
+            self._note(Place(MANIFEST, 1, 1), words, hint)
+
+    def _fits(self, name: str, path: PurePosixPath, names: Mapping[str, str]) -> bool:
+        """Return whether a file's name is one that a pipeline can have."""
+        place = Place(name, 1, 1)
+        if len(path.parts) != _LEVELS:
+            self._note(place, f"{name} is not read: it stands too deep", f"Move it to {PIPELINES}/{path.name}.")
+        elif not re.fullmatch(NAME, path.stem):
+            hint = "Rename the file: small letters, digits and _, a letter first, at most 63."
+            self._note(place, f"{path.stem!r} is no valid name of a pipeline", hint)
+        elif path.stem in names:
+            self._note(place, f"the pipeline {path.stem!r} is already in {names[path.stem]}", "Rename one of the two.")
+        else:
+            return True
+        return False
 
     def _pipeline(self, name: str, model: PipelineModel, tree: Tree, pools: Mapping[str, int] | None) -> Pipeline:
         tasks = {}
-        places = tree.members_places(("tasks",))
+        parts = tree.parts(("tasks",))
         for task_name, given in model.tasks.items():
-            task = self._task(TaskName(task_name), given, tree, places.get(task_name, {}))
+            self.problems += problems_elsewhere(given, tree, ("tasks", task_name))
+            task = self._task(TaskName(task_name), given, tree, parts[task_name])
             if task is None:
                 continue
             tasks[task.name] = task
@@ -148,7 +175,7 @@ class _Loading:
             params=dict(model.params),
         )
 
-    def _task(self, name: TaskName, given: dict[str, Any], tree: Tree, places: Mapping[Path, Place]) -> Task | None:
+    def _task(self, name: TaskName, given: dict[str, Any], tree: Tree, part: Tree) -> Task | None:
         path: Path = ("tasks", name)
         common = check(TaskModel, given, tree=tree, path=path, problems=self.problems)
         if common is None:
@@ -158,7 +185,7 @@ class _Loading:
             self._unknown_kind("task", common.kind, self.kinds, tree, path)
             return None
         own = {key: value for key, value in given.items() if key not in _COMMON}
-        spec = check(kind.Spec, own, tree=tree, path=path, problems=self.problems)
+        spec = check(kind.Spec, own, tree=tree, path=path, problems=self.problems, also=_COMMON)
         timeout_s = self._timeout(common, tree, path)
         if spec is None:
             return None
@@ -167,8 +194,8 @@ class _Loading:
             kind=common.kind,
             spec=spec,
             place=tree.key_place(path),
-            reads=tuple(TableName(table) for table in kind.reads(spec)),
-            writes=tuple(TableName(table) for table in kind.writes(spec)),
+            reads=self._tables(kind.reads(spec), given, tree, path),
+            writes=self._tables(kind.writes(spec), given, tree, path),
             after=tuple(TaskName(before) for before in common.after),
             when=common.when,
             for_each=common.for_each,
@@ -176,8 +203,19 @@ class _Loading:
             timeout_s=timeout_s,
             pool=common.pool,
             trigger=common.trigger,
-            places=places,
+            places=part.places,
+            names=part.keys,
         )
+
+    def _tables(self, names: Iterable[str], given: Any, tree: Tree, path: Path) -> tuple[TableName, ...]:
+        tables = []
+        for name in names:
+            try:
+                tables.append(table_name(name))
+            except RequestInvalid as error:
+                where = next((at for at, text in texts(given, path) if text == name), path)
+                self._note(tree.place(where), error.message, error.hint)
+        return tuple(tables)
 
     def _timeout(self, common: TaskModel, tree: Tree, path: Path) -> float | None:
         if common.timeout is None:
@@ -185,7 +223,8 @@ class _Loading:
         try:
             return parse_duration(common.timeout)
         except ValueError as error:
-            self._note(tree.place((*path, "timeout")), f"timeout: {error}", "Correct the value.")
+            words, _, hint = str(error).partition("; ")
+            self._note(tree.place((*path, "timeout")), f"timeout: {words}", hint.capitalize() + ".")
             return None
 
     def _check_uses(self, project: Project) -> None:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 NAME: Final = r"^[a-z][a-z0-9_]{0,62}$"
+PROJECT_NAME: Final = r"^[a-z][a-z0-9_-]{0,62}$"
 _TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _CRON_FIELDS: Final = 5
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -84,7 +85,7 @@ class PipelineModel(Model):
 class ProjectModel(Model):
     """`penstock.yml`."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")] = Field(description="Of the project.")
+    name: Annotated[str, StringConstraints(pattern=PROJECT_NAME)] = Field(description="Of the project.")
     description: str = ""
     connections: dict[Name, dict[str, Any]] = Field(default_factory=dict, description="How to reach what is outside.")
     pools: dict[Name, Annotated[int, Field(ge=1, le=10_000)]] = Field(

@@ -49,13 +49,16 @@ class Tree:
                 return place
         return self.places[()]
 
-    def members_places(self, path: Path) -> dict[str | int, dict[Path, Place]]:
-        """Return, for each member of a mapping, where each value below it stands, by its path from the member."""
+    def parts(self, path: Path) -> dict[str | int, Tree]:
+        """Return each member of a mapping as a tree of its own, whose paths begin at the member."""
         start = len(path)
-        found: dict[str | int, dict[Path, Place]] = {}
+        found: dict[str | int, Tree] = {}
         for each, place in self.places.items():
+            if len(each) > start and each[:start] == path:
+                found.setdefault(each[start], Tree()).places[each[start + 1 :]] = place
+        for each, place in self.keys.items():
             if len(each) > start + 1 and each[:start] == path:
-                found.setdefault(each[start], {})[each[start + 1 :]] = place
+                found[each[start]].keys[each[start + 1 :]] = place
         return found
 
     def key_place(self, path: Path) -> Place:
@@ -80,7 +83,7 @@ def read_yaml(name: str, content: bytes) -> Tree:
         tree.problems.append(_problem(Place(name, line, column), "the file is not UTF-8 text", "Save it as UTF-8."))
         return tree
     except yaml.MarkedYAMLError as error:
-        tree.problems.append(_syntax(name, error))
+        tree.problems.append(_syntax(name, text, error))
         return tree
     except yaml.YAMLError as error:
         tree.problems.append(_problem(Place(name, 1, 1), f"no YAML: {str(error).splitlines()[0]}", "Correct it."))
@@ -126,6 +129,10 @@ class _Reader:
                 self._tree.problems.append(_problem(place, "a name is text", "Write a name before the colon."))
                 continue
             key = str(key_node.value)
+            if key == "<<" and not key_node.style:
+                words, hint = "merge keys (<<) are not read", "Write the names out, or use an alias for a whole value."
+                self._tree.problems.append(_problem(place, words, hint))
+                continue
             if key in seen:
                 words = f"{key!r} stands here twice; it was first given in line {seen[key].line}"
                 self._tree.problems.append(_problem(place, words, "Remove one of the two."))
@@ -149,10 +156,18 @@ class _Reader:
         return Place(self._name, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
-def _syntax(name: str, error: yaml.MarkedYAMLError) -> ProjectProblem:
+def _syntax(name: str, text: str, error: yaml.MarkedYAMLError) -> ProjectProblem:
     mark = error.problem_mark or error.context_mark
     place = Place(name, mark.line + 1, mark.column + 1) if mark is not None else Place(name, 1, 1)
+    lines = text.split("\n")
+    indent = lines[place.line - 1][: place.column] if place.line <= len(lines) else ""
+    if "\t" in indent and not indent.strip():
+        return _problem(place, "no valid YAML: a tab in the indentation", "Indent with spaces.")
     words = " ".join(part for part in (error.context, error.problem) if part)
+    if "expected a single document" in words:
+        return _problem(
+            place, "a second document begins here", "Put it into a file of its own, or remove the line `---`."
+        )
     return _problem(place, f"no valid YAML: {words}", "Look at the indentation and at what is open before this place.")
 
 
