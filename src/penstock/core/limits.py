@@ -203,6 +203,7 @@ ENGINE_CPU: Final = Limit("engine_cpu", 7_200, "s", "two threads for an hour", "
 ENGINE_MEMORY: Final = Limit("engine_memory", 4_096, "MiB", "what does not fit is spilled to disk", "limit_memory")
 ENGINE_DISK: Final = Limit("engine_disk", 65_536, "MiB", "a join gone wrong must not fill the disk", "limit_disk")
 ENGINE_ANSWER: Final = Limit("engine_answer", 16, "MiB", "rows go into files; this is their account", "limit_output")
+ENGINE_QUESTIONS: Final = Limit("engine_questions", 5_000, "questions", "a suite asks a few for each expectation")
 ENGINE_FILES: Final = Limit("engine_files", 20_000, "files", "each is looked at while an engine runs", "limit_disk")
 ENGINE_DEPTH: Final = Limit("engine_depth", 16, "folders", "a year of partitions needs three", "limit_disk")
 ENGINE_THREADS: Final = Limit("engine_threads", 64, "threads", "an engine has a few beside those that work", "crashed")
@@ -213,3 +214,16 @@ PROJECT_PATH: Final = Limit("project_path", 240, "bytes", "as file systems have 
 QUERY_ROWS: Final = Limit("query_rows", 10_000, "rows", "an answer is held in memory; more is an export", None)
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))
+
+# ---- pipelines ----
+LISTED: Final = Limit("listed", 1_000, "rows", "a list that nobody pages through stays one answer")
+RUN_ITEMS: Final = Limit("run_items", 10_000, "items", "each is an attempt of its own", "task_failed")
+RUN_RERUNS: Final = Limit("run_reruns", 3, "times", "a run whose tables others change again and again has a reason")
+BACKFILL_DATES: Final = Limit("backfill_dates", 4_000, "dates", "ten years of days; each is a run", "request_invalid")
+TASK_TIMEOUT: Final = Limit("task_timeout", 86_400, "s", "an attempt that hangs must not hold its place for ever")
+TASK_KILLS: Final = Limit("task_kills", 3, "attempts", "a worker that dies costs no retry; a task that kills it does")
+TASK_LOG_LINES: Final = Limit(
+    "task_log_lines", 1_000, "lines an attempt", "a log is for people; later lines are counted"
+)
+TASK_TELL: Final = Limit("task_tell", 250, "ms", "what is watched need not be written more often than one can see")
+BRANCH_KEPT: Final = Limit("branch_kept", 14, "days", "so long a run that failed can be resumed")

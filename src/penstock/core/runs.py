@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NewType
 
 from penstock.core.access import WorkspaceId
-from penstock.core.jobs import RunState
+from penstock.core.jobs import BlobPointer, RunState
 from penstock.core.plan import RunId, TaskName
+from penstock.core.projects import Schedule
 from penstock.core.tables import SnapshotId, TableName
 
 BackfillId = NewType("BackfillId", str)
 RunTrigger = Literal["manual", "schedule", "backfill"]
 
-# waiting: for tasks before it; queued: for a worker; skipped: up to date, or its `when` was false; blocked: a task before
-# it did not succeed.
+# waiting: for tasks before it; queued: for a worker; skipped: up to date, or its `when` was false; blocked: a task
+# before it did not succeed.
 TaskRunState = Literal["waiting", "queued", "running", "succeeded", "skipped", "failed", "blocked", "cancelled"]
 TASK_ENDED: Final[frozenset[str]] = frozenset(["succeeded", "skipped", "failed", "blocked", "cancelled"])
 TaskPart = Literal["task", "expand", "item", "publish"]
@@ -76,6 +77,7 @@ class PipelineRun:
         date: the logical date, `YYYY-MM-DD`; None for a run without one.
         timezone: of the schedule, in which the date is meant.
         again: whether tasks run though they are up to date.
+        selected: the words that chose its tasks; none for all.
         published_at: since when readers see its tables.
         published: the snapshots that it has published.
         resumes: how often somebody has resumed it.
@@ -94,6 +96,7 @@ class PipelineRun:
     timezone: str = "UTC"
     params: Mapping[str, Any] = field(default_factory=dict)
     again: bool = False
+    selected: tuple[str, ...] = ()
     backfill: BackfillId | None = None
     started_at: float | None = None
     finished_at: float | None = None
@@ -228,30 +231,44 @@ class Revision:
 
     Attributes:
         revision: hash of all files.
+        blob: the files, as an archive.
+        files: how many.
         active: whether schedules and runs use it unless they say another.
     """
 
     workspace: WorkspaceId
     project: str
     revision: str
+    blob: BlobPointer
     files: int
-    size_bytes: int
     created_at: float
     created_by: str
     active: bool
     note: str = ""
 
+    @property
+    def size_bytes(self) -> int:
+        """How large its archive is."""
+        return self.blob.size_bytes
+
 
 @dataclass(frozen=True, slots=True)
-class RunEnd:
-    """How an attempt of a part of a run ended, for what follows from it.
+class ScheduleState:
+    """A schedule, and how far it has come.
 
     Attributes:
-        state: `succeeded`, `skipped`, or `failed`.
+        paused: by somebody; the project's file may say it, too.
+        since: dates before it are nobody's business; seconds since 1970.
+        last_date: the last logical date that a run was made for.
+        next_at: when the next run is due; None while it is paused.
     """
 
-    task: TaskName
-    part: TaskPart
-    number: int
-    state: Literal["succeeded", "skipped", "failed"]
-    retry: bool = False
+    workspace: WorkspaceId
+    project: str
+    pipeline: str
+    schedule: Schedule
+    deadline: str | None = None
+    paused: bool = False
+    since: float = 0.0
+    last_date: str | None = None
+    next_at: float | None = None

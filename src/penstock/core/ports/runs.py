@@ -1,0 +1,156 @@
+"""Ports of pipelines' records: projects, runs, and what tasks remember."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from penstock.core.access import WorkspaceId
+from penstock.core.jobs import RunState
+from penstock.core.plan import RunId, TaskName
+from penstock.core.runs import (
+    Backfill,
+    BackfillId,
+    CheckResult,
+    Item,
+    LogLine,
+    PipelineRun,
+    Revision,
+    RunFilter,
+    RunTask,
+    ScheduleState,
+    TaskProgress,
+)
+
+
+class ProjectRecords(Protocol):
+    """Projects and their revisions in the records database."""
+
+    def add_revision(self, tx: Any, revision: Revision) -> None:
+        """Record a revision, unless it is there already."""
+
+    def activate(self, tx: Any, workspace: WorkspaceId, project: str, revision: str, *, by: str, now: float) -> None:
+        """Make a revision the one that runs use."""
+
+    def revision(self, tx: Any, workspace: WorkspaceId, project: str, revision: str | None = None) -> Revision:
+        """Return a revision, the active one when none is named; a hash may be shortened.
+
+        Raises:
+            NotFound: when the workspace has no such project or revision.
+        """
+
+    def revisions(self, tx: Any, workspace: WorkspaceId, project: str | None = None) -> Sequence[Revision]:
+        """Return the revisions of a project, the newest first; the active ones of all projects when none is named."""
+
+    def put_schedules(
+        self, tx: Any, workspace: WorkspaceId, project: str, states: Sequence[ScheduleState], *, now: float
+    ) -> None:
+        """Record which pipelines of a project have a schedule; what others remember stays."""
+
+    def schedules(self, tx: Any, workspace: WorkspaceId, project: str | None = None) -> Sequence[ScheduleState]:
+        """Return the schedules of a workspace."""
+
+    def due(self, tx: Any, *, now: float, limit: int) -> Sequence[ScheduleState]:
+        """Return schedules of all workspaces whose time has come."""
+
+    def move_schedule(self, tx: Any, state: ScheduleState) -> None:
+        """Record how far a schedule has come, and whether it is paused."""
+
+
+class RunRecords(Protocol):
+    """Runs of pipelines in the records database."""
+
+    def insert(self, tx: Any, run: PipelineRun) -> None:
+        """Record a new run with its tasks."""
+
+    def read(self, tx: Any, workspace: WorkspaceId, run: str) -> PipelineRun:
+        """Return a run with its tasks.
+
+        Raises:
+            NotFound: when the workspace has none under that id.
+        """
+
+    def load(self, tx: Any, run_ids: Sequence[RunId]) -> Mapping[RunId, PipelineRun]:
+        """Return runs with their tasks, whosever they are: for the service itself."""
+
+    def list(self, tx: Any, workspace: WorkspaceId, wanted: RunFilter) -> Sequence[PipelineRun]:
+        """Return runs, newest first, without their tasks."""
+
+    def save(self, tx: Any, before: PipelineRun, after: PipelineRun) -> None:
+        """Record what has changed of a run and its tasks."""
+
+    def ask_cancel(self, tx: Any, run: RunId, *, now: float) -> None:
+        """Record that a run is to end."""
+
+    def active(self, tx: Any, workspace: WorkspaceId, project: str, pipeline: str) -> Sequence[PipelineRun]:
+        """Return the runs of a pipeline that have not ended, the oldest first, without their tasks."""
+
+    def of_backfill(self, tx: Any, backfill: BackfillId, *, state: RunState, limit: int) -> Sequence[PipelineRun]:
+        """Return runs of a back-fill in a state, by date, without their tasks."""
+
+    def insert_backfill(self, tx: Any, backfill: Backfill) -> None:
+        """Record a back-fill."""
+
+    def backfills(
+        self, tx: Any, workspace: WorkspaceId, *, project: str | None = None, backfill: str | None = None
+    ) -> Sequence[Backfill]:
+        """Return back-fills, newest first."""
+
+    def insert_items(self, tx: Any, workspace: WorkspaceId, run: RunId, task: TaskName, items: Sequence[Item]) -> None:
+        """Record what a task is done for; what was there for it goes."""
+
+    def close_item(self, tx: Any, run: RunId, task: TaskName, item: Item) -> None:
+        """Record how one of them ended."""
+
+    def items(self, tx: Any, run: RunId, task: TaskName) -> Sequence[Item]:
+        """Return what a task is done for, in order."""
+
+    def successes(
+        self, tx: Any, workspace: WorkspaceId, project: str, pipeline: str, *, date: str | None
+    ) -> Mapping[TaskName, str]:
+        """Return the fingerprint of the last success of each task of a pipeline for a date."""
+
+    def note_successes(self, tx: Any, run: PipelineRun, tasks: Iterable[RunTask], *, now: float) -> None:
+        """Remember the fingerprints of tasks that succeeded, and whose results readers see."""
+
+    def clear_progress(self, tx: Any, run: RunId, task: TaskName) -> None:
+        """Forget how far attempts of a task had come."""
+
+    def progress(self, tx: Any, run: RunId) -> Sequence[TaskProgress]:
+        """Return how far the attempts have come that run now."""
+
+    def logs(self, tx: Any, run: RunId, *, task: str | None, after: int, limit: int) -> Sequence[tuple[int, LogLine]]:
+        """Return what tasks have said, each with its number, which grows."""
+
+    def checks(
+        self, tx: Any, workspace: WorkspaceId, *, run: str | None, table: str | None, limit: int
+    ) -> Sequence[CheckResult]:
+        """Return results of suites, the newest first."""
+
+
+class AttemptRecords(Protocol):
+    """What an attempt itself writes while it runs."""
+
+    def put_progress(self, tx: Any, workspace: WorkspaceId, run: RunId, progress: TaskProgress) -> None:
+        """Record how far an attempt has come."""
+
+    def add_logs(self, tx: Any, workspace: WorkspaceId, run: RunId, lines: Sequence[LogLine]) -> None:
+        """Add what a task has said."""
+
+    def add_check(self, tx: Any, workspace: WorkspaceId, result: CheckResult) -> None:
+        """Record the result of a suite."""
+
+    def cursor(self, tx: Any, owner: TaskOwner, name: str) -> Any:
+        """Return what a task remembers under a name, None when nothing."""
+
+    def set_cursors(self, tx: Any, owner: TaskOwner, values: Mapping[str, Any], *, run: RunId, now: float) -> None:
+        """Remember values."""
+
+    def taken(self, tx: Any, owner: TaskOwner, files: Sequence[tuple[str, str]]) -> frozenset[str]:
+        """Return those of some files, each with its mark, that were taken."""
+
+    def take(self, tx: Any, owner: TaskOwner, files: Sequence[tuple[str, str]], *, run: RunId, now: float) -> None:
+        """Remember files as taken."""
+
+
+TaskOwner = tuple[WorkspaceId, str, str, TaskName]  # workspace, project, pipeline, task

@@ -1,0 +1,464 @@
+"""Runs of pipelines in the records database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+import orjson
+import sqlalchemy
+from sqlalchemy import Connection, Row
+
+from penstock.core import limits
+from penstock.core.access import WorkspaceId
+from penstock.core.errors import NotFound
+from penstock.core.jobs import ENDED, RunState
+from penstock.core.plan import RunId, TaskName
+from penstock.core.runs import (
+    Backfill,
+    BackfillId,
+    CheckResult,
+    Item,
+    LogLine,
+    PipelineRun,
+    RunFilter,
+    RunTask,
+    TaskProgress,
+)
+from penstock.core.tables import SnapshotId, TableName
+from penstock.database.schema import (
+    backfills,
+    check_results,
+    pipeline_runs,
+    run_items,
+    runs,
+    task_logs,
+    task_progress,
+)
+from penstock.database.statements import ManyStatement, Statement
+
+_INSERT_RUN: Final = Statement(
+    "INSERT INTO runs (id, workspace, kind, state, created_at, created_by)"
+    " VALUES (:id, :workspace, 'pipeline', :state, :created_at, :created_by)"
+)
+_INSERT: Final = Statement(
+    "INSERT INTO pipeline_runs (id, workspace, project, pipeline, revision, date, timezone, params, trigger, again,"
+    " backfill, active, selected) VALUES (:id, :workspace, :project, :pipeline, :revision, :date, :timezone, :params,"
+    " :trigger, :again, :backfill, 1, :selected)"
+)
+_INSERT_TASK: Final = Statement(
+    "INSERT INTO run_tasks (run, name, workspace, position, kind, spec, settings, state, reason, fingerprint)"
+    " VALUES (:run, :name, :workspace, :position, :kind, :spec, :settings, :state, :reason, :fingerprint)"
+)
+_SAVE_RUN: Final = Statement(
+    "UPDATE runs SET state = :state, started_at = :started_at, finished_at = :finished_at,"
+    " cancel_asked_at = :cancel_asked_at, error = :error WHERE id = :id"
+)
+_SAVE: Final = Statement(
+    "UPDATE pipeline_runs SET active = :active, published_at = :published_at, published = :published,"
+    " resumes = :resumes WHERE id = :id"
+)
+_SAVE_TASK: Final = Statement(
+    "UPDATE run_tasks SET state = :state, reason = :reason, fingerprint = :fingerprint, reads = :reads, wrote = :wrote,"
+    " report = :report, error = :error, attempt = :attempt, items = :items, items_done = :items_done,"
+    " started_at = :started_at, finished_at = :finished_at WHERE run = :run AND name = :name"
+)
+_SELECT: Final = (
+    "SELECT p.*, r.state, r.created_at, r.created_by, r.started_at, r.finished_at, r.cancel_asked_at, r.error"
+    " FROM pipeline_runs p JOIN runs r ON r.id = p.id"
+)
+_LOAD: Final = ManyStatement(f"{_SELECT} WHERE p.id IN (:keys)")
+_LOAD_TASKS: Final = ManyStatement("SELECT * FROM run_tasks WHERE run IN (:keys) ORDER BY run, position")
+_ACTIVE: Final = Statement(
+    f"{_SELECT} WHERE p.workspace = :workspace AND p.project = :project AND p.pipeline = :pipeline AND p.active = 1"
+    " ORDER BY p.id"
+)
+_OF_BACKFILL: Final = Statement(
+    f"{_SELECT} WHERE p.backfill = :backfill AND r.state = :state ORDER BY p.date, p.id LIMIT :limit"
+)
+_CANCEL: Final = Statement("UPDATE runs SET cancel_asked_at = :now WHERE id = :run AND cancel_asked_at IS NULL")
+_SUCCESSES: Final = Statement(
+    "SELECT task, fingerprint FROM task_successes WHERE workspace = :workspace AND project = :project"
+    " AND pipeline = :pipeline AND date = :date"
+)
+_NOTE_SUCCESS: Final = Statement(
+    "INSERT INTO task_successes (workspace, project, pipeline, task, date, fingerprint, run, at)"
+    " VALUES (:workspace, :project, :pipeline, :task, :date, :fingerprint, :run, :at)"
+    " ON CONFLICT (workspace, project, pipeline, task, date) DO UPDATE SET fingerprint = excluded.fingerprint,"
+    " run = excluded.run, at = excluded.at"
+)
+_CLOSE_ITEM: Final = Statement(
+    "UPDATE run_items SET state = :state, report = :report, error = :error"
+    " WHERE run = :run AND task = :task AND number = :number"
+)
+_CLEAR_PROGRESS: Final = Statement("DELETE FROM task_progress WHERE run = :run AND task = :task")
+_COUNTS: Final = Statement(
+    "SELECT r.state, count(*) FROM pipeline_runs p JOIN runs r ON r.id = p.id WHERE p.backfill = :backfill"
+    " GROUP BY r.state"
+)
+_SETTINGS: Final = (
+    *("after", "follows_publish", "when", "for_each", "retries", "timeout_s", "pool", "trigger", "action"),
+)
+
+
+class SqlRunRecords:
+    """The RunRecords of a server."""
+
+    def insert(self, tx: Connection, run: PipelineRun) -> None:
+        """Record a new run with its tasks."""
+        values = {"id": run.id, "workspace": run.workspace, "created_at": run.created_at, "created_by": run.created_by}
+        _INSERT_RUN.do(tx, values | {"state": run.state})
+        _INSERT.do(
+            tx,
+            {
+                "id": run.id,
+                "workspace": run.workspace,
+                "project": run.project,
+                "pipeline": run.pipeline,
+                "revision": run.revision,
+                "date": run.date,
+                "timezone": run.timezone,
+                "params": _json(run.params),
+                "trigger": run.trigger,
+                "again": int(run.again),
+                "backfill": run.backfill,
+                "selected": _json(run.selected),
+            },
+        )
+        self._insert_tasks(tx, run)
+
+    def _insert_tasks(self, tx: Connection, run: PipelineRun) -> None:
+        rows = [
+            {
+                "run": run.id,
+                "name": task.name,
+                "workspace": run.workspace,
+                "position": position,
+                "kind": task.kind,
+                "spec": _json(task.spec),
+                "settings": _json({name: getattr(task, name) for name in _SETTINGS}),
+                "state": task.state,
+                "reason": task.reason,
+                "fingerprint": task.fingerprint,
+            }
+            for position, task in enumerate(run.tasks)
+        ]
+        if rows:
+            _INSERT_TASK.do(tx, rows)
+
+    def read(self, tx: Connection, workspace: WorkspaceId, run: str) -> PipelineRun:
+        """Return a run with its tasks."""
+        found = self.load(tx, [RunId(run)]).get(RunId(run))
+        if found is None or found.workspace != workspace:
+            raise NotFound(f"there is no run {run[:100]!r} in this workspace", hint="See: penstock status")
+        return found
+
+    def load(self, tx: Connection, run_ids: Sequence[RunId]) -> Mapping[RunId, PipelineRun]:
+        """Return runs with their tasks, whosever they are: for the service itself."""
+        tasks: dict[str, list[RunTask]] = {}
+        for row in _LOAD_TASKS.run(tx, run_ids):
+            tasks.setdefault(row.run, []).append(_task(row))
+        return {row.id: _run(row, tuple(tasks.get(row.id, ()))) for row in _LOAD.run(tx, run_ids)}
+
+    def list(self, tx: Connection, workspace: WorkspaceId, wanted: RunFilter) -> Sequence[PipelineRun]:
+        """Return runs, newest first, without their tasks."""
+        query = (
+            sqlalchemy.select(
+                pipeline_runs,
+                *(runs.c[name] for name in ("state", "created_at", "created_by", "started_at", "finished_at")),
+                runs.c.cancel_asked_at,
+                runs.c.error,
+            )
+            .join(runs, runs.c.id == pipeline_runs.c.id)
+            .where(pipeline_runs.c.workspace == workspace, *_conditions(wanted))
+        )
+        return [_run(row, ()) for row in tx.execute(query.order_by(pipeline_runs.c.id.desc()).limit(wanted.limit))]
+
+    def save(self, tx: Connection, before: PipelineRun, after: PipelineRun) -> None:
+        """Record what has changed of a run and its tasks."""
+        if _run_state(before) != _run_state(after):
+            _SAVE_RUN.do(tx, _run_state(after))
+        if _own_state(before) != _own_state(after):
+            _SAVE.do(tx, _own_state(after))
+        known = {task.name: task for task in before.tasks}
+        changed = [_task_state(after.id, task) for task in after.tasks if task is not known.get(task.name)]
+        if changed:
+            _SAVE_TASK.do(tx, changed)
+
+    def ask_cancel(self, tx: Connection, run: RunId, *, now: float) -> None:
+        """Record that a run is to end."""
+        _CANCEL.do(tx, {"run": run, "now": now})
+
+    def active(self, tx: Connection, workspace: WorkspaceId, project: str, pipeline: str) -> Sequence[PipelineRun]:
+        """Return the runs of a pipeline that have not ended, the oldest first, without their tasks."""
+        found = _ACTIVE.run(tx, {"workspace": workspace, "project": project, "pipeline": pipeline})
+        return [_run(row, ()) for row in found]
+
+    def of_backfill(
+        self, tx: Connection, backfill: BackfillId, *, state: RunState, limit: int
+    ) -> Sequence[PipelineRun]:
+        """Return runs of a back-fill in a state, by date, without their tasks."""
+        found = _OF_BACKFILL.run(tx, {"backfill": backfill, "state": state, "limit": limit})
+        return [_run(row, ()) for row in found]
+
+    def insert_backfill(self, tx: Connection, backfill: Backfill) -> None:
+        """Record a back-fill."""
+        values = asdict(backfill)
+        del values["counts"]
+        tx.execute(backfills.insert(), values)
+
+    def backfills(
+        self, tx: Connection, workspace: WorkspaceId, *, project: str | None = None, backfill: str | None = None
+    ) -> Sequence[Backfill]:
+        """Return back-fills, newest first."""
+        query = sqlalchemy.select(backfills).where(backfills.c.workspace == workspace)
+        if project is not None:
+            query = query.where(backfills.c.project == project)
+        if backfill is not None:
+            query = query.where(backfills.c.id == backfill)
+        found = tx.execute(query.order_by(backfills.c.id.desc()).limit(limits.LISTED.value)).mappings().all()
+        return [Backfill(**row, counts=_counts(tx, row["id"])) for row in found]
+
+    def insert_items(
+        self, tx: Connection, workspace: WorkspaceId, run: RunId, task: TaskName, items: Sequence[Item]
+    ) -> None:
+        """Record what a task is done for; what was there for it goes."""
+        tx.execute(run_items.delete().where(run_items.c.run == run, run_items.c.task == task))
+        rows = [
+            {
+                "run": run,
+                "task": task,
+                "number": item.number,
+                "workspace": workspace,
+                "value": _json(item.value),
+                "state": item.state,
+            }
+            for item in items
+        ]
+        if rows:
+            tx.execute(run_items.insert(), rows)
+
+    def close_item(self, tx: Connection, run: RunId, task: TaskName, item: Item) -> None:
+        """Record how one of them ended."""
+        of = {"run": run, "task": task, "number": item.number}
+        error = None if item.error is None else _json(item.error)
+        _CLOSE_ITEM.do(tx, of | {"state": item.state, "report": _json(item.report), "error": error})
+
+    def items(self, tx: Connection, run: RunId, task: TaskName) -> Sequence[Item]:
+        """Return what a task is done for, in order."""
+        query = sqlalchemy.select(run_items).where(run_items.c.run == run, run_items.c.task == task)
+        return [
+            Item(
+                number=row.number,
+                value=orjson.loads(row.value),
+                state=row.state,
+                report=orjson.loads(row.report),
+                error=_loads(row.error),
+            )
+            for row in tx.execute(query.order_by(run_items.c.number))
+        ]
+
+    def successes(
+        self, tx: Connection, workspace: WorkspaceId, project: str, pipeline: str, *, date: str | None
+    ) -> Mapping[TaskName, str]:
+        """Return the fingerprint of the last success of each task of a pipeline for a date."""
+        of = {"workspace": workspace, "project": project, "pipeline": pipeline, "date": date or ""}
+        return {TaskName(task): fingerprint for task, fingerprint in _SUCCESSES.fetch(tx, of)}
+
+    def note_successes(self, tx: Connection, run: PipelineRun, tasks: Iterable[RunTask], *, now: float) -> None:
+        """Remember the fingerprints of tasks that succeeded, and whose results readers see."""
+        rows = [
+            {
+                "workspace": run.workspace,
+                "project": run.project,
+                "pipeline": run.pipeline,
+                "task": task.name,
+                "date": run.date or "",
+                "fingerprint": task.fingerprint,
+                "run": run.id,
+                "at": now,
+            }
+            for task in tasks
+            if task.fingerprint is not None
+        ]
+        if rows:
+            _NOTE_SUCCESS.do(tx, rows)
+
+    def clear_progress(self, tx: Connection, run: RunId, task: TaskName) -> None:
+        """Forget how far attempts of a task had come."""
+        _CLEAR_PROGRESS.do(tx, {"run": run, "task": task})
+
+    def progress(self, tx: Connection, run: RunId) -> Sequence[TaskProgress]:
+        """Return how far the attempts have come that run now."""
+        found = tx.execute(sqlalchemy.select(task_progress).where(task_progress.c.run == run))
+        return [TaskProgress(TaskName(row.task), row.number, row.done, row.total, row.unit, row.at) for row in found]
+
+    def logs(
+        self, tx: Connection, run: RunId, *, task: str | None, after: int, limit: int
+    ) -> Sequence[tuple[int, LogLine]]:
+        """Return what tasks have said, each with its number, which grows."""
+        query = sqlalchemy.select(task_logs).where(task_logs.c.run == run, task_logs.c.id > after)
+        if task is not None:
+            query = query.where(task_logs.c.task == task)
+        return [
+            (
+                row.id,
+                LogLine(
+                    TaskName(row.task),
+                    row.number,
+                    row.attempt,
+                    row.at,
+                    row.level,
+                    row.text,
+                    orjson.loads(row.figures),
+                ),
+            )
+            for row in tx.execute(query.order_by(task_logs.c.id).limit(limit))
+        ]
+
+    def checks(
+        self, tx: Connection, workspace: WorkspaceId, *, run: str | None, table: str | None, limit: int
+    ) -> Sequence[CheckResult]:
+        """Return results of suites, the newest first."""
+        query = sqlalchemy.select(check_results).where(check_results.c.workspace == workspace)
+        if run is not None:
+            query = query.where(check_results.c.run == run)
+        if table is not None:
+            query = query.where(check_results.c.name == table)
+        return [_check(row) for row in tx.execute(query.order_by(check_results.c.id.desc()).limit(limit))]
+
+
+def _counts(tx: Connection, backfill: str) -> dict[str, int]:
+    return {state: count for state, count in _COUNTS.fetch(tx, {"backfill": backfill})}  # noqa: C416  # pairs, typed
+
+
+def _conditions(wanted: RunFilter) -> Iterable[sqlalchemy.ColumnElement[bool]]:
+    if wanted.project is not None:
+        yield pipeline_runs.c.project == wanted.project
+    if wanted.pipeline is not None:
+        yield pipeline_runs.c.pipeline == wanted.pipeline
+    if wanted.state is not None:
+        yield runs.c.state == wanted.state
+    if wanted.backfill is not None:
+        yield pipeline_runs.c.backfill == wanted.backfill
+    if wanted.before is not None:
+        yield pipeline_runs.c.id < wanted.before
+
+
+def _run(row: Row[Any], tasks: tuple[RunTask, ...]) -> PipelineRun:
+    return PipelineRun(
+        id=RunId(row.id),
+        workspace=WorkspaceId(row.workspace),
+        project=row.project,
+        pipeline=row.pipeline,
+        revision=row.revision,
+        state=row.state,
+        trigger=row.trigger,
+        created_at=row.created_at,
+        created_by=row.created_by,
+        date=row.date,
+        timezone=row.timezone,
+        params=orjson.loads(row.params),
+        again=bool(row.again),
+        selected=tuple(_loads(row.selected) or ()),
+        backfill=row.backfill and BackfillId(row.backfill),
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        published_at=row.published_at,
+        published=_snapshots(row.published),
+        cancel_asked_at=row.cancel_asked_at,
+        resumes=row.resumes,
+        error=_loads(row.error),
+        tasks=tasks,
+    )
+
+
+def _task(row: Row[Any]) -> RunTask:
+    settings = orjson.loads(row.settings)
+    return RunTask(
+        name=TaskName(row.name),
+        kind=row.kind,
+        spec=orjson.loads(row.spec),
+        **settings | {"after": tuple(settings["after"])},
+        state=row.state,
+        reason=row.reason,
+        fingerprint=row.fingerprint,
+        reads=_snapshots(row.reads),
+        wrote=_snapshots(row.wrote),
+        report=orjson.loads(row.report),
+        error=_loads(row.error),
+        attempt=row.attempt,
+        items=row.items,
+        items_done=row.items_done,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _check(row: Row[Any]) -> CheckResult:
+    return CheckResult(
+        run=RunId(row.run),
+        task=TaskName(row.task),
+        table=TableName(row.name),
+        snapshot=SnapshotId(row.snapshot),
+        suite=row.suite,
+        success=bool(row.success),
+        evaluated=row.evaluated,
+        failed=row.failed,
+        blocks=bool(row.blocks),
+        at=row.at,
+        verdicts=orjson.loads(row.verdicts),
+    )
+
+
+def _run_state(run: PipelineRun) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "state": run.state,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "cancel_asked_at": run.cancel_asked_at,
+        "error": None if run.error is None else _json(run.error),
+    }
+
+
+def _own_state(run: PipelineRun) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "active": int(run.state not in ENDED),
+        "published_at": run.published_at,
+        "published": _json(run.published),
+        "resumes": run.resumes,
+    }
+
+
+def _task_state(run: RunId, task: RunTask) -> dict[str, Any]:
+    return {
+        "run": run,
+        "name": task.name,
+        "state": task.state,
+        "reason": task.reason,
+        "fingerprint": task.fingerprint,
+        "reads": _json(task.reads),
+        "wrote": _json(task.wrote),
+        "report": _json(task.report),
+        "error": None if task.error is None else _json(task.error),
+        "attempt": task.attempt,
+        "items": task.items,
+        "items_done": task.items_done,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+    }
+
+
+def _snapshots(text: str) -> dict[TableName, SnapshotId]:
+    return {TableName(name): SnapshotId(snapshot) for name, snapshot in orjson.loads(text).items()}
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _loads(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)
