@@ -75,6 +75,17 @@ class EngineFailure:
     line: int | None = None
 
 
+@dataclass(slots=True)
+class Stop:
+    """Lets somebody else end an attempt."""
+
+    asked: bool = field(default=False)
+
+    def ask(self) -> None:
+        """End the attempt soon."""
+        self.asked = True
+
+
 @dataclass(frozen=True, slots=True)
 class EngineReport:
     """Whether engines can run on this machine.

@@ -212,6 +212,19 @@ PROJECT_FILES: Final = Limit("project_files", 5_000, "files", "pipelines and cod
 PROJECT_BYTES: Final = Limit("project_bytes", 16, "MiB", "all files are held in memory together", "too_large")
 PROJECT_PATH: Final = Limit("project_path", 240, "bytes", "as file systems have it", "request_invalid")
 QUERY_ROWS: Final = Limit("query_rows", 10_000, "rows", "an answer is held in memory; more is an export", None)
+CONNECTION_TRIES: Final = Limit("connection_tries", 20, "times", "what fails so often fails for a reason", None)
+CONNECTION_BACKOFF: Final = Limit("connection_backoff", 30, "s", "a wait that doubles must not become an hour")
+CONNECTION_WAIT: Final = Limit(
+    "connection_wait", 300, "s", "a task keeps its place while it waits; what asks for more comes back later", "too_many"
+)
+SOURCE_REQUEST: Final = Limit(
+    "source_request", 60, "s", "a source that drips must not hold a task", "destination_unavailable"
+)
+SOURCE_PAGE: Final = Limit("source_page", 32, "MiB", "a page lies in memory while it is parsed", "source_refused")
+SOURCE_PAGES: Final = Limit("source_pages", 100_000, "pages a task", "a source may answer without end", "task_failed")
+SOURCE_FILES: Final = Limit("source_files", 10_000, "files a task", "the rest comes with the next run")
+SOURCE_BYTES: Final = Limit("source_bytes", 65_536, "MiB a task", "it must fit on the disk of a worker", "task_failed")
+SOURCE_RECORD: Final = Limit("source_record", 64, "KiB", "of a record that was rejected, so much is kept")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))
 

@@ -21,15 +21,16 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
 
 from penstock.core import limits
-from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineReport, EngineRequest
+from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineReport, EngineRequest, Stop
 from penstock.core.errors import SandboxUnavailable, SandboxUnsafe
+from penstock.core.ports.engines import StopSign
 from penstock.core.scripts import Act
 from penstock.sandbox.zygotes import library_paths
 from penstock_guest import wire
@@ -41,6 +42,7 @@ _LOOK_S: Final = limits.ENGINE_LOOK.value / 1000
 _LOOKING_SHARE: Final = 0.2  # of the time may go into counting a folder of many files
 _FILE_BYTES_MIN: Final = 4096  # what an empty file takes of a disk, in its folder and as an inode
 _PAGE_BYTES: Final = resource.getpagesize()
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
 _WORDS_CHARACTERS: Final = 200
 _MESSAGE_CHARACTERS: Final = 2_000
 _CONTAINERS_MAX: Final = 500_000  # each takes 60 bytes of the service's memory and more, and two of the answer
@@ -91,32 +93,66 @@ class HeavySandbox:
                 self._reports[self._boot] = _self_test(self)
             return self._reports[self._boot]
 
-    def run(self, request: EngineRequest, *, stop: Stop | None = None) -> EngineAnswer | EngineFailure:
+    def run(self, request: EngineRequest, *, stop: StopSign | None = None) -> EngineAnswer | EngineFailure:
         """Return what an engine answered, or how it ended without an answer.
 
         Raises:
             SandboxUnsafe: when engines cannot be locked here, or a forbidden act works.
             SandboxUnavailable: when one could not be started now.
         """
+        self._require_safe(request)
+        with _Child(self._boot, request) as child:
+            return child.attend(stop or Stop())
+
+    @contextlib.contextmanager
+    def converse(self, request: EngineRequest, *, stop: StopSign | None = None) -> Iterator[Talk]:
+        """Start an engine that is asked more than once; `ask` of the request is what is common to the questions.
+
+        Raises:
+            SandboxUnsafe: when engines cannot be locked here, or a forbidden act works.
+            SandboxUnavailable: when one could not be started now.
+        """
+        self._require_safe(request)
+        with _Child(self._boot, request) as child:
+            try:
+                yield Talk(child, stop or Stop())
+            finally:
+                child.leave()
+
+    def clear(self, folder: Path) -> None:
+        """Remove a folder that an engine has written, however deep its folders are."""
+        clear(folder)
+
+    def _require_safe(self, request: EngineRequest) -> None:
         if request.profile != "probe" and not (report := self.report()).safe:
             worked = ", ".join(act.name for act in report.acts if not act.stopped)
             raise SandboxUnsafe(
                 f"engines cannot run safely on this machine: {report.refused or f'one could {worked}'}",
                 hint="Run: penstock doctor. There is no way to run them without the sandbox.",
             )
-        with _Child(self._boot, request) as child:
-            return child.attend(stop or Stop())
 
 
-@dataclass(slots=True)
-class Stop:
-    """Lets somebody else end an attempt."""
+class Talk:
+    """An engine that answers one question after the other, within the bounds of one attempt."""
 
-    asked: bool = field(default=False)
+    def __init__(self, child: _Child, stop: StopSign) -> None:
+        self._child, self._stop = child, stop
+        self._asked = 0
+        self._failure: EngineFailure | None = None
 
-    def ask(self) -> None:
-        """End the attempt soon."""
-        self.asked = True
+    def ask(self, question: Mapping[str, Any], /) -> EngineAnswer | EngineFailure:
+        """Return its answer, or why there is none; an engine that was ended answers all others so."""
+        if self._failure is None and not self._asked:
+            opened = self._child.open(self._stop)
+            self._failure = opened if isinstance(opened, EngineFailure) else None
+        if self._failure is not None:
+            return self._failure
+        self._asked += 1
+        assert self._asked <= limits.ENGINE_QUESTIONS.value, "questions have a bound"
+        answer = self._child.ask(question, self._stop)
+        if isinstance(answer, EngineFailure) and self._child.ended:
+            self._failure = answer
+        return answer
 
 
 class _Child:
@@ -124,6 +160,7 @@ class _Child:
 
     def __init__(self, boot: Path, request: EngineRequest) -> None:
         self._request = request
+        self._abi = 0
         self._channel, theirs = socket.socketpair()
         # A pipe holds little, and neither side waits for the other: nothing is written to a disk that nobody counts.
         self._words, words = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -157,28 +194,65 @@ class _Child:
         self._end()
         os.close(self._words)
 
-    def attend(self, stop: Stop) -> EngineAnswer | EngineFailure:
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.returncode is not None
+
+    def attend(self, stop: StopSign) -> EngineAnswer | EngineFailure:
         """Ask, watch the process until it has answered or ended, and leave nothing that it has spilled."""
         try:
-            return self._attend(stop)
+            self._send(_message(self._request))
+            said = self._listen(stop, lines=None)
+            if isinstance(said, EngineFailure):
+                return said
+            usage = self._wait()
+            if (passed := self._passed_disk()) is not None:  # what came after the last look
+                return self._failure(*passed, usage=usage)
+            return self._judge(said, usage)
         finally:
-            self._end()
-            clear(Path(self._request.writes, SPILL))
+            self.leave()
 
-    def _attend(self, stop: Stop) -> EngineAnswer | EngineFailure:
-        message = orjson.dumps(_message(self._request))
+    def open(self, stop: StopSign) -> EngineAnswer | EngineFailure:
+        """Begin a conversation."""
+        self._send(_message(self._request) | {"converse": True})
+        said = self._listen(stop, lines=2)
+        return said if isinstance(said, EngineFailure) else self._judge(said, self._usage_now())
+
+    def ask(self, question: Mapping[str, Any], stop: StopSign) -> EngineAnswer | EngineFailure:
+        """Ask the next question of a conversation, and watch the process until it has answered or ended."""
+        self._send(dict(question))
+        said = self._listen(stop, lines=1)
+        if isinstance(said, EngineFailure):
+            return said
+        if (passed := self._passed_disk()) is not None:
+            return self._failure(*passed, usage=self._end())
+        return self._read(said, self._usage_now())
+
+    def leave(self) -> None:
+        """End the process, and leave nothing that it has spilled."""
+        self._end()
+        clear(Path(self._request.writes, SPILL))
+
+    def _send(self, message: dict[str, Any]) -> None:
+        written = orjson.dumps(message)
         self._channel.settimeout(limits.ZYGOTE_START.value)
         with contextlib.suppress(OSError):  # it ended, or hangs: what it says or does not say tells more
-            self._channel.sendall(len(message).to_bytes(8, "big") + message)
-        answer = bytearray()
+            self._channel.sendall(len(written).to_bytes(8, "big") + written)
+
+    def _listen(self, stop: StopSign, *, lines: int | None) -> bytes | EngineFailure:
+        """Return what the process says, up to its end or so many lines; a failure when it has passed a bound."""
+        said, found = bytearray(), 0
         while (part := self._hear()) != b"":
-            answer += part or b""
-            if (passed := self._passed(len(answer), stop)) is not None:
+            said += part or b""
+            found += (part or b"").count(b"\n")
+            if (passed := self._passed(len(said), stop)) is not None:
                 return self._failure(*passed, usage=self._end())
-        usage = self._wait()
-        if (passed := self._passed_disk()) is not None:  # what came after the last look
-            return self._failure(*passed, usage=usage)
-        return self._judge(bytes(answer), usage)
+            if lines is not None and found >= lines:
+                return bytes(said)
+        if lines is not None:
+            self._wait()
+        return bytes(said)
 
     def _hear(self) -> bytes | None:
         """Return what has come; None when nothing has for a moment, no bytes when nothing more will."""
@@ -189,7 +263,7 @@ class _Child:
         except ConnectionResetError:
             return b""
 
-    def _passed(self, answer_bytes: int, stop: Stop) -> tuple[str, str] | None:
+    def _passed(self, answer_bytes: int, stop: StopSign) -> tuple[str, str] | None:
         """Return which bound the process has passed, if it has."""
         if stop.asked:
             return "cancelled", "it was stopped"
@@ -250,6 +324,15 @@ class _Child:
                 self._kill()
             time.sleep(0.001)
 
+    def _usage_now(self) -> resource.struct_rusage:
+        """Return what a process that goes on has used so far."""
+        try:
+            found = Path("/proc", str(self._process.pid), "stat").read_text().rpartition(")")[2].split()
+            user, system, pages = (int(found[at]) for at in (11, 12, 21))
+        except (OSError, ValueError):
+            return self._end()
+        return resource.struct_rusage((user / _TICKS, system / _TICKS, pages * _PAGE_BYTES // 1024, *[0] * 13))
+
     def _judge(self, said: bytes, usage: resource.struct_rusage) -> EngineAnswer | EngineFailure:
         """Return what became of the attempt; the first line was said before there was anything of a tenant's."""
         first, _, rest = said.partition(b"\n")
@@ -265,16 +348,20 @@ class _Child:
                 f"an engine could not be locked: {level['unlocked']}",
                 hint="Engines need Landlock (Linux 5.13 or newer). Run: penstock doctor",
             )
-        try:
-            if rest.count(b"[") + rest.count(b"{") > _CONTAINERS_MAX:
-                return self._failure("limit_output", "its answer has too many parts", usage=usage)
-            return self._read_answer(orjson.loads(rest), level["landlock_abi"], usage)
-        except (ValueError, TypeError, LookupError, AttributeError):
-            return self._died(usage)
+        self._abi = level["landlock_abi"]
+        return self._read(rest, usage)
 
-    def _read_answer(self, said: Any, abi: int, usage: resource.struct_rusage) -> EngineAnswer | EngineFailure:
+    def _read(self, said: bytes, usage: resource.struct_rusage) -> EngineAnswer | EngineFailure:
+        try:
+            if said.count(b"[") + said.count(b"{") > _CONTAINERS_MAX:
+                return self._failure("limit_output", "its answer has too many parts", usage=usage)
+            return self._read_answer(orjson.loads(said), usage)
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return self._died(self._end())
+
+    def _read_answer(self, said: Any, usage: resource.struct_rusage) -> EngineAnswer | EngineFailure:
         if (broken := said.get("broken")) is None:
-            return EngineAnswer(dict(said["answer"].items()), abi, _cpu_s(usage), usage.ru_maxrss * 1024)
+            return EngineAnswer(dict(said["answer"].items()), self._abi, _cpu_s(usage), usage.ru_maxrss * 1024)
         code, line = broken["code"], broken.get("line")
         return self._failure(
             code if code in _OWN_CODES else "crashed",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
@@ -34,8 +37,31 @@ def load(request: dict[str, Any], *, channel: int) -> tuple[ModuleType | None, d
 
 def work(program: ModuleType, request: dict[str, Any]) -> dict[str, Any]:
     """Return what became of a request behind the lock; whatever goes wrong is in the answer."""
+    return _carried_out(program, lambda: program.answer(request["ask"], request["limits"]))
+
+
+def converse(
+    program: ModuleType, request: dict[str, Any], hear: Callable[[], dict[str, Any] | None]
+) -> Iterator[dict[str, Any]]:
+    """Yield what became of one question after the other, of `hear`'s None the end; first, of the tables they are about.
+
+    A question that goes wrong leaves the engine as it was.
+    """
+    with contextlib.ExitStack() as stack:
+        opened: list[Any] = []
+
+        def begin() -> dict[str, Any]:
+            opened.append(stack.enter_context(program.converse(request["ask"], request["limits"])))
+            return {}
+
+        yield _carried_out(program, begin)
+        while opened and (question := hear()) is not None:
+            yield _carried_out(program, partial(opened[0].answer, question))
+
+
+def _carried_out(program: ModuleType, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
-        return {"answer": program.answer(request["ask"], request["limits"])}
+        return {"answer": act()}
     except MemoryError:
         return {"broken": {"code": "limit_memory", "message": "it needs more memory than it may"}}
     except Exception as error:  # noqa: BLE001  # the door of this process: what an engine raises is data

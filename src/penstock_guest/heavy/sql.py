@@ -1,4 +1,4 @@
-"""The profile `sql`: one SELECT over pinned Parquet files on DuckDB, written as Parquet into the staging folder.
+"""The profile `sql`: SELECTs over pinned Parquet files on DuckDB, written as Parquet into the staging folder.
 
 DuckDB reads any file that its process can. Here the kernel leaves it its inputs and its staging folder, and DuckDB is
 told the same and then told to take no more orders: what one of the two lets slip, the other stops.
@@ -6,15 +6,19 @@ told the same and then told to take no more orders: what one of the two lets sli
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 import duckdb
 
 from penstock_guest.heavy.programs import SPILL, bounded
+from penstock_guest.heavy.sql_session import SqlSession, one_select
+from penstock_guest.heavy.sql_types import literal, quoted
 
 # What DuckDB uses beside the memory that it counts: 80 MiB, measured over sorts, joins and groups that spill.
 _UNCOUNTED_BYTES: Final = 64 * 2**20
@@ -48,9 +52,23 @@ def answer(ask: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
         for name, table in ask["tables"].items():
             _make_view(connection, name, table["relation"])
         opened_s = time.monotonic()
-        _one_select(connection, ask["sql"])
+        one_select(connection, ask["sql"])
         result = _fetch(connection, ask) if ask["output"] is None else _write(connection, ask)
     return result | {"open_s": opened_s - began_s, "run_s": time.monotonic() - opened_s}
+
+
+@contextlib.contextmanager
+def converse(ask: dict[str, Any], limits: dict[str, Any]) -> Iterator[SqlSession]:
+    """Give an engine that answers one question after the other.
+
+    Args:
+        ask: `tables`, by name, each with its `relation`; `readable`: files that they are made of.
+        limits: as for one answer.
+    """
+    with _connect(ask, limits) as connection:
+        for name, table in ask["tables"].items():
+            _make_view(connection, name, table["relation"])
+        yield SqlSession(connection)
 
 
 def describe(error: Exception) -> dict[str, Any]:
@@ -75,6 +93,7 @@ def _connect(ask: dict[str, Any], limits: dict[str, Any]) -> duckdb.DuckDBPyConn
         "max_temp_directory_size": f"{int(limits['disk_bytes'] * _SPILLED_SHARE)}B",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
+        "python_enable_replacements": "false",
         "allow_community_extensions": "false",
         "preserve_insertion_order": "false",
     }
@@ -94,25 +113,16 @@ def _lock(connection: duckdb.DuckDBPyConnection, *, reads: list[str], writes: st
 def _make_view(connection: duckdb.DuckDBPyConnection, name: str, relation: str) -> None:
     schema, _, table = name.rpartition(".")
     if schema:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
-    qualified = f"{_quoted(schema)}.{_quoted(table)}" if schema else _quoted(table)
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+    qualified = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
     connection.execute(f"CREATE VIEW {qualified} AS {relation}")
-
-
-def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Make a view of the query, which must be one SELECT and no more."""
-    statements = connection.extract_statements(sql)
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
-        raise duckdb.ParserException(f"one SELECT is expected, found: {kinds}")
-    connection.execute("CREATE TEMP VIEW penstock_result AS " + sql.rstrip().rstrip(";"))
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, ask: dict[str, Any]) -> dict[str, Any]:
     """Return rows; what JSON has no form for comes as DuckDB writes it in text."""
     columns = _columns(connection)
     picked = ", ".join(
-        _quoted(name) if kind in _PLAIN_TYPES else f"CAST({_quoted(name)} AS VARCHAR)" for name, kind in columns
+        quoted(name) if kind in _PLAIN_TYPES else f"CAST({quoted(name)} AS VARCHAR)" for name, kind in columns
     )
     rows = connection.execute(f"SELECT {picked} FROM penstock_result LIMIT {int(ask['rows_max']) + 1}").fetchall()
     more = len(rows) > ask["rows_max"]
@@ -125,7 +135,7 @@ def _write(connection: duckdb.DuckDBPyConnection, ask: dict[str, Any]) -> dict[s
     options = ["FORMAT parquet", "RETURN_STATS", *output["options"]]
     if not any(option.upper().startswith(("PARTITION_BY", "PER_THREAD", "FILE_SIZE")) for option in options):
         options.append("USE_TMP_FILE false")  # nothing is renamed in a staging folder
-    written = connection.execute(f"COPY penstock_result TO {_literal(target)} ({', '.join(options)})")
+    written = connection.execute(f"COPY penstock_result TO {literal(target)} ({', '.join(options)})")
     names = [column[0] for column in written.description]
     files = [dict(zip(names, row, strict=True)) for row in written.fetchall()]
     return {
@@ -143,11 +153,3 @@ def _columns(connection: duckdb.DuckDBPyConnection) -> list[list[str]]:
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
