@@ -35,7 +35,8 @@
     │   ├── SecretUnreadable  a secret cannot be decrypted
     │   ├── ProjectInvalid    the files of a project do not make one; every problem with its place
     │   ├── TaskFailed        a task of a pipeline could not do what it is for
-    │   │   └── CheckFailed       a table is not as a suite expects it, and the suite blocks
+    │   │   ├── CheckFailed       a table is not as a suite expects it, and the suite blocks
+    │   │   └── SourceRefused     what a connection leads to answered that it will not, or what makes no sense
     │   └── Stopped           a run was cancelled, or a task's time was up
     ├── TransientError        may work when tried again; exit 75
     │   ├── SandboxUnavailable
@@ -47,7 +48,8 @@
     │   ├── NeedsRerun        a table that the result depends on has changed meanwhile
     │   ├── SpoolFull         a worker's disk has no room for what a job puts aside
     │   ├── ServerUnavailable the server cannot be reached
-    │   └── DestinationUnavailable  an address outside cannot be reached now
+    │   ├── DestinationUnavailable  an address outside cannot be reached now
+    │   └── ConnectionResting a connection has failed too often in a row, and is left alone for a while
     └── Bug                   Penstock's own fault; exit 70
 
 An error says what happened and with which value, where, what would be valid, and what to do. It never holds a row's
@@ -338,6 +340,12 @@ class CheckFailed(TaskFailed):
     code = "check_failed"
 
 
+class SourceRefused(TaskFailed):
+    """What a connection leads to has answered that it will not do it, or with what makes no sense."""
+
+    code = "source_refused"
+
+
 class Stopped(UserError):
     """A run was cancelled, or a task's time was up."""
 
@@ -424,6 +432,12 @@ class DestinationUnavailable(TransientError):
     """An address outside cannot be reached, or did not answer in time."""
 
     code = "destination_unavailable"
+
+
+class ConnectionResting(TransientError):
+    """A connection has failed too often in a row, and nobody calls it for a while."""
+
+    code = "connection_resting"
 
 
 class Bug(PenstockError):

@@ -215,7 +215,7 @@ QUERY_ROWS: Final = Limit("query_rows", 10_000, "rows", "an answer is held in me
 CONNECTION_TRIES: Final = Limit("connection_tries", 20, "times", "what fails so often fails for a reason", None)
 CONNECTION_BACKOFF: Final = Limit("connection_backoff", 30, "s", "a wait that doubles must not become an hour")
 CONNECTION_WAIT: Final = Limit(
-    "connection_wait", 300, "s", "a task keeps its place while it waits; what asks for more comes back later", "too_many"
+    "connection_wait", 300, "s", "a task keeps its place while it waits; what takes longer comes back", "too_many"
 )
 SOURCE_REQUEST: Final = Limit(
     "source_request", 60, "s", "a source that drips must not hold a task", "destination_unavailable"

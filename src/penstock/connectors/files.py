@@ -1,0 +1,166 @@
+"""Files of the project's folder: read by patterns, each once; written whole or not at all.
+
+On a server, a project's files are those that were deployed, unless the server has a folder for the workspace's files.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from penstock.base.hashing import fingerprint
+from penstock.connectors.gates import Settings
+from penstock.connectors.taking import Found, FromFiles, take_new
+from penstock.core.errors import OutputFailed, TaskFailed
+from penstock.core.ports import Landed, PipelineContext
+
+_HASH_CHARACTERS: Final = 16
+
+
+class FileSettings(Settings):
+    """Files below a folder of the project."""
+
+    path: str = Field("", description="A folder inside the project's; empty for the project's own.")
+
+
+class ToFile(BaseModel):
+    """Where an export goes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(description="Of the file, from the connection's folder.")
+    format: Literal["csv", "ndjson", "parquet"] | None = Field(None, description="By the ending of the path, unless.")
+
+
+class FilesConnector:
+    """Reads and writes files."""
+
+    Spec = FileSettings
+    From = FromFiles
+    To = ToFile
+
+    def fetch(self, settings: FileSettings, wanted: FromFiles, ctx: PipelineContext, /) -> Iterator[Landed]:
+        """Yield copies of the files that a pattern names and that were not taken yet."""
+        found = _deployed(settings, wanted, ctx) if ctx.folder is None else _local(ctx.folder, settings, wanted)
+        yield from take_new(found, wanted, ctx)
+
+    def send(self, settings: FileSettings, wanted: ToFile, file: Path, ctx: PipelineContext, /) -> Mapping[str, Any]:
+        """Put a file in its place, at once."""
+        if ctx.folder is None:
+            raise TaskFailed(
+                "this server has no folder for files that pipelines write",
+                hint="Export to a connection of the kind s3, or have an operator set PENSTOCK_FILES.",
+            )
+        target = _inside(ctx.folder, PurePosixPath(settings.path, wanted.path))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _inside(ctx.folder, target.relative_to(ctx.folder.resolve()))  # what was made is where it should be
+            _replace(file, target)
+        except OSError as error:
+            raise OutputFailed(
+                f"{wanted.path} cannot be written: {error.strerror}", hint="Look at the folder and its disk."
+            ) from error
+        return {"path": wanted.path, "bytes": target.stat().st_size}
+
+
+CONNECTOR: Final = FilesConnector()
+
+
+def _local(folder: Path, settings: FileSettings, wanted: FromFiles) -> Iterator[Found]:
+    """Yield the files of a folder that match, in the order of their names."""
+    base = _inside(folder, PurePosixPath(settings.path))
+    root = folder.resolve()
+    for path in sorted(base.glob(_pattern(wanted.path))):
+        if not path.is_file() or any(part.startswith(".") for part in path.relative_to(base).parts):
+            continue
+        status = path.stat()
+        _inside(root, path.relative_to(root))
+        yield Found(
+            name=path.relative_to(base).as_posix(),
+            mark=f"{status.st_size}-{status.st_mtime_ns}",
+            size_bytes=status.st_size,
+            copy=partial(shutil.copyfile, path),
+        )
+
+
+def _deployed(settings: FileSettings, wanted: FromFiles, ctx: PipelineContext) -> Iterator[Found]:
+    """Yield the files of the project's revision that match."""
+    base = PurePosixPath(settings.path)
+    pattern = _pattern(wanted.path)
+    for name in sorted(ctx.project.files):
+        path = PurePosixPath(name)
+        if not path.is_relative_to(base) or not matches(path.relative_to(base).as_posix(), pattern):
+            continue
+        content = ctx.file(name)
+        yield Found(
+            name=path.relative_to(base).as_posix(),
+            mark=fingerprint(content)[:_HASH_CHARACTERS],
+            size_bytes=len(content),
+            copy=partial(_write, content),
+        )
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Return whether a path fits a pattern: `*` is a part of a name, `**` any number of folders."""
+    return _fits(path.split("/"), pattern.split("/"))
+
+
+def _fits(names: list[str], patterns: list[str]) -> bool:
+    if not patterns:
+        return not names
+    if patterns[0] == "**":
+        return any(_fits(names[start:], patterns[1:]) for start in range(len(names) + 1))
+    return bool(names) and fnmatch.fnmatchcase(names[0], patterns[0]) and _fits(names[1:], patterns[1:])
+
+
+def _pattern(text: str) -> str:
+    """Return a pattern that stays below its folder.
+
+    Raises:
+        TaskFailed: when it does not.
+    """
+    parts = PurePosixPath(text).parts
+    if not parts or text.startswith("/") or ".." in parts:
+        raise _outside(text)
+    return "/".join(parts)
+
+
+def _inside(folder: Path, path: PurePosixPath | Path) -> Path:
+    """Return where a path leads, links followed, when that is below the folder."""
+    root = folder.resolve()
+    target = (root / path).resolve()
+    if not target.is_relative_to(root):
+        raise _outside(str(path))
+    return target
+
+
+def _outside(text: str) -> TaskFailed:
+    return TaskFailed(
+        f"the path {text[:200]!r} leads out of the project's folder",
+        hint="Name files inside the project, from its folder: data/orders-*.csv",
+    )
+
+
+def _replace(file: Path, target: Path) -> None:
+    """Copy a file beside its target, on the same disk, and put it in its place once all of it is on the disk."""
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    try:
+        with file.open("rb") as source, beside.open("xb") as copy:
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _write(content: bytes, target: Path) -> None:
+    target.write_bytes(content)

@@ -1,0 +1,114 @@
+"""Files of a source, wherever they are: which of them are new, how they come to the staging folder, what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from penstock.core import limits
+from penstock.core.errors import DestinationUnavailable, InputNotFound, TaskFailed
+from penstock.core.ports import Landed, PipelineContext
+
+FileFormat = Literal["csv", "json", "ndjson", "parquet"]
+
+_ENDINGS: Final[dict[str, FileFormat]] = {
+    ".csv": "csv",
+    ".json": "json",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".parquet": "parquet",
+}
+_COMPRESSED: Final = (".gz", ".zst")
+
+
+class FromFiles(BaseModel):
+    """Which files an ingest reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(min_length=1, description="A path or a pattern, such as orders/*.csv or **/*.ndjson.gz")
+    format: FileFormat | None = Field(None, description="What the files are, where their names do not tell.")
+    records_at: str = Field("", description="Where in a JSON document its records are: names with dots between.")
+    only_new: bool = Field(default=True, description="Whether each state of a file is taken once, and never again.")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file at its source.
+
+    Attributes:
+        name: that it is remembered by.
+        mark: what tells this state of it from others.
+        copy: brings it to a path.
+    """
+
+    name: str
+    mark: str
+    size_bytes: int
+    copy: Callable[[Path], Any]
+
+
+def take_new(found: Iterable[Found], wanted: FromFiles, ctx: PipelineContext) -> Iterator[Landed]:
+    """Yield those files, copied, that were not taken yet; no more than a task may take at once.
+
+    Raises:
+        InputNotFound: when there is no file at all.
+        TaskFailed: when they are larger together than a task may read.
+    """
+    files = list(found)
+    if not files:
+        raise InputNotFound(
+            f"no file fits {wanted.path!r}", hint="Look at the path: it begins at the connection's folder."
+        )
+    known = ctx.cursors.seen([(file.name, file.mark) for file in files]) if wanted.only_new else frozenset()
+    new = [file for file in files if file.name not in known]
+    if len(new) > limits.SOURCE_FILES.value:
+        ctx.log("there are more files than a task takes; the rest comes with the next run", files=len(new))
+        new = new[: limits.SOURCE_FILES.value]
+    ctx.log("files were found", files=len(files), new=len(new))
+    left_bytes = limits.SOURCE_BYTES.value * 2**20
+    for number, file in enumerate(new):
+        left_bytes -= file.size_bytes
+        if left_bytes < 0:
+            raise TaskFailed(
+                f"the files of {wanted.path!r} have more than {limits.SOURCE_BYTES.value:,} MiB together",
+                hint="Take fewer at once: a narrower pattern, or for_each.",
+            )
+        yield _landed(file, number, wanted, ctx)
+
+
+def format_of(name: str, given: FileFormat | None) -> FileFormat:
+    """Return what a file is.
+
+    Raises:
+        TaskFailed: when neither its name nor anybody tells.
+    """
+    plain = name.lower()
+    for ending in _COMPRESSED:
+        plain = plain.removesuffix(ending)
+    found = given or next((kind for ending, kind in _ENDINGS.items() if plain.endswith(ending)), None)
+    if found is None:
+        raise TaskFailed(
+            f"the name {name[-100:]!r} does not tell what the file is",
+            hint=f"Say format: csv, json, ndjson or parquet; or end names with one of {', '.join(_ENDINGS)}.",
+        )
+    return found
+
+
+def _landed(file: Found, number: int, wanted: FromFiles, ctx: PipelineContext) -> Landed:
+    kind = format_of(file.name, wanted.format)
+    ending = next((each for each in _COMPRESSED if file.name.lower().endswith(each)), "")
+    path = ctx.staging / f"file-{number}.{kind}{ending}"
+    try:
+        file.copy(path)
+    except FileNotFoundError as error:
+        raise DestinationUnavailable(
+            f"{file.name} is gone since the folder was listed", hint="It is looked for again."
+        ) from error
+    except OSError as error:
+        raise TaskFailed(f"{file.name} cannot be read: {error.strerror}", hint="Look at its permissions.") from error
+    return Landed(path, file.name, kind, records_at=wanted.records_at, mark=file.mark)
