@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from penstock.base.cron import cron_problem
+
 NAME: Final = r"^[a-z][a-z0-9_]{0,62}$"
 PROJECT_NAME: Final = r"^[a-z][a-z0-9_-]{0,62}$"
 _TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
-_CRON_FIELDS: Final = 5
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
@@ -30,9 +31,8 @@ def _timezone(text: str) -> str:
 
 
 def _cron(text: str) -> str:
-    if len(text.split()) != _CRON_FIELDS:
-        words = "minute, hour, day of month, month, day of week"
-        raise ValueError(f"{text!r} has {len(text.split())} fields; cron has {_CRON_FIELDS}: {words}")
+    if (problem := cron_problem(text)) is not None:
+        raise ValueError(problem)
     return text
 
 
