@@ -85,8 +85,8 @@ class JobFiles:
             raise Bug("a job has no standard output", hint="Give the output a name.")
         return Spool() if spool else _JobOutput(self, path)
 
-    def drop_all_but(self, path: str) -> None:
-        """Delete what was made, but for one output: after a failure nobody will read it."""
+    def drop_all_but(self, path: str | None) -> None:
+        """Delete what was made, but for one output if a path is given: after a failure nobody will read it."""
         dropped = [self.made.pop(name) for name in list(self.made) if name != path]
         for pointer in dropped:
             self.small.pop(pointer.key, None)

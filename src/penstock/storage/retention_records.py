@@ -75,11 +75,12 @@ class SqlRetentionRecords:
             for row in rows
         ]
 
-    def remove_pieces(self, tx: Connection, *, ended_before: float, limit: int) -> Sequence[Removed]:
+    def remove_pieces(self, tx: Connection, *, limit: int) -> Sequence[Removed]:
         """Remove some of the chunks of jobs that have ended, the last ones of a job first."""
-        # The first chunk of each job has an index of its own; runs that ended long ago are many more.
-        over = sqlalchemy.exists().where(runs.c.id == parts.c.run, runs.c.finished_at < ended_before)
-        ended = sqlalchemy.select(parts.c.run).where(sqlalchemy.text("parts.number = 0"), over).limit(limit)
+        # The first chunk of each job has an index of its own; runs that have ended are many more.
+        over = sqlalchemy.exists().where(runs.c.id == parts.c.run, runs.c.finished_at.is_not(None))
+        at_work = sqlalchemy.exists().where(queue_entries.c.run == parts.c.run, queue_entries.c.part != "webhook")
+        ended = sqlalchemy.select(parts.c.run).where(sqlalchemy.text("parts.number = 0"), over, ~at_work).limit(limit)
         run_ids = list(tx.execute(ended).scalars())
         last = sqlalchemy.select(parts).where(parts.c.run.in_(run_ids))
         rows = tx.execute(last.order_by(parts.c.run, parts.c.number.desc()).limit(limit)).all() if run_ids else []
@@ -199,11 +200,12 @@ def _keys_of_job(row: Row[Any]) -> set[str]:
 
 
 def _keys_of_piece(row: Row[Any]) -> tuple[set[str], int]:
-    """Return the keys of a chunk's blobs, and how many bytes its attempt was counted with."""
+    """Return the keys of a chunk's blobs, and how many bytes they were counted with."""
     kept = orjson.loads(row.report) if row.report else {}
-    made = [pointer for pointer in (kept.get("output"), kept.get("dead_letters")) if pointer]
-    keys = {pointer["key"] for pointer in (orjson.loads(row.input), *made)}
-    return {key for key in keys if not key.startswith(SMALL_PREFIX)}, sum(pointer["size_bytes"] for pointer in made)
+    found = (orjson.loads(row.input), kept.get("output"), kept.get("dead_letters"))
+    pointers = [pointer for pointer in found if pointer]
+    keys = {pointer["key"] for pointer in pointers if not pointer["key"].startswith(SMALL_PREFIX)}
+    return keys, sum(pointer["size_bytes"] for pointer in pointers)
 
 
 def _input_key(row: Row[Any]) -> str:

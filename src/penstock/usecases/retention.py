@@ -104,10 +104,8 @@ class Retention:
         return self.database.write(remove)
 
     def _remove_pieces(self) -> Sequence[Removed]:
-        ended_before = self.clock() - _LEFTOVERS_S
-
         def remove(tx: Any) -> Sequence[Removed]:
-            removed = self.records.remove_pieces(tx, ended_before=ended_before, limit=limits.PIECES_BATCH.value)
+            removed = self.records.remove_pieces(tx, limit=limits.PIECES_BATCH.value)
             for pieces in removed:
                 self.quotas.add_stored(tx, pieces.workspace, -pieces.stored_bytes)
             return removed

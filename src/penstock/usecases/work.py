@@ -100,10 +100,13 @@ class _Gathered:
     def keep(self, work: JobWork, report: AttemptReport) -> None:
         """Take what an attempt has stored."""
         self.small |= report.small
-        kept = sum(pointer.size_bytes for pointer in (report.output, report.dead_letters) if pointer is not None)
-        if kept:
-            self.stored[work.run] += kept
-            self.stored_by_workspace[work.workspace] += kept
+        self.count(work, sum(each.size_bytes for each in (report.output, report.dead_letters) if each is not None))
+
+    def count(self, work: JobWork, size_bytes: int) -> None:
+        """Count bytes that a job has stored."""
+        if size_bytes:
+            self.stored[work.run] += size_bytes
+            self.stored_by_workspace[work.workspace] += size_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +210,10 @@ class Work:
         if entry.part == "webhook":
             self._settle_delivery(tx, entry, ended, now)
             return work.state
+        if work.state in ENDED:  # nobody reads what it has made: the sweep over the store will find it
+            return work.state
         gathered.keep(work, report)
-        if entry.part == "chunk" and report.outcome == "succeeded" and work.state not in ENDED:
+        if entry.part == "chunk" and report.outcome == "succeeded":
             return self._settle_piece(tx, work, entry, report, gathered)
         step = after_attempt(work, ended, now=now, chance=random.random())
         return self._follow(tx, work, step, report, gathered)
@@ -245,6 +250,7 @@ class Work:
         if step.pieces:
             skipped = report.report.get("skipped", ())
             self.records.insert_pieces(tx, work, step.pieces, skipped=skipped)
+            gathered.count(work, sum(piece.input.size_bytes for piece in step.pieces))
         if step.entries:
             self.queue.enqueue(tx, step.entries)
         if step.ending is None:

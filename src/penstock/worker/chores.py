@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -98,32 +97,3 @@ class Patient:
         except TransientError:
             self._is_out = True
             raise
-
-
-class Discarding:
-    """Deletes blobs in a thread of its own; what it does not get to is deleted with the job."""
-
-    def __init__(self, delete: Callable[[Sequence[str]], None], *, log: Any) -> None:
-        self._delete = delete
-        self._log = log
-        self._keys: queue.SimpleQueue[Sequence[str] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="discarding", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._keys.put(None)
-        self._thread.join(_JOIN_S)
-
-    def __call__(self, keys: Sequence[str]) -> None:
-        """Delete blobs soon."""
-        self._keys.put(keys)
-
-    def _run(self) -> None:
-        while (keys := self._keys.get()) is not None:
-            try:
-                self._delete(keys)
-            except PenstockError as error:
-                self._log.warning("blobs.not_discarded", code=error.code, blobs=len(keys))

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
-from penstock.core.errors import PenstockError
+from penstock.core.errors import PenstockError, TransientError
 from penstock.core.jobs import AttemptReport, EntryId
 from penstock.core.ports import PartFiles, Sandbox
 from penstock.core.ports.access import Egress
@@ -171,16 +171,14 @@ class Runner:
     def _attempt(self, assignment: Assignment) -> AttemptReport:
         lease = assignment.lease
         key = lease.entry.id, lease.token
-        sandbox = self._parts.sandbox(lease.entry.workspace)
+        sandbox, files = self._parts.sandbox(lease.entry.workspace), self._parts.files(assignment)
         with self._lock:
             self._running[key] = sandbox
             stopped = key in self._stopped
         try:
             if stopped:
                 return _cancelled(0.0)
-            report = run_part(
-                assignment, sandbox=sandbox, files=self._parts.files(assignment), egress=self._parts.egress
-            )
+            report = run_part(assignment, sandbox=sandbox, files=files, egress=self._parts.egress)
         except Exception as error:  # noqa: BLE001  # the door of an attempt: whatever it was, the others go on
             report = AttemptReport("crashed", error=_bug(error))
         finally:
@@ -188,7 +186,11 @@ class Runner:
                 del self._running[key]
                 stopped = key in self._stopped
                 self._stopped.discard(key)
-        return _cancelled(sandbox.cpu_s) if stopped else dataclasses.replace(report, cpu_s=sandbox.cpu_s)
+        if not stopped:
+            return dataclasses.replace(report, cpu_s=sandbox.cpu_s)
+        with contextlib.suppress(TransientError):  # the store is away: the sweep will find what is left
+            files.drop_all_but(None)
+        return _cancelled(sandbox.cpu_s)
 
     def _look_at_sandbox(self, report: AttemptReport) -> None:
         """End this process when its sandbox does not come back by itself."""

@@ -15,7 +15,7 @@ from penstock.core import limits
 from penstock.core.settings import Settings
 from penstock.core.work import WorkerState
 from penstock.wiring.server import Server, open_server
-from penstock.worker.chores import Chore, Chores, Discarding, Patient
+from penstock.worker.chores import Chore, Chores, Patient
 from penstock.worker.runners import Runner
 from penstock.worker.supervisor import Supervisor
 
@@ -45,13 +45,12 @@ def serve(settings: Settings, *, runners: int, threads: int) -> None:
         )
         log = get_log().bind(worker=state.id)
         environment = {**os.environ, "PENSTOCK_HOME": settings.home, "PENSTOCK_BLOBS": settings.blobs}
-        with Discarding(server.blobs.delete, log=log) as discard, Chores(_chores(server, state.id), log=log):
+        with Chores(_chores(server, state.id), log=log):
             supervisor = Supervisor(
                 state,
                 server.work,
                 [Runner(number, threads, environment) for number in range(runners)],
                 server.queue.wait,
-                discard,
                 log,
             )
             with _draining(supervisor):

@@ -59,7 +59,6 @@ class Supervisor:
 
     Attributes:
         wait: returns when the queue may have something, or its time in seconds is up.
-        discard: deletes blobs that nobody reads any more, in its own time.
         log: of structlog's kind.
         clock: gives seconds since 1970.
     """
@@ -68,7 +67,6 @@ class Supervisor:
     work: Work
     runners: Sequence[Runner]
     wait: Callable[[float], None]
-    discard: Callable[[Sequence[str]], None]
     log: Any
     clock: Callable[[], float] = time.time
     held: Holdings = field(default_factory=Holdings)
@@ -259,12 +257,8 @@ class Supervisor:
     def _settle(self, ended: Sequence[Ended], given: Round) -> None:
         for each in ended:
             entry = each.lease.entry
-            refused = entry.id in given.refused
             self._ended.pop(entry.id, None)
-            self._tell(each, refused=refused)
-            holding = self.held.find(entry.id, each.lease.token)
-            if entry.part == "join" and not refused and each.report.outcome in ("succeeded", "failed") and holding:
-                self.discard(_keys(holding.assignment))
+            self._tell(each, refused=entry.id in given.refused)
         self.held.drop([each.lease for each in ended])
 
     def _take(self, assignments: Sequence[Assignment], *, asked: int) -> None:
@@ -503,12 +497,6 @@ class Supervisor:
         self._selector.close()
         if not any(thread.is_alive() for thread in threads):
             os.close(self._bell)
-
-
-def _keys(assignment: Assignment) -> list[str]:
-    """Return the blobs of a job's chunks; once they are put together nobody reads them any more."""
-    pointers = [each for piece in assignment.pieces for each in (piece.input, piece.output, piece.dead_letters)]
-    return [pointer.key for pointer in pointers if pointer is not None]
 
 
 def _unrecordable() -> AttemptReport:

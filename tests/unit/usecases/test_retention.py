@@ -244,29 +244,69 @@ def test_a_worker_that_has_not_been_seen_for_days_is_forgotten(service, retentio
 # ---- chunks ----
 
 
-def test_the_chunks_of_a_job_go_a_day_after_its_end_and_its_result_stays(service, actor, retention):
+def cut(service, actor, *, size_bytes=7):
+    """Submit a large job and cut it into two chunks; return it and the assignments of the chunks."""
     job = submit(service, actor, upload(service, actor, b"x" * 5 * 2**20))
     (split,) = service.round().assignments
-    pieces = [service.store.put(f"{split.prefix}chunk-{number}", b"c" * 7) for number in range(2)]
-    chunks = [{"number": n, "key": p.key, "size_bytes": 7, "sha256": "", "records": 1} for n, p in enumerate(pieces)]
-    service.round(service.ended(split, report={"chunks": chunks, "skipped": [], "records": 2}), count=0)
-    for assignment in service.round().assignments:
-        output = service.store.put(f"{assignment.prefix}out-{assignment.lease.entry.number}", b"o" * 11)
-        service.round(service.ended(assignment, report=account(1), output=output), count=0)
+    blobs = [service.store.put(f"{split.prefix}chunk-{number}", b"c" * size_bytes) for number in range(2)]
+    chunks = [{"number": n, "records": 1, "sha256": ""} | _place(blob) for n, blob in enumerate(blobs)]
+    ended = service.ended(split, report={"chunks": chunks, "skipped": [], "records": 2})
+    return job, service.round(ended).assignments
+
+
+def _place(blob):
+    return {"key": blob.key, "size_bytes": blob.size_bytes}
+
+
+def carry_out_chunk(service, assignment):
+    output = service.store.put(f"{assignment.prefix}out-{assignment.lease.entry.number}", b"o" * 11)
+    service.round(service.ended(assignment, report=account(1), output=output), count=0)
+
+
+def test_the_chunks_of_a_job_are_counted_while_they_are_there_and_go_when_it_has_succeeded(service, actor, retention):
+    job, chunks = cut(service, actor)
+    assert stored_bytes(service) == job.input.blob.size_bytes + 14
+    for assignment in chunks:
+        carry_out_chunk(service, assignment)
+    assert stored_bytes(service) == job.input.blob.size_bytes + 14 + 22
+    assert retention.tick("wrk_1").pieces_of == 0, "the join reads them"
     carry_out(service)  # the join
     done = service.jobs.read(job.id, actor=actor)
     assert done.state == "succeeded"
     before = stored_bytes(service)
-    assert retention.tick("wrk_1").pieces_of == 0
-    service.clock.advance(DAY_S + 1)
     removed = retention.tick("wrk_1")
-    assert (removed.pieces_of, removed.stored_bytes, removed.blobs) == (1, 22, 4)
-    assert stored_bytes(service) == before - 22
+    assert (removed.pieces_of, removed.stored_bytes, removed.blobs) == (1, 36, 4)
+    assert stored_bytes(service) == before - 36
     assert inputs_and_results(service) == {job.input.blob.key, done.result.key, done.dead_letters.key}
     assert count(service, parts, jobs) == {"parts": 0, "jobs": 1}
     service.clock.advance(31 * DAY_S)
     retention.tick("wrk_1")
     assert stored_bytes(service) == 0
+
+
+@pytest.mark.parametrize("outcome", ["failed", "cancelled"])
+def test_the_chunks_of_a_job_go_once_nobody_works_on_it_however_it_ended(service, actor, retention, outcome):
+    job, (first, second) = cut(service, actor)
+    if outcome == "cancelled":
+        service.jobs.cancel(job.id, actor=actor)
+    service.round(service.ended(first, outcome=outcome, report={}, error={"code": "script_failed"}), count=0)
+    assert service.jobs.read(job.id, actor=actor).state == outcome
+    assert retention.tick("wrk_1").pieces_of == 0, "one is still being carried out"
+    carry_out_chunk(service, second)  # too late to be of use, so it is not counted, and the sweep finds its blob
+    assert retention.tick("wrk_1").stored_bytes == 14
+    assert stored_bytes(service) == job.input.blob.size_bytes
+    assert count(service, parts) == {"parts": 0}
+    service.clock.advance(2 * DAY_S)
+    assert retention.tick("wrk_1").blobs == 1
+    assert inputs_and_results(service) == {job.input.blob.key}
+
+
+def test_a_job_that_is_cancelled_while_it_waits_gives_its_chunks_back(service, actor, retention):
+    job, chunks = cut(service, actor)
+    service.work.release("wrk_1", [each.lease for each in chunks], reason="worker_drained")
+    assert service.jobs.cancel(job.id, actor=actor).state == "cancelled"
+    assert retention.tick("wrk_1").stored_bytes == 14
+    assert stored_bytes(service) == job.input.blob.size_bytes
 
 
 def test_chunks_go_a_batch_at_a_time_and_before_their_job(service, actor, retention, monkeypatch):

@@ -6,8 +6,8 @@ import time
 import pytest
 from structlog.testing import CapturingLogger
 
-from penstock.core.errors import BlobsUnavailable, DatabaseUnavailable
-from penstock.worker.chores import Chore, Chores, Discarding, Patient
+from penstock.core.errors import DatabaseUnavailable
+from penstock.worker.chores import Chore, Chores, Patient
 
 
 def count_to(number, *, failing=()):
@@ -70,20 +70,3 @@ def test_after_an_outage_everybody_may_say_that_they_live_before_anybody_is_judg
     time.sleep(0.06)
     patient()
     assert (len(done), len(reached)) == (1, 2)
-
-
-def test_blobs_are_deleted_beside_the_work_and_an_outage_ends_nothing():
-    deleted, seen = [], threading.Event()
-
-    def delete(keys):
-        if keys == ["b"]:
-            raise BlobsUnavailable("gone", hint="Wait.")
-        deleted.append(keys)
-        seen.set()
-
-    log = CapturingLogger()
-    with Discarding(delete, log=log) as discard:
-        for key in "abc":
-            discard([key])
-    assert deleted == [["a"], ["c"]]
-    assert [call.args for call in log.calls] == [("blobs.not_discarded",)]

@@ -9,7 +9,7 @@ from penstock.core.errors import SandboxUnavailable
 from penstock.core.scripts import SandboxReport
 from penstock.worker import messages
 from penstock.worker.runner import Runner
-from tests.unit.worker.twins import SCRIPT, TwinParts, TwinWork
+from tests.unit.worker.twins import SCRIPT, PatientSandbox, TwinParts, TwinWork
 
 
 class Scene:
@@ -90,6 +90,27 @@ def test_one_that_waits_is_stopped_before_it_begins(scene):
     threading.Timer(0.05, scene.parts.script.going.set).start()
     outcomes = [header["outcome"] for header, _ in (scene.hear(), scene.hear())]
     assert outcomes == ["succeeded", "cancelled"]
+
+
+def test_what_a_cancelled_attempt_has_made_is_dropped():
+    class Late(PatientSandbox):
+        def stop(self):
+            """Come after the script has ended."""
+
+    class Parts(TwinParts):
+        def sandbox(self, _workspace):
+            return Late(self.script)
+
+    scene = Scene(Parts())
+    scene.hear()
+    lease = scene.give(b"wait" + b"x" * 20_000)
+    assert scene.parts.script.begun.acquire(timeout=5)
+    scene.channel.sendall(messages.stop_frame(lease))
+    threading.Timer(0.2, scene.parts.script.going.set).start()
+    header, _ = scene.hear()
+    assert (header["outcome"], header["output"]) == ("cancelled", None)
+    assert list(scene.parts.blobs.list("")) == []
+    scene.close()
 
 
 @pytest.mark.parametrize("safe", [True, False])

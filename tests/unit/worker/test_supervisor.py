@@ -1,7 +1,6 @@
 """A supervisor with runners that are threads: what it does with attempts, outages, deaths, cancels and the end."""
 
 import contextlib
-import dataclasses
 import threading
 import time
 
@@ -9,8 +8,6 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from penstock.core import limits
-from penstock.core.jobs import BlobPointer
-from penstock.core.work import Piece
 from penstock.worker.supervisor import Supervisor
 from tests.processes import wait_for
 from tests.unit.worker.twins import STATE, ThreadRunner, TwinWork
@@ -22,9 +19,8 @@ class Scene:
     def __init__(self, *, runners=1, threads=1):
         self.work = TwinWork()
         self.log = CapturingLogger()
-        self.discarded: list[object] = []
         self.runners = [ThreadRunner(number, threads, {}) for number in range(runners)]
-        self.supervisor = Supervisor(STATE, self.work, self.runners, self.work.wait, self.discarded.append, self.log)
+        self.supervisor = Supervisor(STATE, self.work, self.runners, self.work.wait, self.log)
         self.error = None
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -288,12 +284,3 @@ def test_an_idle_worker_ends_at_once(start):
     scene.drain()
     assert time.monotonic() - started_s < 3
     assert scene.work.left
-
-
-def test_the_blobs_of_chunks_are_discarded_once_they_are_put_together(start):
-    scene = start()
-    (entry,) = scene.work.add(b"a", part="join")
-    pieces = (Piece(0, BlobPointer("ws_1/f", 1, ""), None, BlobPointer("ws_1/o", 1, ""), None),)
-    scene.work.waiting[0] = dataclasses.replace(scene.work.waiting[0], pieces=pieces)
-    assert scene.ended(entry) == ["succeeded"]
-    assert wait_for(lambda: scene.discarded) == [["ws_1/f", "ws_1/o"]]

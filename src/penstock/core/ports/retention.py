@@ -20,8 +20,8 @@ class RetentionRecords(Protocol):
         A job stays while one that repeats or replays it is there, while its webhook waits, and while it has chunks.
         """
 
-    def remove_pieces(self, tx: Any, *, ended_before: float, limit: int) -> Sequence[Removed]:
-        """Remove some of the chunks of jobs that have ended."""
+    def remove_pieces(self, tx: Any, *, limit: int) -> Sequence[Removed]:
+        """Remove some of the chunks of jobs that have ended, and that nobody carries out any more."""
 
     def forget(self, tx: Any, *, now: float, seen_before: float, limit: int) -> None:
         """Remove idempotency keys whose time is over, and workers that have not been seen for long."""

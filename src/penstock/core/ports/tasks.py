@@ -146,8 +146,8 @@ class PartFiles(Files, Protocol):
     def stream(self, pointer: BlobPointer) -> Iterator[bytes]:
         """Yield the bytes of a blob of the job in blocks."""
 
-    def drop_all_but(self, path: str) -> None:
-        """Delete what was made, but for one output: after a failure nobody will read it."""
+    def drop_all_but(self, path: str | None) -> None:
+        """Delete what was made, but for one output if a path is given: after a failure nobody will read it."""
 
 
 class Records(Protocol):
