@@ -42,10 +42,12 @@ def test_blobs_that_cannot_be_written_make_it_unavailable(database, monkeypatch)
     service = Service(database)
 
     def away(_self):
-        raise BlobsUnavailable("the store is away", hint="h")
+        raise BlobsUnavailable("/srv/blobs is full", hint="h")
 
     monkeypatch.setattr(type(service.store), "check", away)
-    assert checks_of(service).check().state == "unavailable"
+    found = checks_of(service).check()
+    assert found.state == "unavailable"
+    assert found.checks["blobs"] == "the blob store cannot be written to now"  # no folder: anybody may ask
 
 
 def test_what_ended_is_counted_once(database):

@@ -8,7 +8,15 @@ import httpx
 import pytest
 
 from penstock.client import Client
-from penstock.core.errors import ApprovalNeeded, Conflict, ExamplesFailed, NotAllowed, NotFound, VersionRevoked
+from penstock.core.errors import (
+    ApprovalNeeded,
+    Conflict,
+    ExamplesFailed,
+    NotAllowed,
+    NotFound,
+    RequestInvalid,
+    VersionRevoked,
+)
 from tests.serving import Api, Tenant
 
 CODE = "def process(data):\n    return {'total': data['price'] * data['quantity']}\n"
@@ -220,3 +228,20 @@ def test_another_workspace_s_script_is_not_there(api, client):
         ):
             with pytest.raises(NotFound):
                 attempt()
+
+
+@pytest.mark.parametrize(
+    ("content", "number"),
+    [
+        ({"code": ""}, None),
+        ({"code": CODE}, "one"),
+        ({"code": CODE, "limits": {"wall_s": 100_000}}, None),
+        ({"code": CODE, "profile": "js"}, None),
+        ({"code": CODE, "input_schema": {"type": "x" * 70_000}}, None),
+    ],
+)
+def test_a_push_that_is_refused_leaves_no_empty_script(client, content, number):
+    with pytest.raises(RequestInvalid):
+        client.scripts.push("refused", content, number=number)
+    with pytest.raises(NotFound):
+        client.scripts.read("refused")

@@ -20,7 +20,7 @@ from penstock.database.statements import Statement
 _SECRET_BYTES: Final = 32
 _NOTED_MAX: Final = 10_000
 _UNKNOWN: Final = hashlib.sha256(b"no key has this hash").hexdigest()
-_LOG_IN: Final = "Run: penstock login"
+_LOG_IN: Final = "Log in again: penstock login --token TOKEN; an admin makes one: penstock members token NAME"
 
 _FIND: Final = Statement(
     "SELECT k.workspace, k.member, m.name, m.role, k.hash, k.scopes, k.expires_at, k.revoked_at,"

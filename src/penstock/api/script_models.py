@@ -22,19 +22,6 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_00
 Record = dict[str, Any]
 
 
-class ScriptAsk(BaseModel):
-    """A new script, still without versions."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"name": "clean_orders", "language": "python"}]}
-    )
-    name: str = Field(
-        max_length=64, description="Up to 64 lower-case letters, digits, `_` and `-`, a letter first; it never changes."
-    )
-    language: Language = Field("python", description="Of every version of it.")
-    description: str = Field("", max_length=2_000, pattern=_NO_NUL, description="What it is for.")
-
-
 class LimitsAsk(BaseModel):
     """What one chunk of records may use; what is beyond a default needs an approval."""
 
@@ -120,6 +107,20 @@ class NewVersionAsk(VersionAsk):
     version: str | None = Field(
         None, max_length=100, description="Semantic version, such as `1.2.0`; null for the next patch."
     )
+
+
+class ScriptAsk(BaseModel):
+    """A new script, with its first draft or still without versions."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": "clean_orders", "language": "python"}]}
+    )
+    name: str = Field(
+        max_length=64, description="Up to 64 lower-case letters, digits, `_` and `-`, a letter first; it never changes."
+    )
+    language: Language = Field("python", description="Of every version of it.")
+    description: str = Field("", max_length=2_000, pattern=_NO_NUL, description="What it is for.")
+    first_version: NewVersionAsk | None = Field(None, description="Its first draft; then both are made, or neither.")
 
 
 class ReasonAsk(BaseModel):

@@ -78,5 +78,7 @@ def sentence_of(item: Mapping[str, Any], *, known: Collection[str] = ()) -> str:
         return _PATTERNS.get(str(context.get("pattern")), "has characters that are not possible here")
     if kind in _BOUNDS:
         sentence, name = _BOUNDS[kind]
+        if name == "min_length" and context[name] == 1:
+            return "must not be empty"
         return sentence.format(context[name])
     return str(item.get("msg", "is not valid")).removeprefix("Value error, ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -66,14 +67,19 @@ def serve(settings: Settings) -> None:
             timeout_keep_alive=limits.KEEP_ALIVE.value,
             timeout_graceful_shutdown=limits.DRAIN.value,
         )
-        with _listen(settings.host, settings.port) as listener:
+        with listen(settings.host, settings.port) as listener:
             address, port = listener.getsockname()[:2]
             click.echo(f"listening on http://{address}:{port}", err=True)
             logging.getLogger("uvicorn.error").disabled = True  # what it would tell, the log lines of requests do
             _serving(config, app).run([listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, whose queue is long.
+
+    Raises:
+        SettingInvalid: when that is not possible; the hint names the option that is to blame.
+    """
     from penstock.core.errors import SettingInvalid
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -81,14 +87,20 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(2048)
     except OSError as error:
         listener.close()
-        raise SettingInvalid(
-            f"the API cannot listen on {host}:{port}: {error.strerror}",
-            hint="Does another server run already? Choose another with --port.",
-        ) from error
-    listener.listen(2048)
+        message = f"the API cannot listen on {host}:{port}: {error.strerror}"
+        raise SettingInvalid(message, hint=_listen_hint(error, port)) from error
     return listener
+
+
+def _listen_hint(error: OSError, port: int) -> str:
+    if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return "Give --host an address of this machine: 127.0.0.1 for itself alone, 0.0.0.0 for the whole network."
+    if error.errno == errno.EACCES:
+        return f"Ports below 1024 need privileges; choose another than {port} with --port."
+    return "Does another server run already? Choose another port with --port."
 
 
 def _serving(config: Any, app: Any) -> Any:

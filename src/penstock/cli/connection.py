@@ -8,14 +8,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from penstock.core.errors import NotLoggedIn, SettingInvalid
 
 if TYPE_CHECKING:
     from penstock.client import Client
 
-_LOG_IN = "Run: penstock login --url http://127.0.0.1:8400 --token TOKEN"
+DEFAULT_URL: Final = "http://127.0.0.1:8400"
+_TOKENS: Final = "the first `penstock up` printed a token, and an admin makes one: penstock members token NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,26 @@ def read_credentials() -> Credentials:
         kept = json.loads(path.read_text())
         found = Credentials(url or kept["url"], api_key or kept["api_key"])
     except FileNotFoundError:
-        raise NotLoggedIn(f"there is no PENSTOCK_API_KEY and no {path}", hint=_LOG_IN) from None
+        if api_key:
+            hint = f"Set PENSTOCK_URL, such as {DEFAULT_URL}"
+            raise NotLoggedIn("PENSTOCK_API_KEY is set, and PENSTOCK_URL is not", hint=hint) from None
+        raise NotLoggedIn(f"there is no PENSTOCK_API_KEY and no {path}", hint=_log_in(url)) from None
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise SettingInvalid(f"{path} cannot be read: {type(error).__name__}", hint=_LOG_IN) from error
+        raise SettingInvalid(f"{path} cannot be read: {type(error).__name__}", hint=_log_in(url)) from error
     if url and not api_key and url.rstrip("/") != str(kept["url"]).rstrip("/"):
         # A key is for its own server; showing it to another would give it away.
-        raise NotLoggedIn(f"the key in {path} is for {kept['url']}, and PENSTOCK_URL is {url}", hint=_LOG_IN)
+        raise NotLoggedIn(f"the key in {path} is for {kept['url']}, and PENSTOCK_URL is {url}", hint=_log_in(url))
     return found
+
+
+def login_command(url: str, token: str = "TOKEN") -> str:
+    """Return the command that logs in to a server."""
+    where = "" if url.rstrip("/") in ("", DEFAULT_URL) else f" --url {url}"
+    return f"penstock login{where} --token {token}"
+
+
+def _log_in(url: str) -> str:
+    return f"Run: {login_command(url)}  ({_TOKENS})"
 
 
 def keep_credentials(credentials: Credentials) -> Path:
@@ -77,4 +91,9 @@ def open_client() -> Iterator[Client]:
 
     found = read_credentials()
     with Client(found.url, found.api_key) as client:
-        yield client
+        try:
+            yield client
+        except NotLoggedIn as error:  # the server does not know where it is reached, nor where the key came from
+            own = os.environ.get("PENSTOCK_API_KEY")
+            hint = "Put another key into PENSTOCK_API_KEY, or take it out." if own else _log_in(found.url)
+            raise NotLoggedIn(error.message, hint=hint) from error

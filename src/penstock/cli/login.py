@@ -7,12 +7,11 @@ import os
 import click
 
 from penstock.base.text import harmless
-
-_URL = "http://127.0.0.1:8400"
+from penstock.cli.connection import DEFAULT_URL
 
 
 @click.command(name="login")
-@click.option("--url", help=f"The server.  [PENSTOCK_URL, or {_URL}]")
+@click.option("--url", help=f"The server.  [PENSTOCK_URL, or {DEFAULT_URL}]")
 @click.option("--token", help="The one-time token; asked for when not given.")
 @click.option("--key", help="An API key instead of a token; `-` asks for it.")
 @click.option("--json", "as_json", is_flag=True, help="Print who has logged in as JSON.")
@@ -34,7 +33,7 @@ def command(*, url: str | None, token: str | None, key: str | None, as_json: boo
     from penstock.client import Client
     from penstock.client.workspace import log_in
 
-    url = (url or os.environ.get("PENSTOCK_URL") or _URL).rstrip("/")
+    url = (url or os.environ.get("PENSTOCK_URL") or DEFAULT_URL).rstrip("/")
     if key is None:
         key = log_in(url, token or click.prompt("token", hide_input=True, err=True))["api_key"]
     elif key == "-":

@@ -6,13 +6,13 @@ from typing import cast
 
 import click
 
-from penstock.cli.connection import open_client
+from penstock.cli.connection import login_command, open_client
 from penstock.cli.rows import print_json, print_rows
 from penstock.core.access import PERMISSIONS, Role
 
 _ROLES = click.Choice(list(PERMISSIONS))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print what the server said as JSON.")
-_TOKEN = "  within a day, once: penstock login --url URL --token"
+_ONCE = "  within a day, once:"
 
 
 @click.group(name="members")
@@ -58,7 +58,8 @@ def add(*, name: str, role: str, as_json: bool) -> None:
     if as_json:
         print_json(member)
     else:
-        click.echo(f"added {member['name']}, {member['role']} ({member['id']})\n{_TOKEN} {member['token']}")
+        click.echo(f"added {member['name']}, {member['role']} ({member['id']})")
+        click.echo(f"{_ONCE} {login_command(client.transport.url, member['token'])}")
 
 
 @command.command()
@@ -113,4 +114,4 @@ def token(*, member: str, as_json: bool) -> None:
     if as_json:
         print_json({"token": text})
     else:
-        click.echo(f"{_TOKEN} {text}")
+        click.echo(f"{_ONCE} {login_command(client.transport.url, text)}")

@@ -413,6 +413,8 @@ def _newest(client: Client, name: str, *, state: str | None = None) -> Version:
 
 
 def _text(script: ScriptVersion) -> str:
+    if not script.source.strip():
+        raise UsageError(f"{script.name} is empty", hint="A script defines process(data), or another of its kind.")
     try:
         return script.source.decode()
     except UnicodeDecodeError as error:

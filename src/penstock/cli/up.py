@@ -78,7 +78,9 @@ class Door:
 
 @click.command(name="up")
 @click.option("--host", envvar="PENSTOCK_HOST", help="Where the API listens.  [127.0.0.1]")
-@click.option("--port", envvar="PENSTOCK_PORT", type=click.IntRange(0, 65535), help="Its port.  [8400]")
+@click.option(
+    "--port", envvar="PENSTOCK_PORT", type=click.IntRange(0, 65535), help="Its port; 0 takes a free one.  [8400]"
+)
 def command(*, host: str | None, port: int | None) -> None:
     """Start everything: the HTTP API and a worker, with all state in ./.penstock.
 
@@ -106,17 +108,23 @@ def command(*, host: str | None, port: int | None) -> None:
 
 def _prepare() -> None:
     """Create what is not there yet, and say where everything is."""
+    from penstock.cli.api import listen
+    from penstock.cli.connection import login_command
     from penstock.wiring.server import open_server
     from penstock.wiring.settings import read_settings
 
     settings = read_settings(os.environ)
+    # Before anything is said: a port that another server has would make all of it wrong.
+    with listen(settings.host, settings.port) as probe:
+        os.environ["PENSTOCK_PORT"] = str(probe.getsockname()[1])
+    settings = read_settings(os.environ)
     with open_server(settings, create=True) as server:
         token = server.workspaces.ensure_first()
-    url = f"http://{settings.host}:{settings.port}"
+    url = settings.url
     click.echo(f"{click.style('Penstock', bold=True)} at {click.style(url, fg='cyan')}  (API: {url}/api/v1)")
     click.echo(f"state in {settings.home}" if settings.embedded else f"blobs in {settings.blobs}")
     if token:
-        login = f"penstock login --url {url} --token {token}"
+        login = login_command(url, token)
         click.echo(f"first start: you are the admin of the workspace `default`. Within a day, once:\n  {login}")
     click.echo("Ctrl-C finishes what runs and ends.")
 

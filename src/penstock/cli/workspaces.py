@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.cli.connection import login_command
 from penstock.cli.rows import print_json, print_rows
 from penstock.core.access import Quotas, Workspace
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 _QUOTAS = ", ".join(field.name for field in dataclasses.fields(Quotas))
-_TOKEN = "within a day, once: penstock login --url URL --token"
 
 
 @click.group(name="workspaces")
@@ -67,7 +67,7 @@ def create(*, name: str, admin: str, as_json: bool) -> None:
         print_json({**_shown(workspace), "admin": admin, "token": token})
     else:
         click.echo(f"made {workspace.name} ({workspace.id}); {admin} is its admin")
-        click.echo(f"  {_TOKEN} {token}")
+        click.echo(f"  within a day, once: {login_command(server.settings.url, token)}")
 
 
 @command.command()
@@ -86,7 +86,7 @@ def token(*, name: str, member: str, as_json: bool) -> None:
     if as_json:
         print_json({"token": text})
     else:
-        click.echo(f"  {_TOKEN} {text}")
+        click.echo(f"  within a day, once: {login_command(server.settings.url, text)}")
 
 
 @command.command(name="set")

@@ -141,9 +141,26 @@ class Scripts:
 
     # ---- writing ----
 
-    def create(self, name: str, *, language: str = "python", description: str = "") -> Script:
-        """Make a script, still without versions."""
-        body = {"name": name, "language": language, "description": description}
+    def create(
+        self,
+        name: str,
+        *,
+        language: str = "python",
+        description: str = "",
+        first: Mapping[str, Any] | None = None,
+        number: str | None = None,
+    ) -> Script:
+        """Make a script, still without versions, or with its first draft; then both are made, or neither.
+
+        Args:
+            name: what it is called.
+            language: of every version of it.
+            description: what it is for.
+            first: the content of its first draft, as the API takes it.
+            number: the semantic version of that; None for 1.0.0.
+        """
+        draft = None if first is None else {**first, "version": number}
+        body = {"name": name, "language": language, "description": description, "first_version": draft}
         return _script(self._transport.request("POST", "/scripts", json=body))
 
     def add_version(self, script: str, content: Mapping[str, Any], *, number: str | None = None) -> Version:
@@ -177,8 +194,10 @@ class Scripts:
         try:
             newest = self.newest(name)
         except NotFound:
-            self.create(name, language=language, description=description)
-            newest = None
+            self.create(name, language=language, description=description, first=content, number=number)
+            made = self.newest(name)
+            assert made is not None, "it was made with the script"
+            return Pushed(self.read_version(name, made.number), created=True)
         if number is None and newest is not None and newest.state == "draft":
             return Pushed(self.change_draft(name, newest.number, content), created=False)
         if number is not None and newest is not None:

@@ -260,7 +260,8 @@ def _back_off_s(number: int, asked_s: float | None) -> float:
 
 def _unavailable(url: str, error: httpx.TransportError) -> ServerUnavailable:
     what = "did not answer in time" if isinstance(error, httpx.TimeoutException) else f"cannot be reached: {error}"
-    return ServerUnavailable(f"the server at {url} {what}", hint="Is it running? Start it with: penstock up")
+    hint = "Is it running? Start it with: penstock up" if _is_loopback(url) else "Look at the URL, and whether it runs."
+    return ServerUnavailable(f"the server at {url} {what}", hint=hint)
 
 
 def _repeatable(content: Any) -> bool:

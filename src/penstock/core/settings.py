@@ -56,3 +56,10 @@ class Settings:
     def embedded(self) -> bool:
         """Whether the database is a file of this machine."""
         return self.database_url.startswith("sqlite:")
+
+    @property
+    def url(self) -> str:
+        """Where the API is reached from this machine, as far as the settings tell."""
+        anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what listens everywhere listens here too
+        host = anywhere.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"

@@ -318,6 +318,11 @@ def _code(error: DBAPIError) -> int:
 def unavailable(error: DBAPIError) -> DatabaseUnavailable:
     """Return the error of a database that cannot be used now; its words hold no values."""
     hint = "Look at the disk's space and at what else uses the file; nothing was lost, and it may be tried again."
-    if _code(error) in _BROKEN:
+    if is_broken(error):
         hint = "Stop the server, and put a backup of the file in its place; keep the broken one to look into."
     return DatabaseUnavailable(f"the records database cannot be used now: {error.orig}", hint=hint, retry_after_s=1)
+
+
+def is_broken(error: BaseException | None) -> bool:
+    """Return whether an error says that the file is no database, or one that is damaged."""
+    return isinstance(error, DBAPIError) and _code(error) in _BROKEN

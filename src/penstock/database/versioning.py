@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,9 +14,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from penstock.core.errors import SchemaUnknown
+from penstock.core.errors import DatabaseUnavailable, SchemaUnknown
 from penstock.database.opening import SqlDatabase
-from penstock.database.sqlite import SqliteDatabase
+from penstock.database.sqlite import SqliteDatabase, is_broken
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _ONE_AT_A_TIME: Final = 7_364_001  # an advisory lock of PostgreSQL: any number that nobody else takes
@@ -44,10 +46,10 @@ def schema_status(database: SqlDatabase) -> SchemaStatus:
     """Return where a database stands.
 
     Raises:
-        SchemaUnknown: when it holds tables of something else.
+        SchemaUnknown: when it holds tables of something else, or is no database at all.
         DatabaseUnavailable: when it cannot be reached.
     """
-    with database.read() as connection:
+    with _telling_broken(database), database.read() as connection:
         return _status(connection)
 
 
@@ -83,7 +85,7 @@ def upgrade(database: SqlDatabase, *, to: str = "head") -> SchemaStatus:
         DatabaseUnavailable: when it cannot be reached.
     """
     if isinstance(database, SqliteDatabase):
-        with database.rebuild() as connection:
+        with _telling_broken(database), database.rebuild() as connection:
             return _upgrade(connection, to)
     return database.write(lambda connection: _upgrade(connection, to))
 
@@ -132,6 +134,21 @@ def _status(connection: sqlalchemy.Connection) -> SchemaStatus:
 def _steps() -> tuple[str, ...]:
     scripts = ScriptDirectory.from_config(_config())
     return tuple(step.revision for step in reversed(list(scripts.walk_revisions())))
+
+
+@contextlib.contextmanager
+def _telling_broken(database: SqlDatabase) -> Iterator[None]:
+    """Tell a file that is no database from one that cannot be used now: nobody is to try that again."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        if isinstance(database, SqliteDatabase) and is_broken(error.__cause__):
+            raise SchemaUnknown(
+                f"{database.path} is damaged, or is not a records database",
+                hint="Put a backup of the file in its place and keep this one to look into; or give Penstock another"
+                " place, by PENSTOCK_HOME or PENSTOCK_DATABASE_URL.",
+            ) from error
+        raise
 
 
 def _unknown(status: SchemaStatus) -> SchemaUnknown:

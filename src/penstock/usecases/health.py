@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from penstock.core.errors import BlobsUnavailable, DatabaseUnavailable
+from penstock.base.logs import get_log
+from penstock.core.errors import BlobsUnavailable, DatabaseUnavailable, TransientError
 from penstock.core.figures import Health, QueueFigures, WorkerFigures
 from penstock.core.ports import Blobs, Clock, Database
 from penstock.core.ports.figures import Figures
@@ -56,7 +57,8 @@ class HealthChecks:
                 workers = self.figures.workers(tx, alive_since=now - _ALIVE_S)
                 queues = self.figures.queues(tx)
         except DatabaseUnavailable as error:
-            return Health("unavailable", {**checks, "database": error.message})
+            _note("database", error)
+            return Health("unavailable", {**checks, "database": "the records database cannot be used now"})
         if not workers:
             checks["workers"] = "no worker is alive: jobs are taken and wait"
         levels = {worker.sandbox_level for worker in workers}
@@ -93,6 +95,12 @@ class HealthChecks:
                 self.blobs.check()
                 self._blobs_problem = None
             except BlobsUnavailable as error:
-                self._blobs_problem = error.message
+                _note("blobs", error)
+                self._blobs_problem = "the blob store cannot be written to now"
             self._blobs_checked_at = now
         return self._blobs_problem
+
+
+def _note(part: str, error: TransientError) -> None:
+    """Write what is wrong into the log: anybody may ask for the health, and it may name folders and hosts."""
+    get_log().warning("health.failed", part=part, why=error.message)

@@ -137,15 +137,33 @@ class Scripts:
 
     # ---- writing ----
 
-    def create(self, name: str, *, language: Language = "python", description: str = "", actor: Actor) -> Script:
-        """Make a script, still without versions.
+    def create(
+        self,
+        name: str,
+        *,
+        language: Language = "python",
+        description: str = "",
+        first: Content | None = None,
+        number: str | None = None,
+        actor: Actor,
+    ) -> Script:
+        """Make a script: still without versions, or with its first draft, and then both or neither.
+
+        Args:
+            name: what it is called.
+            language: of every version of it.
+            description: what it is for.
+            first: what its first draft consists of.
+            number: the semantic version of that; None for 1.0.0.
+            actor: who asks.
 
         Raises:
             Conflict: when the name is taken.
-            RequestInvalid: when it is no name.
+            RequestInvalid: when it is no name, or the draft could not be one.
         """
         require(actor, "scripts:write")
         check_name(name)
+        wanted = number and str(parse_number(number))
         script = Script(
             id=ScriptId(new_id("scr")),
             workspace=actor.workspace,
@@ -156,6 +174,7 @@ class Scripts:
             created_at=self.clock(),
             created_by=actor.member,
         )
+        code = None if first is None else self._store(script, first, actor=actor)
 
         def record(tx: Any) -> Script:
             if self.records.count_scripts(tx, actor.workspace) >= limits.SCRIPTS.value:
@@ -165,6 +184,8 @@ class Scripts:
                 )
             self.records.insert_script(tx, script)
             self._note(tx, "script.create", script.id, actor=actor, name=name)
+            if first is not None and code is not None:
+                self._insert_draft(tx, self._draft(script, first, code, wanted or next_number([]), actor=actor), actor)
             return script
 
         return self.database.write(record)
@@ -196,10 +217,7 @@ class Scripts:
                     hint="Change a draft instead, or make another script.",
                 )
             version = self._draft(held, content, code, wanted or next_number(numbers), actor=actor)
-            self._count(tx, version, None)
-            self.records.insert_version(tx, version)
-            self._note(tx, "version.create", version.id, actor=actor, **_facts(version))
-            return version
+            return self._insert_draft(tx, version, actor)
 
         return self.database.write(record)
 
@@ -429,6 +447,12 @@ class Scripts:
             output_schema=content.output_schema,
             examples=content.examples,
         )
+
+    def _insert_draft(self, tx: Any, version: Version, actor: Actor) -> Version:
+        self._count(tx, version, None)
+        self.records.insert_version(tx, version)
+        self._note(tx, "version.create", version.id, actor=actor, **_facts(version))
+        return version
 
     def _count(self, tx: Any, version: Version, before: Version | None) -> None:
         """Count the bytes that a version adds to what the workspace stores; code is kept once, and for ever."""

@@ -25,6 +25,7 @@ class Ask(BaseModel):
     ("value", "sentence"),
     [
         ({"name": "a\n"}, "must be one line without control characters"),
+        ({"name": ""}, "must not be empty"),
         ({"name": "abcd"}, "may have 3 characters at most"),
         ({"name": 5}, "must be a text"),
         ({"count": "many"}, "must be a whole number"),

@@ -55,6 +55,15 @@ def test_a_database_of_a_newer_version_is_left_alone(penstock, tmp_path):
     assert isinstance(penstock("upgrade").exception, SchemaUnknown)
 
 
+@pytest.mark.parametrize("asked", ["status", "upgrade"])
+def test_a_file_that_is_no_database_is_not_worth_another_try(penstock, tmp_path, asked):
+    (tmp_path / "penstock.db").write_bytes(b"not a database at all" * 500)
+    refused = penstock(asked).exception
+    assert isinstance(refused, SchemaUnknown)
+    assert refused.exit_code == 2
+    assert "is damaged, or is not a records database" in refused.message
+
+
 def test_an_older_database_takes_the_missing_steps_only(penstock, tmp_path):
     with contextlib.closing(open_database(f"sqlite:///{tmp_path}/penstock.db")) as database:
         take_steps(database, to="0001")

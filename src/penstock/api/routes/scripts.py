@@ -63,8 +63,16 @@ _SAMPLE: Final[dict[str, Any]] = {
 
 @router.post("/scripts", name="create_script", status_code=201, response_model=ScriptShown)
 def create_script(ask: ScriptAsk, server: CurrentServer, actor: CurrentActor) -> Response:
-    """Make a script, still without versions."""
-    made = server.scripts.create(ask.name, language=ask.language, description=ask.description, actor=actor)
+    """Make a script, with its first draft or still without versions."""
+    first = ask.first_version
+    made = server.scripts.create(
+        ask.name,
+        language=ask.language,
+        description=ask.description,
+        first=first and first.content(),
+        number=first and first.version,
+        actor=actor,
+    )
     return Json(show_script(made), status_code=201, headers={"Location": f"{router.prefix}/scripts/{made.id}"})
 
 
