@@ -170,8 +170,13 @@ def _words(error: ErrorDetails, subject: str) -> tuple[str, str]:
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     words, _, hint = message.partition("; ")
-    hint = hint[:1].upper() + hint[1:] + "." if hint else "Correct the value."
+    hint = _sentence(hint) if hint else "Correct the value."
     return words if found in words or found == "what stands here" else f"{found}: {words}", hint
+
+
+def _sentence(words: str) -> str:
+    ended = words[-1] in ".?!"
+    return words[:1].upper() + words[1:] + ("" if ended else ".")
 
 
 def _instead(value: Any, wanted: str) -> str:

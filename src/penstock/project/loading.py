@@ -163,6 +163,9 @@ class _Loading:
                 if before not in model.tasks:
                     place = tree.place(("tasks", task.name, "after", index))
                     self._note(place, f"there is no task {before!r}", nearest(before, model.tasks))
+        if model.deadline is not None and model.schedule is None:
+            hint = "Give it a schedule, in whose time zone the deadline is meant, or take the deadline away."
+            self._note(tree.key_place(("deadline",)), "a pipeline without a schedule has no deadline", hint)
         schedule = None if model.schedule is None else Schedule(**model.schedule.model_dump())
         return Pipeline(
             name=PipelineName(name),

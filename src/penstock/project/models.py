@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -26,7 +27,9 @@ def _timezone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{text!r} is no time zone; valid are names such as UTC or America/Sao_Paulo") from None
+        close = difflib.get_close_matches(text, available_timezones(), n=1, cutoff=0.6)
+        more = f" did you mean {close[0]}?" if close else " valid are names such as UTC or America/Sao_Paulo"
+        raise ValueError(f"{text!r} is no time zone;{more}") from None
     return text
 
 

@@ -33,9 +33,9 @@ def problems_of_connection(
                 words = f"{where[-1]}: {found[0]!r} names no secret"
                 hint = "Write ${secret:NAME}: letters, digits and _, no digit first, at most 64."
                 yield ProjectProblem("project_invalid", words, tree.place(where), hint)
-        words = [str(step) for step in where[len(path) :] if isinstance(step, str)]
-        name = "_".join([connection, *words]).upper()
-        if any(is_secret(word) for word in words) and text and not _REFERENCE.search(text):
+        steps = [str(step) for step in where[len(path) :] if isinstance(step, str)]
+        name = "_".join([connection, *steps]).upper()
+        if any(is_secret(step) for step in steps) and text and not _REFERENCE.search(text):
             message = f"{where[-1]}: a secret stands here in plain text"
             yield ProjectProblem("secret_in_project", message, tree.place(where), _HINT.format(name=name))
         in_url = _IN_URL.search(text)

@@ -130,7 +130,7 @@ TASK = b"tasks:\n  one: {kind: copy, from: a.b, to: c.d"
         (b"description: x", "1:1", "'tasks' is missing", "Add tasks:"),
         (b"tasks: [a]", "1:8", "tasks: a list is not a mapping", "name: value"),
         (b"task: {}\n" + TASK + b"}", "1:1", "'task' is not known here", "mean 'tasks'"),
-        (b'deadline: "25:00"\n' + TASK + b"}", "1:11", "'25:00' is no time of day", ""),
+        (b'schedule: {cron: "0 2 * * *"}\ndeadline: "25:00"\n' + TASK + b"}", "2:11", "'25:00' is no time of day", ""),
         (b"schedule: {cron: '0 2 * *'}\n" + TASK + b"}", "1:18", "'0 2 * *' has 4 fields", "Cron has 5: minute, hour"),
         (b"schedule: {cron: '* * * * *', timezone: Mars}\n" + TASK + b"}", "1:41", "'Mars' is no time zone", ""),
         (b"schedule: {}\n" + TASK + b"}", "1:1", "'cron' is missing", "Add cron:"),
