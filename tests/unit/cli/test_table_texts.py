@@ -1,0 +1,46 @@
+"""Tables in words."""
+
+import click
+
+from penstock.cli.table_texts import csv_text, lineage_lines, row_lines
+
+COLUMNS = [{"name": "shop", "type": "VARCHAR"}, {"name": "orders", "type": "BIGINT"}]
+
+
+def snapshot(table, number, *upstream, **more):
+    return {
+        "table": table,
+        "snapshot": str(number),
+        "run": "run_1",
+        "project": "shop",
+        "task": "daily",
+        "version": None,
+        "mode": "append",
+        "rows": 3,
+        "expired": False,
+        "at": "2026-01-31T02:00:00.000Z",
+        "published_at": "2026-01-31T02:00:01.000Z",
+        "upstream": list(upstream),
+        **more,
+    }
+
+
+def test_a_snapshot_stands_above_those_it_was_made_from():
+    clean = snapshot("staging.orders", 2, snapshot("raw.orders", 1), version="1.2.0")
+    tree = snapshot("marts.daily", 4, clean, snapshot("raw.shops", 3, expired=True), mode="replace_table")
+    assert [click.unstyle(line) for line in lineage_lines(tree)] == [
+        "marts.daily@4  shop/daily, run_1, 2026-01-31T02:00:00Z: replaced all, 3 rows",
+        "├── staging.orders@2  shop/daily (1.2.0), run_1, 2026-01-31T02:00:00Z: added, 3 rows",
+        "│   └── raw.orders@1  shop/daily, run_1, 2026-01-31T02:00:00Z: added, 3 rows",
+        "└── raw.shops@3  shop/daily, run_1, 2026-01-31T02:00:00Z: added, 3 rows, expired",
+    ]
+
+
+def test_rows_stand_below_their_names_and_numbers_on_the_right():
+    lines = [click.unstyle(line) for line in row_lines(COLUMNS, [["a\x1bb", 12], [None, 1234]])]
+    assert lines == ["shop  orders", "a\N{REPLACEMENT CHARACTER}b       12", "-       1234"]
+    assert [click.unstyle(line) for line in row_lines(COLUMNS, [])] == ["shop  orders"]
+
+
+def test_csv_has_quotes_where_they_are_needed_and_json_for_what_is_nested():
+    assert csv_text(COLUMNS, [['a,"b', None], [{"x": [1]}, True]]) == 'shop,orders\n"a,""b",\n"{""x"":[1]}",true\n'
