@@ -4,6 +4,7 @@ Every row belongs to a workspace, and every index that a request uses begins wit
 tables, so that they stay as small as what waits.
 """
 
+from penstock.database.schema.alerts import alert_deliveries, incidents
 from penstock.database.schema.lake import (
     lake_inputs,
     lake_leases,
@@ -68,6 +69,7 @@ from penstock.database.schema.scripts import (
 
 __all__ = [
     "activations",
+    "alert_deliveries",
     "api_keys",
     "approvals",
     "attempts",
@@ -79,6 +81,7 @@ __all__ = [
     "data_keys",
     "deliveries",
     "idempotency",
+    "incidents",
     "job_labels",
     "jobs",
     "lake_inputs",
