@@ -18,9 +18,11 @@ from penstock.queue.sql_queue import SqlQueue
 from penstock.storage.blobs.memory import MemoryBlobs
 from penstock.storage.blobs.small import BlobsWithSmall, SmallBlobRows
 from penstock.storage.job_records import SqlJobRecords
+from penstock.storage.run_records import SqlRunRecords
 from penstock.storage.script_records import SqlScriptRecords
 from penstock.storage.work_records import SqlWorkRecords
 from penstock.usecases.jobs import Jobs
+from penstock.usecases.run_work import RunWork
 from penstock.usecases.work import Work
 
 NOW = 1_790_000_000.0
@@ -75,7 +77,8 @@ class Service:
         records = SqlJobRecords(), SqlWorkRecords(), SqlScriptRecords(), self.queue, blobs, small
         quotas, audit = SqlQuotas(self.clock), SqlAudit(self.clock)
         self.jobs = Jobs(self.database, *records, quotas, audit, self.clock, lambda _hook, _workspace: [])
-        self.work = Work(self.database, *records, quotas, NoSecrets(), NoBells(), self.clock)
+        runs = RunWork(SqlRunRecords(), self.queue, self.clock)
+        self.work = Work(self.database, *records, quotas, NoSecrets(), NoBells(), runs, self.clock)
 
     def actor(self, workspace: str = "ws_1", *, role: Role = "admin", name: str = "ada") -> Actor:
         """Make a workspace with a script `clean` whose version 1.0.0 is active, and a member of it."""

@@ -17,7 +17,7 @@ Lane = NewType("Lane", str)  # what is bounded together inside a workspace: a sc
 
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ENDED: frozenset[str] = frozenset(["succeeded", "failed", "cancelled"])
-PartKind = Literal["whole", "split", "chunk", "join", "webhook"]
+PartKind = Literal["whole", "split", "chunk", "join", "webhook", "task", "expand", "item", "publish"]
 Encoding = Literal["identity", "gzip", "zstd", "br"]
 Outcome = Literal["succeeded", "failed", "transient", "crashed", "cancelled"]
 

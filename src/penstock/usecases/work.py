@@ -11,9 +11,9 @@ import hashlib
 import random
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -25,8 +25,10 @@ from penstock.core.jobs import (
     ENDED,
     SMALL_PREFIX,
     AttemptReport,
+    BlobPointer,
     Entry,
     EntryId,
+    JobInput,
     Lease,
     Outcome,
     RunState,
@@ -46,6 +48,7 @@ from penstock.core.ports import (
     SmallBlobs,
     WorkRecords,
 )
+from penstock.core.runs import TASK_PARTS
 from penstock.core.scripts import ScriptVersion
 from penstock.core.versions import script_version
 from penstock.core.work import Assignment, Ended, Ending, Held, Message, Piece, Round, Ticked, WorkerState
@@ -58,9 +61,12 @@ from penstock.execution.advance import (
     failure,
 )
 from penstock.usecases.endings import end_jobs
+from penstock.usecases.run_work import RunWork
 
+T = TypeVar("T")
 ENDED_BELL: Final = "ended"  # rung when jobs may have ended
 _VERSIONS_KEPT: Final = 256  # at most a MiB each
+_NOTHING: Final = JobInput(BlobPointer("", 0, ""))  # what a task reads, it finds itself
 _SCRIPT_PARTS: Final = frozenset(["whole", "chunk"])
 
 
@@ -123,6 +129,7 @@ class Work:
     quotas: QuotaKeeper
     secrets: SecretReader
     bells: Bells
+    runs: RunWork
     clock: Clock
     _codes: _Codes = field(default_factory=_Codes)
 
@@ -135,17 +142,22 @@ class Work:
             DatabaseUnavailable: when nothing of it happened; to be tried again unchanged.
         """
 
-        def turn(tx: Any) -> tuple[list[EntryId], list[_Taken]]:
+        def turn(tx: Any) -> tuple[list[EntryId], list[_Taken], list[Lease]]:
             now = self.clock()
             refused = self._close(tx, ended, now)
             leases = self.queue.lease(tx, worker=worker, count=count, guests=guests) if count else []
-            return refused, self._take(tx, leases, now)
+            of_runs, of_jobs = _of_runs(leases, lambda lease: lease.entry)
+            begun = self.runs.take(tx, of_runs, now=now) if of_runs else []
+            return refused, self._take(tx, of_jobs, now), begun
 
-        refused, taken = self.database.write(turn, durable=bool(ended))
+        refused, taken, begun = self.database.write(turn, durable=bool(ended))
         if ended:
             self.bells.ring(ENDED_BELL)
             self.queue.announce()
-        return Round(self._assign(worker, taken), tuple(refused))
+        tasks = tuple(
+            Assignment(lease, f"{lease.entry.workspace}/runs/{lease.entry.run}/", _NOTHING) for lease in begun
+        )
+        return Round(self._assign(worker, taken) + tasks, tuple(refused))
 
     def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> Held:
         """Make leases last again, and say which are still held and which of their jobs are to end."""
@@ -192,10 +204,13 @@ class Work:
         busy_s = {each.lease.entry.id: max(0.0, each.finished_at - each.started_at) for each in ended}
         accepted = self.queue.finish(tx, [each.lease for each in ended], busy_s=busy_s)
         kept = [each for each, is_ours in zip(ended, accepted, strict=True) if is_ours]
-        works = dict(self.records.work(tx, list({each.lease.entry.run for each in kept})))
+        of_runs, of_jobs = _of_runs(kept, lambda each: each.lease.entry)
+        works = dict(self.records.work(tx, list({each.lease.entry.run for each in of_jobs})))
         self.records.close_attempts(tx, kept)
+        if of_runs:
+            self.runs.settle(tx, of_runs, now=now)
         gathered = _Gathered()
-        for each in kept:
+        for each in of_jobs:
             work = works[each.lease.entry.run]
             state = self._settle(tx, work, each, now, gathered)
             works[work.run] = replace(work, state=state)
@@ -259,7 +274,10 @@ class Work:
         return step.ending.state
 
     def _give_up(self, tx: Any, entries: Sequence[Entry], now: float, *, code: str, message: str) -> None:
-        """End the jobs of entries that left the queue without an end of their own."""
+        """End the jobs and tasks of entries that left the queue without an end of their own."""
+        of_runs, entries = _of_runs(entries, lambda entry: entry)
+        if of_runs:
+            self.runs.give_up(tx, of_runs, now=now, code=code, message=message)
         works = self.records.work(tx, list({entry.run for entry in entries}))
         for entry in entries:
             work = works.get(entry.run)
@@ -278,6 +296,8 @@ class Work:
             entry = each.lease.entry
             if entry.part not in _SCRIPT_PARTS or each.report.outcome in ("transient", "cancelled"):
                 continue
+            if each.report.report.get("unfolds"):  # its script has not run
+                continue
             if each.report.killed:
                 self.queue.count_kill(tx, entry.workspace, entry.lane, killed=True)
             else:
@@ -291,9 +311,9 @@ class Work:
             report, entry = each.report, each.lease.entry
             used = sums.setdefault(entry.workspace, [0.0, 0, 0])
             used[0] += report.cpu_s
-            if report.outcome == "succeeded" and entry.part in _SCRIPT_PARTS:
-                used[1] += entry.part == "whole"
-                used[2] += report.report.get("records", 0)
+            if report.outcome == "succeeded" and not report.report.get("unfolds"):
+                used[1] += entry.part in ("whole", "join")
+                used[2] += report.report.get("records", 0) if entry.part in _SCRIPT_PARTS else 0
         today = dt.datetime.fromtimestamp(now, dt.UTC).date().isoformat()
         for workspace, (cpu_s, jobs, records) in sums.items():
             self.records.add_usage(tx, workspace, day=today, cpu_s=cpu_s, jobs=int(jobs), records=int(records))
@@ -426,6 +446,12 @@ class Work:
                 self._codes.kept.clear()
             kept = self._codes.kept[work.version] = (version.id, script_version(version, code))
         return kept
+
+
+def _of_runs(given: Sequence[T], entry: Callable[[T], Entry]) -> tuple[list[T], list[T]]:
+    """Return what belongs to runs of pipelines, and what belongs to jobs."""
+    of_runs = [each for each in given if entry(each).part in TASK_PARTS]
+    return of_runs, [each for each in given if entry(each).part not in TASK_PARTS]
 
 
 def _over(work: JobWork, now: float) -> Ending | None:

@@ -22,6 +22,7 @@ from penstock.storage.blobs.small import BlobsWithSmall, SmallBlobRows
 from penstock.storage.figures import SqlFigures
 from penstock.storage.job_records import SqlJobRecords
 from penstock.storage.retention_records import SqlRetentionRecords
+from penstock.storage.run_records import SqlRunRecords
 from penstock.storage.script_records import SqlScriptRecords
 from penstock.storage.work_records import SqlWorkRecords
 from penstock.usecases.approvals import Approvals
@@ -32,6 +33,7 @@ from penstock.usecases.keys import Keys
 from penstock.usecases.members import Members
 from penstock.usecases.quotas import QuotaUse
 from penstock.usecases.retention import Retention
+from penstock.usecases.run_work import RunWork
 from penstock.usecases.secrets import Secrets
 from penstock.usecases.trials import Trials
 from penstock.usecases.uploads import Uploads
@@ -127,7 +129,8 @@ def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox,
     hooks = WebhookChecks(database, SqlWorkspaces(clock), secrets, access.egress)
     records = job_records, work_records, script_records
     jobs = Jobs(database, *records, queue, blobs, small, quotas, audit, clock, hooks.problems)
-    work = Work(database, *records, queue, blobs, small, quotas, secrets, bells, clock)
+    run_work = RunWork(SqlRunRecords(), queue, clock)
+    work = Work(database, *records, queue, blobs, small, quotas, secrets, bells, run_work, clock)
     uploads = Uploads(database, blobs, quotas)
     health = HealthChecks(database, blobs, SqlFigures(), clock)
     trials = Trials(sandbox)
