@@ -81,6 +81,9 @@ LOGIN_TOKEN: Final = Limit("login_token", 86_400, "s", "it may stand in a termin
 QUOTA_AGE: Final = Limit("quota_age", 1, "s", "every submit asks; a new quota may wait that long")
 RETRY_AFTER: Final = Limit("retry_after", 600, "s", "a drain rate says little about times further off", "too_many")
 WHOLE_JOB: Final = Limit("whole_job", 4, "MiB", "a larger input is cut into chunks that several workers run at once")
+WHOLE_UNFOLDED: Final = Limit(
+    "whole_unfolded", 16, "MiB", "a small input that unfolds to more is cut into chunks as well"
+)
 PRIORITY: Final = Limit("priority", 100, "steps", "from -100 to 100 is enough to order by", "request_invalid")
 ATTEMPTS: Final = Limit("attempts", 20, "tries", "what failed twenty times fails again", "request_invalid")
 AHEAD: Final = Limit("ahead", 366, "days", "who asked has forgotten what waits for longer", "request_invalid")

@@ -215,6 +215,7 @@ class Ending:
 #
 # whole, join  records, produced, dropped, failed, rows, chunks, output_bytes,
 #              causes: [{code, type, script_line, records}], skipped: [[input, member, reason]], printed
+#              or unfolds: true, and nothing else, from a `whole` that is to be a `split`
 # split        chunks: [{number, key, size_bytes, sha256, records}], records, skipped: [[input, member, reason]]
 # chunk        records, produced, dropped, failed, rows, causes, printed
 # webhook      status: of the answer

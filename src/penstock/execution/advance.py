@@ -66,6 +66,8 @@ def after_attempt(work: Work, ended: Ended, *, now: float, chance: float) -> Ste
         return Step(entries=(after_back_off(entry, now=now, chance=0.0 if lost else chance, error=report.error),))
     if report.outcome != "succeeded":
         return Step(ending=_failed(work, ended, now), alone=True)
+    if report.report.get("unfolds"):
+        return Step(entries=(_next(entry, part="split"),))
     if entry.part == "split":
         return _after_split(entry, report.report)
     account = _account(report.report)
@@ -126,7 +128,6 @@ def failure(work: Work, *, now: float, code: str, message: str, hint: str) -> En
 
 
 def _next(entry: Entry, *, part: PartKind, number: int = 0) -> Entry:
-
     return dataclasses.replace(
         entry,
         id=EntryId(new_id("att")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -20,9 +20,10 @@ from penstock.core.errors import (
     TransientError,
 )
 from penstock.core.jobs import AttemptReport
-from penstock.core.ports import Clock, PartFiles, Sandbox
+from penstock.core.ports import Clock, PartFiles, Sandbox, ScriptRunner
 from penstock.core.ports.access import Egress
 from penstock.core.processing import ScriptReport, ScriptSpec, parse_error_budget
+from penstock.core.scripts import Chunk, ChunkResult
 from penstock.core.work import Assignment, Piece
 from penstock.execution.context import Context
 from penstock.tasks import script_phases
@@ -77,6 +78,30 @@ class PartContext(Context):
     clock: Clock = time.time
 
 
+class _Unfolds(Exception):
+    """That an input of one attempt holds more than one attempt should do."""
+
+
+class _WholeContext(PartContext):
+    """The Context of a part `whole`: it reads its input before it begins, as far as one attempt goes."""
+
+    def run_in_order(
+        self, runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str, first: int = 0
+    ) -> Iterator[tuple[Chunk, ChunkResult]]:
+        """Yield each chunk with what became of it.
+
+        Raises:
+            _Unfolds: when there is more than one attempt should do; no script has run then.
+        """
+        read, size_bytes = [], 0
+        for chunk in chunks:
+            size_bytes += len(chunk.payload)
+            if size_bytes > limits.WHOLE_UNFOLDED.value * 2**20:
+                raise _Unfolds
+            read.append(chunk)
+        yield from super().run_in_order(runner, read, seed=seed, emit=emit, first=first)
+
+
 def run_part(
     assignment: Assignment,
     *,
@@ -111,7 +136,11 @@ def run_part(
 
 
 def _whole(assignment: Assignment, context: PartContext) -> dict[str, Any]:
-    return _ranked(as_report(ScriptTask().run(spec_of(assignment), context)))
+    reading = _WholeContext(context.sandbox, context.files, context.progress, context.parallel)
+    try:
+        return _ranked(as_report(ScriptTask().run(spec_of(assignment), reading)))
+    except _Unfolds:
+        return {"unfolds": True}
 
 
 def _split(assignment: Assignment, context: PartContext) -> dict[str, Any]:

@@ -139,6 +139,24 @@ def test_an_input_may_be_compressed_whatever_its_name_says(sandbox, encoding, pa
     assert packed.bytes_of(packed.run("whole").output) == plain.bytes_of(plain.run("whole").output)
 
 
+def test_a_small_input_that_unfolds_to_much_is_left_to_a_split_before_its_script_has_run(
+    sandbox, tmp_path, monkeypatch
+):
+    given = RECORDS * 60
+    options = {"encoding": "gzip", "script": script(b"print('ran')\n" + DOUBLE), "errors_max": "90%"}
+    packed = gzip.compress(given)
+    expected = processed(sandbox, tmp_path, given)[0]
+    bound = limits.WHOLE_UNFOLDED
+    monkeypatch.setattr(limits, "WHOLE_UNFOLDED", dataclasses.replace(bound, value=1))
+    worker = Worker(sandbox, packed, **options)
+    report = worker.run("whole")
+    assert (report.outcome, report.report, report.killed) == ("succeeded", {"unfolds": True, "printed": ""}, False)
+    assert (report.output, report.small, len(list(worker.blobs.list("")))) == (None, {}, 1)
+    assert worker.bytes_of(worker.run_split().output) == expected
+    monkeypatch.setattr(limits, "WHOLE_UNFOLDED", dataclasses.replace(bound, value=2))
+    assert worker.bytes_of(worker.run("whole").output) == expected
+
+
 def test_random_numbers_follow_from_the_run_and_the_chunk(sandbox):
     source = b"import random\ndef process(data):\n    return {'r': random.random()}\n"
     options = {"script": script(source), "chunk_records": 1000}

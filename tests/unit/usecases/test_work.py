@@ -108,6 +108,34 @@ def test_a_deadline_that_passes_before_the_start_fails_the_job(service, actor):
     assert service.round().assignments == ()
 
 
+def test_a_small_input_that_unfolds_to_much_is_split_and_its_script_counted_once(service, actor):
+    service.submit(actor)
+    (whole,) = service.round().assignments
+    for _ in range(4):
+        service.database.write(lambda tx: service.queue.count_kill(tx, "ws_1", whole.lease.entry.lane, killed=True))
+    (split,) = service.round(service.ended(whole, report={"unfolds": True, "printed": ""})).assignments
+    assert split.lease.entry.part == "split"
+    (chunk,) = service.round(service.ended(split, report=_chunks(0))).assignments
+    killed = service.ended(chunk, outcome="crashed", report={}, killed=True)
+    service.round(killed)
+    with service.database.read() as tx:
+        assert service.queue.pause_of(tx, "ws_1", chunk.lease.entry.lane) is not None, (
+            "a whole that did not run says nothing"
+        )
+
+
+def test_the_usage_of_a_job_in_chunks_is_that_of_one_job(service, actor):
+    service.submit_large(actor)
+    (split,) = service.round().assignments
+    for chunk in service.round(service.ended(split, report=_chunks(0, 1))).assignments:
+        service.round(service.ended(chunk, report=account(10)), count=0)
+    (join,) = service.round().assignments
+    service.round(service.ended(join, report=account(20)))
+    with service.database.read() as tx:
+        (used,) = tx.execute(usage.select()).all()
+    assert (used.jobs, used.records) == (1, 20)
+
+
 def test_a_large_job_is_split_run_in_chunks_and_joined(service, actor):
     job = service.submit_large(actor)
     (split,) = service.round().assignments
