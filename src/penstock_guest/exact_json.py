@@ -18,7 +18,7 @@ _LONG_INTEGER: Final = b"0" * 19  # digits from which on an integer may be past 
 
 def loads_for(text: bytes) -> Callable[[bytes], Any]:
     """Return what reads every value in a text exactly."""
-    return _loads if _may_hold_long_integer(text) else orjson.loads
+    return _loads if may_hold_long_integer(text) else orjson.loads
 
 
 def dumps(value: Any) -> bytes:
@@ -45,13 +45,14 @@ def dumps_refused(value: Any, error: orjson.JSONEncodeError, default: Callable[[
     return json.dumps(value, default=plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _may_hold_long_integer(text: bytes) -> bool:
+def may_hold_long_integer(text: bytes) -> bool:
+    """Return whether a text has so many digits in a row that an integer in it may be past 64 bits."""
     return text.translate(_DIGITS).find(_LONG_INTEGER) >= 0  # `in` would try it as a number first, and raise
 
 
 def _loads(text: bytes) -> Any:
     value = orjson.loads(text)  # first, because it is the stricter one
-    if not _may_hold_long_integer(text):
+    if not may_hold_long_integer(text):
         return value
     try:
         return json.loads(text)

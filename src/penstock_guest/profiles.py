@@ -30,7 +30,12 @@ LATE_ARROW: Final = """
 """.split()
 
 ALLOWED: Final[dict[str, list[str]]] = {"std": STANDARD, "arrow": STANDARD + ARROW, "js": []}
-_PROGRAMS: Final = ["penstock_guest.probe", "penstock_guest.python_script", "penstock_guest.transport"]
+_PROGRAMS: Final = [
+    "penstock_guest.probe",
+    "penstock_guest.python_script",
+    "penstock_guest.raw",
+    "penstock_guest.transport",
+]
 _ARROW_PROGRAMS: Final = """
     penstock_guest.tables penstock_guest.reading.parquet penstock_guest.writing.parquet penstock_guest.writing.streams
     penstock_guest.one_thread penstock_guest.footers

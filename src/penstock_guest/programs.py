@@ -32,6 +32,7 @@ _PROGRAMS: Final = {
     "javascript": ("penstock_guest.javascript", "JavaScript"),
     "read": ("penstock_guest.transport", "Reader"),
     "write": ("penstock_guest.transport", "Writer"),
+    "raw": ("penstock_guest.raw", "RawLines"),
     "check": ("penstock_guest.check", "Check"),
     "footers": ("penstock_guest.footers", "Footers"),
     "probe": ("penstock_guest.probe", "Probe"),

@@ -49,20 +49,22 @@ class FilesConnector:
 
     def fetch(self, settings: FileSettings, wanted: FromFiles, ctx: PipelineContext, /) -> Iterator[Landed]:
         """Yield copies of the files that a pattern names and that were not taken yet."""
-        found = _deployed(settings, wanted, ctx) if ctx.folder is None else _local(ctx.folder, settings, wanted)
+        found = (
+            _deployed(settings, wanted, ctx) if ctx.files_folder is None else _local(ctx.files_folder, settings, wanted)
+        )
         yield from take_new(found, wanted, ctx)
 
     def send(self, settings: FileSettings, wanted: ToFile, file: Path, ctx: PipelineContext, /) -> Mapping[str, Any]:
         """Put a file in its place, at once."""
-        if ctx.folder is None:
+        folder = ctx.files_folder
+        if folder is None:
             raise TaskFailed(
                 "this server has no folder for files that pipelines write",
                 hint="Export to a connection of the kind s3, or have an operator set PENSTOCK_FILES.",
             )
-        target = _inside(ctx.folder, PurePosixPath(settings.path, wanted.path))
+        target = _inside(folder, PurePosixPath(settings.path, wanted.path))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _inside(ctx.folder, target.relative_to(ctx.folder.resolve()))  # what was made is where it should be
             _replace(file, target)
         except OSError as error:
             raise OutputFailed(

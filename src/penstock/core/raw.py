@@ -36,8 +36,8 @@ class RawLines:
         rejected: lines of `{line, error, record}`, of what could not be read.
         records: how many `lines` has; `refused`, how many `rejected`.
         kinds: which kinds of values each column has, nulls aside; a column of nulls alone has none.
-        next: what the answer says comes next.
-        highest: of the cursor field; None when no record has it.
+        next: what the answer says comes next; None when it says that there is no more, or nothing.
+        highest: of the cursor's field: what it is compared by, and its value; None when no record has it.
     """
 
     lines: bytes
@@ -46,4 +46,13 @@ class RawLines:
     refused: int
     kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
     next: str | int | None = None
-    highest: Any = None
+    highest: tuple[Any, Any] | None = None
+
+
+def later(one: tuple[Any, Any] | None, other: tuple[Any, Any] | None) -> tuple[Any, Any] | None:
+    """Return the higher of what two pages have as their highest; the first when they cannot be compared."""
+    if one is None or other is None:
+        return one or other
+    if isinstance(one[0], str) != isinstance(other[0], str):
+        return one
+    return other if other[0] > one[0] else one

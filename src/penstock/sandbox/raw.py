@@ -1,0 +1,136 @@
+"""Raw data made into lines in locked children: this side moves bytes, and believes of an answer what it must."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+from penstock.core import limits
+from penstock.core.errors import SourceRefused
+from penstock.core.raw import KINDS, PageQuestion, RawLines
+from penstock.core.scripts import Chunk, InputFile
+from penstock.sandbox.children import Children, Death
+from penstock.sandbox.strict import StrictSandbox
+
+_MIB: Final = 2**20
+_INPUT_BYTES: Final = 2 * limits.SOURCE_PAGE.value * _MIB  # a page; or a chunk and what could not be cut of it
+_OUTPUT_BYTES: Final = 8 * limits.SOURCE_PAGE.value * _MIB
+_NAME_MAX: Final = 256
+_MARK_MAX: Final = 2_000
+_CHUNK_RECORDS: Final = 10_000
+_SPEC: Final = {
+    "program": "raw",
+    "name": "the reader of raw data",
+    "warm": True,  # they belong to one attempt of one task, whose data they all see anyway
+    "input_bytes": _INPUT_BYTES,
+    "records_bytes": _OUTPUT_BYTES,
+    "output_bytes": _OUTPUT_BYTES,
+    "reply_bytes": limits.CARRIER_REPLY.value * 2**10,
+    "wall_s": limits.WALL.value,
+    "cpu_s": 2**31 - 2,  # they serve as long as there are pages; each page has its wall time
+    "memory_bytes": limits.CARRIER_MEMORY.value * _MIB,
+}
+
+
+@contextlib.contextmanager
+def open_raw(sandbox: StrictSandbox, *, parallel: int) -> Iterator[StrictRawReader]:
+    """Give what turns raw data into lines, in children of its own."""
+    with contextlib.closing(sandbox.start_program("std", _SPEC, seats=parallel)) as children:
+        yield StrictRawReader(sandbox, children, parallel=parallel)
+
+
+class StrictRawReader:
+    """Turns raw data into lines; safe to call from several threads."""
+
+    def __init__(self, sandbox: StrictSandbox, children: Children, *, parallel: int) -> None:
+        self._sandbox = sandbox
+        self._children = children
+        self._parallel = parallel
+
+    def page(self, data: bytes, question: PageQuestion) -> RawLines:
+        """Return the records of one JSON answer, and what it says of the next."""
+        asked = {"records_at": question.records_at, "next_at": question.next_at, "cursor_at": question.cursor_at}
+        return self._ask({"form": "page", "input_bytes": len(data), "letters_bytes": 0} | asked, data)
+
+    def lines(self, file: InputFile, *, records_at: str = "") -> Iterator[RawLines]:
+        """Yield the records of a file in pieces, in order; several pieces are worked on at once."""
+        with (
+            self._sandbox.open_input(file, chunk_records=_CHUNK_RECORDS, as_arrow=False) as reader,
+            ThreadPoolExecutor(self._parallel) as pool,
+        ):
+            waiting: deque[Future[RawLines]] = deque()
+            for chunk in reader:
+                if len(waiting) >= self._parallel:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(self._chunk, chunk, records_at))
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _chunk(self, chunk: Chunk, records_at: str) -> RawLines:
+        request = {
+            "form": "chunk",
+            "format": chunk.format,
+            "segments": chunk.segments,
+            "input_bytes": len(chunk.payload) + len(chunk.dead_letters),
+            "letters_bytes": len(chunk.dead_letters),
+            "records_at": records_at,
+            "cursor_at": None,
+        }
+        return self._ask(request, chunk.payload + chunk.dead_letters)
+
+    def _ask(self, request: dict[str, Any], data: bytes) -> RawLines:
+        if len(data) > _INPUT_BYTES:
+            raise SourceRefused(
+                f"there are {len(data):,} bytes to be read at once; {_INPUT_BYTES:,} are possible",
+                hint="Ask for smaller pages, or split the file.",
+            )
+        reply = self._children.run(request, data)
+        if isinstance(reply, Death):
+            raise SourceRefused(
+                f"the process that read what came ended ({reply.detail})", hint="Look at the source; ask for less."
+            )
+        if "broken" in reply.message:
+            words = "".join(letter if letter.isprintable() else " " for letter in str(reply.message["broken"])[:500])
+            raise SourceRefused(f"what came cannot be read: {words}", hint="Look at records_at, and at the source.")
+        try:
+            return _answer(reply.message, reply.output, reply.dead_letters)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise SourceRefused(
+                f"the account of what came makes no sense ({type(error).__name__})", hint="Look at the source."
+            ) from error
+
+
+def _answer(message: Mapping[str, Any], lines: bytes, rejected: bytes) -> RawLines:
+    kinds = {_name(name): frozenset(_kind(kind) for kind in found) for name, found in message["kinds"].items()}
+    records, refused = message["records"], message["refused"]
+    if (records, refused) != (lines.count(b"\n"), rejected.count(b"\n")):
+        raise ValueError("another number of lines")
+    following = message["next"]
+    if type(following) not in (str, int, bool, type(None)) or len(str(following)) > _MARK_MAX:
+        raise TypeError("no next page")
+    return RawLines(lines, rejected, records, refused, kinds, following, _highest(message["highest"]))
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= _NAME_MAX or "\0" in name:
+        raise ValueError("no name")
+    return name
+
+
+def _kind(kind: Any) -> str:
+    if kind not in KINDS:
+        raise ValueError("no kind")
+    return str(kind)
+
+
+def _highest(found: Any) -> tuple[Any, Any] | None:
+    """Return how the highest value of the cursor's field is compared, and itself."""
+    if found is None:
+        return None
+    rank, value = found
+    if not all(type(each) in (str, int, float) and len(str(each)) <= _MARK_MAX for each in (rank, value)):
+        raise TypeError("no cursor")
+    return rank, value

@@ -1,0 +1,299 @@
+"""Raw data as lines: records of a page or of a chunk, each a line of plain values, with what is found in each column.
+
+Nothing is decided here about types, so that one pass is enough whatever a table looks like: a value stays what it is,
+an object or an array becomes its JSON text, and an integer past 64 bits the text of its digits.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from penstock_guest import exact_json
+from penstock_guest.reading import Segment, Undecodable, decode, locate
+
+if TYPE_CHECKING:
+    from penstock_guest.child import Output
+
+_HASH: Final = "_hash"
+_AUDIT: Final = frozenset(["_run", "_landed_at", "_source", _HASH, "_date", "_penstock_file"])
+_KINDS: Final[dict[type, str | None]] = {
+    bool: "boolean",
+    int: "long",
+    float: "double",
+    str: "text",
+    dict: "json",
+    list: "json",
+    type(None): None,
+}
+_NAME_MAX: Final = 255
+_SHAPES_MAX: Final = 20_000
+_TEXT_MAX: Final = 64 * 2**10
+_WORDS_MAX: Final = 10
+_MARK_MAX: Final = 2_000  # characters of a cursor
+_LONG: Final = range(-(2**63), 2**63)
+_DIGEST_BYTES: Final = 16
+Record = dict[str, Any]
+
+
+class Broken(Exception):
+    """An answer is not what it is said to be."""
+
+
+@dataclass(slots=True)
+class Shape:
+    """What records of the same names and types have in common.
+
+    Attributes:
+        kinds: of each column, in its name.
+        fault: why such records have no place in a table.
+        changed: names whose values become JSON text, or that get another name.
+    """
+
+    kinds: tuple[tuple[str, str | None], ...]
+    fault: str
+    changed: tuple[tuple[str, str], ...]
+
+
+class RawLines:
+    """Answers requests: a page, or a chunk, as lines."""
+
+    def __init__(self, _spec: dict[str, Any], _source: bytes) -> None:
+        self.problems: list[dict[str, Any]] = []
+        self._shapes: dict[tuple[Any, ...], Shape] = {}
+
+    def rehearse(self) -> None:
+        """Do nothing: a child serves many pages."""
+
+    def park(self, output: Output) -> None:
+        """Do nothing yet."""
+
+    def run(self, request: dict[str, Any], given: memoryview, output: Output) -> dict[str, Any]:
+        """Write lines, then those of what was rejected."""
+        data, letters = _parts(request, given)
+        making = _Making(self._shapes, wide=exact_json.may_hold_long_integer(data), cursor_at=request["cursor_at"])
+        try:
+            if request["form"] == "page":
+                following = making.take_page(data, request)
+            else:
+                following = None
+                making.take_chunk(data, letters, request)
+        except Broken as broken:
+            return {"broken": str(broken)}
+        output.write(b"".join(making.lines))
+        output_bytes = output.size_bytes
+        output.write(b"".join(making.rejected))
+        return {
+            "output_bytes": output_bytes,
+            "dead_bytes": output.size_bytes - output_bytes,
+            "records": len(making.lines),
+            "refused": len(making.rejected),
+            "kinds": making.kinds(),
+            "next": following,
+            "highest": making.highest,
+        }
+
+
+class _Making:
+    """The lines of one request."""
+
+    def __init__(self, shapes: dict[tuple[Any, ...], Shape], *, wide: bool, cursor_at: str | None) -> None:
+        self.lines: list[bytes] = []
+        self.rejected: list[bytes] = []
+        self.highest: list[Any] | None = None  # how it is compared, and what it is
+        self._shapes = shapes
+        self._seen: dict[tuple[Any, ...], Shape] = {}
+        self._wide = wide
+        self._cursor_at = None if cursor_at is None else cursor_at.split(".")
+
+    def take_page(self, data: bytes, request: dict[str, Any]) -> Any:
+        """Take the records of a JSON document, and return what it says of the next."""
+        try:
+            document = exact_json.loads_for(data)(data)
+        except orjson.JSONDecodeError as error:
+            raise Broken(f"it is not JSON: {error.msg}") from None
+        for number, record in enumerate(_records(document, request["records_at"]), 1):
+            self._take(record, number)
+        return None if request["next_at"] is None else _next(document, request["next_at"])
+
+    def take_chunk(self, data: bytes, letters: bytes, request: dict[str, Any]) -> None:
+        """Take the records of a chunk, and what its reader could not cut out."""
+        for letter in map(orjson.loads, letters.splitlines()):
+            self._reject(letter["line"], letter["error"]["message"], letter["raw"])
+        records = decode(request["format"], data)
+        places = tuple(Segment(*segment) for segment in request["segments"])
+        for index, record in enumerate(records):
+            if type(record) is Undecodable:
+                original = records.original()
+                text = original.decode("utf-8", "replace") if isinstance(original, bytes) else _text(original)
+                self._reject(locate(places, index, records.line()).line, record.message, text)
+            elif request["records_at"]:
+                for inner in _records(record, request["records_at"]):
+                    self._take(inner, locate(places, index, records.line()).line)
+            else:
+                self._take(record, None, places=(places, index, records))
+
+    def kinds(self) -> dict[str, list[str]]:
+        """Return which kinds of values each column has."""
+        found: dict[str, set[str]] = {}
+        for shape in self._seen.values():
+            for name, kind in shape.kinds:
+                known = found.setdefault(name, set())
+                if kind is not None:
+                    known.add(kind)
+        return {name: sorted(known) for name, known in found.items()}
+
+    def _take(self, record: Any, line: int | None, *, places: tuple[Any, Any, Any] | None = None) -> None:
+        if type(record) is not dict:
+            self._reject(line, f"a record is a JSON object; found {type(record).__name__}", _text(record))
+            return
+        if self._wide:
+            _narrow(record)
+        key = (*record, *map(type, record.values()))
+        shape = self._seen.get(key) or self._shape(key, record)
+        if shape.fault:
+            if places is not None:
+                line = locate(places[0], places[1], places[2].line()).line
+            self._reject(line, shape.fault, _text(record))
+            return
+        if self._cursor_at is not None:
+            self._look_at_cursor(record)
+        text = orjson.dumps(record, option=orjson.OPT_SORT_KEYS) if not self._wide else _sorted(record)
+        digest = hashlib.blake2b(text, digest_size=_DIGEST_BYTES).hexdigest().encode()
+        if shape.changed:
+            _change(record, shape)
+            text = orjson.dumps(record)
+        self.lines.append(b'{"_hash":"%b"%b%b\n' % (digest, b"," if record else b"", text[1:]))
+
+    def _shape(self, key: tuple[Any, ...], record: Record) -> Shape:
+        """Return the shape of a record that is the first of it in this request."""
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len(self._shapes) >= _SHAPES_MAX:
+                self._shapes.clear()
+            shape = self._shapes[key] = _shape_of(record)
+        if not shape.fault:
+            self._seen[key] = shape
+        return shape
+
+    def _reject(self, line: int | None, error: str, text: str) -> None:
+        self.rejected.append(orjson.dumps({"line": line, "error": error, "record": text[:_TEXT_MAX]}) + b"\n")
+
+    def _look_at_cursor(self, record: Record) -> None:
+        value = _walk(record, self._cursor_at or [])
+        if type(value) not in (str, int, float) or (type(value) is str and len(value) > _MARK_MAX):
+            return
+        rank = _rank(value)
+        try:
+            if self.highest is None or rank > self.highest[0]:
+                self.highest = [rank, value]
+        except TypeError:
+            raise Broken("the cursor field holds numbers here and texts there") from None
+
+
+def _parts(request: dict[str, Any], given: memoryview) -> tuple[bytes, bytes]:
+    size, letters = request["input_bytes"], request["letters_bytes"]
+    return bytes(given[: size - letters]), bytes(given[size - letters : size])
+
+
+def _shape_of(record: Record) -> Shape:
+    names = list(record)
+    changed: list[tuple[str, str]] = []
+    kinds: list[tuple[str, str | None]] = []
+    for name, value in record.items():
+        new = f"{name}_" if name in _AUDIT else name
+        kind = _KINDS[type(value)]
+        kinds.append((new, kind))
+        if new != name or kind == "json":
+            changed.append((name, new))
+    return Shape(tuple(kinds), _fault(names, [name for name, _ in kinds]), tuple(changed))
+
+
+def _fault(names: list[str], new: list[str]) -> str:
+    """Return why records of these names have no place in a table; empty when they have."""
+    if any(not name or len(name) > _NAME_MAX or "\0" in name for name in names):
+        return f"a field's name has 1 to {_NAME_MAX} characters, none of them zero"
+    if len({name.lower() for name in new}) < len(new):
+        return "two fields have names that differ in nothing but case"
+    return ""
+
+
+def _change(record: Record, shape: Shape) -> None:
+    for name, new in shape.changed:
+        value = record.pop(name)
+        record[new] = _text(value) if isinstance(value, dict | list) else value
+
+
+def _narrow(record: Record) -> None:
+    """Turn integers past 64 bits into the text of their digits."""
+    for name, value in record.items():
+        if type(value) is int and value not in _LONG:
+            record[name] = str(value)
+
+
+def _text(value: Any) -> str:
+    return exact_json.dumps(value).decode()
+
+
+def _sorted(record: Record) -> bytes:
+    """Return a record with its names in order, whose nested integers may be past 64 bits."""
+    try:
+        return orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return json.dumps(record, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _records(document: Any, at: str) -> Iterable[Any]:
+    """Return the records of a document; one object is one record, null is none.
+
+    Raises:
+        Broken: when there are none where they should be.
+    """
+    found, walked = document, ""
+    for name in at.split(".") if at else ():
+        if type(found) is not dict or name not in found:
+            there = ", ".join(sorted(found)[:_WORDS_MAX]) if type(found) is dict else type(found).__name__
+            raise Broken(f"there is no {name!r} at {walked or 'its top'}; there is: {there[:300]}")
+        found, walked = found[name], f"{walked}.{name}".lstrip(".")
+    if found is None:
+        return []
+    if type(found) is dict:
+        return [found]
+    if type(found) is not list:
+        raise Broken(f"at {at or 'its top'} there is no array of records but {type(found).__name__}")
+    return found
+
+
+def _next(document: Any, at: str) -> Any:
+    """Return what a document says comes next; None when nothing does."""
+    value = _walk(document, at.split("."))
+    if value is None or value is False or value == "":
+        return None
+    if type(value) not in (str, int, bool) or len(str(value)) > _MARK_MAX:
+        raise Broken(f"at {at} there is neither a text nor a number of at most {_MARK_MAX} characters")
+    return value
+
+
+def _walk(value: Any, names: list[str]) -> Any:
+    for name in names:
+        if type(value) is not dict:
+            return None
+        value = value.get(name)
+    return value
+
+
+def _rank(value: Any) -> Any:
+    """Return what values of a cursor are compared by: a moment by when it is, whatever its offset."""
+    if type(value) is not str:
+        return value
+    try:
+        moment = dt.datetime.fromisoformat(value)
+    except ValueError:
+        return value
+    return moment.timestamp() if moment.tzinfo is not None else moment.isoformat()

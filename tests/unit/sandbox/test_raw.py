@@ -1,0 +1,111 @@
+"""Raw data as lines, in real locked children."""
+
+import orjson
+import pytest
+
+from penstock.core.errors import SourceRefused
+from penstock.core.raw import PageQuestion, later
+from penstock.core.scripts import InputFile
+from penstock.sandbox.raw import StrictRawReader, open_raw
+from penstock.sandbox.strict import StrictSandbox
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    sandbox = StrictSandbox()
+    try:
+        with open_raw(sandbox, parallel=2) as reader:
+            yield reader
+    finally:
+        sandbox.close()
+
+
+def rows(lines):
+    return [orjson.loads(line) for line in lines.splitlines()]
+
+
+def test_a_page_becomes_lines_with_what_comes_next_and_the_highest_cursor(reader: StrictRawReader):
+    page = {
+        "data": {"orders": [{"id": 1, "at": "2024-01-02T00:00:00+02:00"}, {"id": 2.5, "at": "2024-01-01T23:30:00Z"}]},
+        "paging": {"next": "abc"},
+    }
+    question = PageQuestion(records_at="data.orders", next_at="paging.next", cursor_at="at")
+    found = reader.page(orjson.dumps(page), question)
+    assert [row["id"] for row in rows(found.lines)] == [1, 2.5]
+    assert found.kinds == {"id": {"long", "double"}, "at": {"text"}}
+    assert found.next == "abc"
+    assert found.highest is not None
+    assert found.highest[1] == "2024-01-01T23:30:00Z"  # by when it is, not by its letters
+
+
+def test_nested_values_become_their_json_text_and_long_integers_keep_every_digit(reader: StrictRawReader):
+    page = b'[{"customer": {"id": 12345678901234567890123}, "n": 99999999999999999999, "k": 9223372036854775808}]'
+    found = reader.page(page, PageQuestion())
+    (row,) = rows(found.lines)
+    assert row["customer"] == '{"id":12345678901234567890123}'
+    assert (row["n"], row["k"]) == ("99999999999999999999", "9223372036854775808")
+    assert found.kinds == {"customer": {"json"}, "n": {"text"}, "k": {"text"}}
+
+
+def test_the_hash_is_of_the_record_whatever_the_order_of_its_names(reader: StrictRawReader):
+    found = reader.page(b'[{"a": 1, "b": [2, 3]}, {"b": [2, 3], "a": 1}, {"a": 1, "b": [3, 2]}]', PageQuestion())
+    one, same, other = (row["_hash"] for row in rows(found.lines))
+    assert one == same != other
+
+
+def test_what_is_no_record_is_rejected_with_its_reason(reader: StrictRawReader):
+    found = reader.page(b'[{"a": 1}, 7, {"a": 1, "A": 2}, {"": 1}, null]', PageQuestion())
+    assert (found.records, found.refused) == (1, 4)
+    assert [row["line"] for row in rows(found.rejected)] == [2, 3, 4, 5]
+    assert "differ in nothing but case" in rows(found.rejected)[1]["error"]
+
+
+def test_names_of_audit_columns_get_an_underscore_behind(reader: StrictRawReader):
+    found = reader.page(b'[{"_source": "x", "_hash": "y", "a": null}]', PageQuestion())
+    (row,) = rows(found.lines)
+    assert (row["_source_"], row["_hash_"]) == ("x", "y")
+    assert found.kinds == {"_source_": {"text"}, "_hash_": {"text"}, "a": frozenset()}
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        (b'{"orders": [', "not JSON"),
+        (b'{"error": "no"}', "there is no 'orders'"),
+        (b'{"orders": "none"}', "no array of records"),
+    ],
+)
+def test_a_page_that_is_not_what_it_should_be_is_refused_in_words(reader: StrictRawReader, page, words):
+    with pytest.raises(SourceRefused, match=words):
+        reader.page(page, PageQuestion(records_at="orders"))
+
+
+def test_a_file_becomes_lines_and_what_is_malformed_has_its_line(reader: StrictRawReader, tmp_path):
+    path = tmp_path / "orders.csv"
+    path.write_bytes(b'id,name\n1,"a, b"\n2,x,y\n3,\n')
+    with path.open("rb") as file:
+        (found,) = reader.lines(InputFile("orders.csv", file.fileno(), path.stat().st_size))
+    assert [{k: v for k, v in row.items() if k != "_hash"} for row in rows(found.lines)] == [
+        {"id": "1", "name": "a, b"},
+        {"id": "3", "name": None},
+    ]
+    assert rows(found.rejected) == [
+        {"line": 3, "error": "expected 2 fields, as the header has, found 3", "record": "2,x,y"}
+    ]
+    assert found.kinds == {"id": {"text"}, "name": {"text"}}
+
+
+def test_ndjson_with_a_broken_line_and_a_document_inside(reader: StrictRawReader, tmp_path):
+    path = tmp_path / "x.ndjson"
+    path.write_bytes(b'{"rows": [{"a": 1}, {"a": 2}]}\nnot json\n{"rows": {"a": true}}\n')
+    with path.open("rb") as file:
+        (found,) = reader.lines(InputFile("x.ndjson", file.fileno(), path.stat().st_size), records_at="rows")
+    assert [row["a"] for row in rows(found.lines)] == [1, 2, True]
+    assert found.kinds == {"a": {"long", "boolean"}}
+    assert [row["line"] for row in rows(found.rejected)] == [2]
+
+
+def test_the_later_of_two_cursors():
+    assert later(None, (1, "a")) == (1, "a")
+    assert later((2, "b"), (1, "a")) == (2, "b")
+    assert later(("x", "x"), (1, "a")) == ("x", "x")
