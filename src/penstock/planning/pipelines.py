@@ -1,13 +1,14 @@
 """What a run of a pipeline will do: which tasks, in which order, and why each runs or does not. Pure: no I/O.
 
 A task's fingerprint is the hash of all that its result depends on: its kind and settings, the code it names, the date
-and parameters it uses, and the snapshots that it reads. The same fingerprint as the last time means the same result, so
-the task is up to date. Where a task before it will run, its inputs are not known yet: then the plan says so, and the
-run itself decides once they are.
+and parameters it uses, and the marks of what it reads: of a whole table its snapshot, of one day of it the files of
+that day. The same fingerprint as the last time means the same result, so the task is up to date. Where a task before it
+will run, its inputs are not known yet: then the plan says so, and the run itself decides once they are.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -29,8 +30,11 @@ class PlanState(Protocol):
     def head(self, table: TableName, /) -> SnapshotId | None:
         """Return the published snapshot of a table, None when there is none."""
 
-    def last_fingerprint(self, task: TaskName, /) -> str | None:
-        """Return the fingerprint of a task's last success for the run's date, None when there is none."""
+    def mark(self, task: Task, table: TableName, /) -> str | None:
+        """Return what tells what a task reads of a table now from what it read before, None when it is not there."""
+
+    def last_fingerprint(self, task: Task, /) -> str | None:
+        """Return the fingerprint of a task's last success, of the run's date if it depends on that; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ def plan_pipeline(
     occasion: Occasion,
     state: PlanState,
     selected: Collection[TaskName] | None = None,
+    always: Collection[str] = (),
 ) -> PipelinePlan:
     """Return what a run will do.
 
@@ -97,6 +102,7 @@ def plan_pipeline(
         occasion: what the run is for.
         state: what has been done so far.
         selected: only these tasks; all when not given.
+        always: kinds whose inputs are outside: nobody knows whether they are up to date.
 
     Raises:
         RequestInvalid: when a parameter is not one of the pipeline.
@@ -109,25 +115,35 @@ def plan_pipeline(
             continue
         task = pipeline.tasks[name]
         after = tuple(sorted(each for each in before[name] if each in decided))
-        decided[name] = _decide(task, after, decided, code.get(name, ""), params, occasion, state)
+        forced = "asked to run again" if occasion.again else "what it reads is outside" if task.kind in always else ""
+        asked = Occasion(occasion.date, params)
+        decided[name] = _decide(task, after, decided, code.get(name, ""), asked, state, forced)
     settled = Occasion(occasion.date, params, again=occasion.again)
     return PipelinePlan(pipeline.name, revision, settled, tuple(decided.values()))
 
 
 def task_fingerprint(
-    task: Task,
-    *,
-    code: str,
-    reads: Mapping[TableName, SnapshotId | None],
-    date: str | None,
-    params: Mapping[str, Any],
+    task: Task, *, code: str, marks: Mapping[TableName, str | None], date: str | None, params: Mapping[str, Any]
 ) -> str:
     """Return the hash of all that a task's result depends on."""
-    spec = task.spec.model_dump(mode="json") if hasattr(task.spec, "model_dump") else task.spec
+    text = _text(task)
     how = {"when": task.when, "for_each": task.for_each}
-    return fingerprint(
-        task.kind, spec, how, code, sorted((str(name), head) for name, head in reads.items()), date, params
-    )
+    used = {name: value for name, value in params.items() if f"${{params.{name}" in text}
+    return fingerprint(task.kind, text, how, code, sorted(marks.items()), date if depends_on_date(task) else None, used)
+
+
+def depends_on_date(task: Task) -> bool:
+    """Return whether a task does something else for another date."""
+    return getattr(task.spec, "window", "all") == "day" or "${date" in _text(task)
+
+
+def spec_json(task: Task) -> Any:
+    """Return what a task says to its kind, as JSON."""
+    return task.spec.model_dump(mode="json", by_alias=True) if hasattr(task.spec, "model_dump") else task.spec
+
+
+def _text(task: Task) -> str:
+    return json.dumps([spec_json(task), task.for_each, task.when], sort_keys=True, default=str)
 
 
 def in_order(before: Mapping[TaskName, Collection[TaskName]]) -> list[TaskName]:
@@ -176,22 +192,23 @@ def _decide(
     after: tuple[TaskName, ...],
     decided: Mapping[TaskName, Decision],
     code: str,
-    params: Mapping[str, Any],
     occasion: Occasion,
     state: PlanState,
+    forced: str,
 ) -> Decision:
     reads = {table: state.head(table) for table in task.reads}
     changing = [name for name in after if decided[name].action != "skip"]
     known = None
     if not any(set(decided[name].writes) & set(task.reads) for name in changing):
-        known = task_fingerprint(task, code=code, reads=reads, date=occasion.date, params=params)
-    reason, action = _judge(changing, known, state.last_fingerprint(task.name), again=occasion.again)
+        marks = {table: state.mark(task, table) for table in task.reads}
+        known = task_fingerprint(task, code=code, marks=marks, date=occasion.date, params=occasion.params)
+    reason, action = _judge(changing, known, state.last_fingerprint(task), forced)
     return Decision(task.name, task.kind, action, reason, after, reads, task.writes, known)
 
 
-def _judge(changing: Sequence[TaskName], known: str | None, last: str | None, *, again: bool) -> tuple[str, Action]:
-    if again:
-        return "asked to run again", "run"
+def _judge(changing: Sequence[TaskName], known: str | None, last: str | None, forced: str) -> tuple[str, Action]:
+    if forced:
+        return forced, "run"
     if last is None:
         return "it has not succeeded for this date yet", "run"
     if known is None:

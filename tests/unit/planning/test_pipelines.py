@@ -18,7 +18,8 @@ PLACE = Place("pipelines/sales.yml", 1, 1)
 
 def task(name: str, reads: str = "", writes: str = "", **more) -> Task:
     read, written = (tuple(TableName(table) for table in names.split()) for names in (reads, writes))
-    return Task(TaskName(name), "copy", {"setting": 1}, PLACE, read, written, **more)
+    spec = more.pop("spec", {"setting": 1})
+    return Task(TaskName(name), "copy", spec, PLACE, read, written, **more)
 
 
 SALES = Pipeline(
@@ -27,7 +28,7 @@ SALES = Pipeline(
     {
         each.name: each
         for each in (
-            task("land", writes="raw.orders"),
+            task("land", writes="raw.orders", spec={"of": "${date}", "most": "${params.limit}"}),
             task("clean", "raw.orders", "staging.orders"),
             task("daily", "staging.orders", "marts.daily"),
             task("rank", "staging.orders", "marts.rank"),
@@ -50,8 +51,12 @@ class State:
         found = self.heads.get(table)
         return None if found is None else SnapshotId(found)
 
-    def last_fingerprint(self, name: TaskName) -> str | None:
-        return self.lasts.get(name)
+    def mark(self, task: Task, table: TableName) -> str | None:
+        found = self.heads.get(table)
+        return None if found is None else str(found)
+
+    def last_fingerprint(self, task: Task) -> str | None:
+        return self.lasts.get(task.name)
 
 
 def plan(state: State, pipeline: Pipeline = SALES, *, code=None, selected=None, **occasion) -> PipelinePlan:
@@ -92,10 +97,16 @@ def test_nothing_runs_when_code_settings_and_inputs_are_the_same():
     assert "up to date" in found.decisions[0].reason
 
 
-def test_another_date_or_parameter_runs_everything_again():
+def test_another_date_or_parameter_runs_the_tasks_that_use_it():
     state = done()
-    assert actions(plan(state, date="2026-02-01"))["land"] == "run"
-    assert actions(plan(state, date="2026-01-31", params={"limit": 5}))["land"] == "run"
+    for other in ({"date": "2026-02-01"}, {"date": "2026-01-31", "params": {"limit": 5}}):
+        assert actions(plan(state, **other)) == {  # those that say so, and those whose inputs may change with them
+            "land": "run",
+            "clean": "decide",
+            "daily": "decide",
+            "rank": "decide",
+            "tell": "skip",
+        }
 
 
 def test_changed_code_runs_its_task_and_what_follows_is_decided_by_what_comes_out():
