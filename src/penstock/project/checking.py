@@ -106,8 +106,9 @@ def _problems(
     error: ValidationError, model: type[BaseModel], tree: Tree, path: Path, also: Iterable[str]
 ) -> Iterator[ProjectProblem]:
     seen = set()
-    for each in _meant(error.errors(include_url=False, include_context=True), tree, path):
-        problem = _problem(each, model, tree, path, also)
+    errors = tuple(_meant(error.errors(include_url=False, include_context=True), tree, path))
+    for each in errors:
+        problem = _problem(each, errors, model, tree, path, also)
         if each["type"] in ("missing", "extra_forbidden"):
             yield problem
         elif problem.place not in seen:  # a union says for each of its members what keeps the value from it
@@ -128,7 +129,12 @@ def _meant(errors: Sequence[ErrorDetails], tree: Tree, path: Path) -> Iterator[E
 
 
 def _problem(
-    error: ErrorDetails, model: type[BaseModel], tree: Tree, path: Path, also: Iterable[str]
+    error: ErrorDetails,
+    errors: Sequence[ErrorDetails],
+    model: type[BaseModel],
+    tree: Tree,
+    path: Path,
+    also: Iterable[str],
 ) -> ProjectProblem:
     where = (*path, *_steps(error["loc"], tree, path))
     if error["type"] == "missing":
@@ -147,18 +153,23 @@ def _problem(
     subject = "" if not where else f"{where[-2]} {where[-1] + 1}" if isinstance(where[-1], int) else str(where[-1])
     is_name = bool(error["loc"]) and error["loc"][-1] == "[key]"
     place = tree.key_place(where) if is_name else tree.place(where)
-    words, hint = _words(error, subject)
+    if not subject and error["input"] is None:
+        return ProjectProblem("project_invalid", "the file is empty", place, _instead(None, "a mapping"))
+    wanted = [_KINDS[each["type"]] for each in errors if each["type"] in _KINDS and each["input"] is error["input"]]
+    words, hint = _words(error, subject, " or ".join(dict.fromkeys(wanted)))
     return ProjectProblem("project_invalid", f"{subject or 'the file'}: {words}", place, hint)
 
 
-def _words(error: ErrorDetails, subject: str) -> tuple[str, str]:
+def _words(error: ErrorDetails, subject: str, wanted: str) -> tuple[str, str]:
     """Return what is wrong with a value, and what to do."""
     found = _shown(error["input"]) if not is_secret(subject) else "what stands here"
     context = error.get("ctx", {})
     if error["type"] in _KINDS:
-        return f"{found} is not {_KINDS[error['type']]}", _instead(error["input"], _KINDS[error["type"]])
+        return f"{found} is not {wanted}", _instead(error["input"], wanted)
     if error["type"] == "literal_error":
         return f"{found} is not valid", f"Valid is {context.get('expected', '')}."
+    if error["type"] == "too_short" and not error["input"]:
+        return "nothing is in it", "Write one at least."
     if error["type"] in _BOUNDS:
         words, hint = _BOUNDS[error["type"]]
         return f"{found} {words.format(**context)}", hint.format(**context)

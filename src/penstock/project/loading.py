@@ -99,7 +99,8 @@ class _Loading:
         self.problems += tree.problems
         if tree.value is None and tree.problems:
             return None, tree
-        return check(model, tree.value, tree=tree, path=(), problems=self.problems), tree
+        found = check(model, tree.value, tree=tree, path=(), problems=self.problems)
+        return (_what_there_is(model, tree.value) if found is None else found), tree
 
     def _connections(self, manifest: ProjectModel, tree: Tree) -> Iterator[tuple[str, Connection]]:
         for name, given in manifest.connections.items():
@@ -180,25 +181,26 @@ class _Loading:
 
     def _task(self, name: TaskName, given: dict[str, Any], tree: Tree, part: Tree) -> Task | None:
         path: Path = ("tasks", name)
-        common = check(TaskModel, given, tree=tree, path=path, problems=self.problems)
-        if common is None:
-            return None
-        kind = self.kinds.get(common.kind)
+        kind_name = given.get("kind")
+        kind = self.kinds.get(kind_name) if isinstance(kind_name, str) else None
         if kind is None:
-            self._unknown_kind("task", common.kind, self.kinds, tree, path)
+            self._unknown_kind("task", kind_name, self.kinds, tree, path)
             return None
+        common = check(TaskModel, given, tree=tree, path=path, problems=self.problems)
         own = {key: value for key, value in given.items() if key not in _COMMON}
         spec = check(kind.Spec, own, tree=tree, path=path, problems=self.problems, also=_COMMON)
-        timeout_s = self._timeout(common, tree, path)
-        if spec is None:
+        timeout_s = None if common is None else self._timeout(common, tree, path)
+        reads = () if spec is None else self._tables(kind.reads(spec), given, tree, path)
+        writes = () if spec is None else self._tables(kind.writes(spec), given, tree, path)
+        if common is None or spec is None:
             return None
         return Task(
             name=name,
             kind=common.kind,
             spec=spec,
             place=tree.key_place(path),
-            reads=self._tables(kind.reads(spec), given, tree, path),
-            writes=self._tables(kind.writes(spec), given, tree, path),
+            reads=reads,
+            writes=writes,
             after=tuple(TaskName(before) for before in common.after),
             when=common.when,
             for_each=common.for_each,
@@ -241,12 +243,25 @@ class _Loading:
 
     def _unknown_kind(self, what: str, kind: Any, known: Mapping[str, Any], tree: Tree, path: Path) -> None:
         if kind is None:
-            self._note(tree.key_place(path), "'kind' is missing", nearest("", known))
+            hint = f"Add kind: to it, one of {', '.join(sorted(known))}."
+            self._note(tree.key_place(path), "'kind' is missing", hint)
         else:
             self._note(tree.place((*path, "kind")), f"there is no {what} kind {kind!r}", nearest(str(kind), known))
 
     def _note(self, place: Place, message: str, hint: str) -> None:
         self.problems.append(ProjectProblem("project_invalid", message, place, hint))
+
+
+def _what_there_is(model: type[Any], value: Any) -> Any:
+    """Return the parts of a file that has problems, so that those inside the parts are said at once as well."""
+    if not isinstance(value, Mapping):
+        return None
+    parts = {name: value.get(name) for name in ("connections", "tasks", "pools") if name in model.model_fields}
+    shaped = {name: part if isinstance(part, Mapping) else {} for name, part in parts.items()}
+    for name in ("connections", "tasks"):
+        if name in shaped:
+            shaped[name] = {key: each for key, each in shaped[name].items() if isinstance(each, Mapping)}
+    return model.model_construct(name="", **shaped)
 
 
 def _shared_tables(project: Project) -> Iterator[ProjectProblem]:

@@ -88,7 +88,7 @@ class PipelineModel(Model):
 class ProjectModel(Model):
     """`penstock.yml`."""
 
-    name: Annotated[str, StringConstraints(pattern=PROJECT_NAME)] = Field(description="Of the project.")
+    name: Annotated[str, StringConstraints(pattern=PROJECT_NAME)] = Field(description="The project's name.")
     description: str = ""
     connections: dict[Name, dict[str, Any]] = Field(default_factory=dict, description="How to reach what is outside.")
     pools: dict[Name, Annotated[int, Field(ge=1, le=10_000)]] = Field(

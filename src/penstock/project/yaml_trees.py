@@ -89,7 +89,10 @@ def read_yaml(name: str, content: bytes) -> Tree:
         tree.problems.append(_problem(Place(name, 1, 1), f"no YAML: {str(error).splitlines()[0]}", "Correct it."))
         return tree
     if node is not None:
-        tree.value = _Reader(name, tree).read(node, ())
+        reader = _Reader(name, tree)
+        tree.value = reader.read(node, ())
+        if reader.merges:  # what they stand for would be missed, and that is not what is wrong
+            tree.value = None
     return tree
 
 
@@ -105,6 +108,7 @@ class _Reader:
         self._name = name
         self._tree = tree
         self._nodes = 0
+        self.merges = False
 
     def read(self, node: yaml.Node, path: Path) -> Any:
         self._nodes += 1
@@ -130,6 +134,7 @@ class _Reader:
                 continue
             key = str(key_node.value)
             if key == "<<" and not key_node.style:
+                self.merges = True
                 words, hint = "merge keys (<<) are not read", "Write the names out, or use an alias for a whole value."
                 self._tree.problems.append(_problem(place, words, hint))
                 continue
@@ -156,19 +161,33 @@ class _Reader:
         return Place(self._name, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
+_LOOK: Final = "Look at the indentation and at what is open before this place."
+# What libyaml says, what that means to somebody who wrote a file, and what to do.
+_WORDS: Final = (
+    ("mapping values are not allowed", "a colon stands where none can", f"Put text with a colon in quotes. {_LOOK}"),
+    ("found undefined alias", "nothing has the name of this alias", "Write &name before the value that *name repeats."),
+    ("cannot start any token", "text cannot begin with this sign", "Put the text in quotes."),
+    ("expected a single document", "a second document begins here", "Put it into a file of its own."),
+    ("scanning a quoted scalar", "a quote is opened here and never closed", "Close it, or take it away."),
+    ("parsing a flow sequence", "a list is open: `,` or `]` is missing before this place", "Close the list."),
+    ("parsing a flow mapping", "a mapping is open: `,` or `}` is missing before this place", "Close the mapping."),
+)
+
+
 def _syntax(name: str, text: str, error: yaml.MarkedYAMLError) -> ProjectProblem:
+    words = " ".join(part for part in (error.context, error.problem) if part)
     mark = error.problem_mark or error.context_mark
+    if "scanning a quoted scalar" in words:  # it ends with the file; where it began is what one looks for
+        mark = error.context_mark or mark
     place = Place(name, mark.line + 1, mark.column + 1) if mark is not None else Place(name, 1, 1)
     lines = text.split("\n")
     indent = lines[place.line - 1][: place.column] if place.line <= len(lines) else ""
     if "\t" in indent and not indent.strip():
         return _problem(place, "no valid YAML: a tab in the indentation", "Indent with spaces.")
-    words = " ".join(part for part in (error.context, error.problem) if part)
-    if "expected a single document" in words:
-        return _problem(
-            place, "a second document begins here", "Put it into a file of its own, or remove the line `---`."
-        )
-    return _problem(place, f"no valid YAML: {words}", "Look at the indentation and at what is open before this place.")
+    for sign, meaning, hint in _WORDS:
+        if sign in words:
+            return _problem(place, f"no valid YAML: {meaning}", hint)
+    return _problem(place, f"no valid YAML: {words}", _LOOK)
 
 
 def _problem(place: Place, message: str, hint: str) -> ProjectProblem:

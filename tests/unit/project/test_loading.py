@@ -126,7 +126,7 @@ TASK = b"tasks:\n  one: {kind: copy, from: a.b, to: c.d"
         (TASK + b", after: two}", "2:48", "after: 'two' is not a list", "a list"),
         (TASK + b", pool: many}", "2:47", "there is no pool 'many'", "There are: few."),
         (TASK + b", trigger: never}", "2:50", "trigger: 'never' is not valid", "'all_done'"),
-        (b"tasks: {}", "1:8", "tasks: a mapping has fewer than 1 in it", "Write 1 at least."),
+        (b"tasks: {}", "1:8", "tasks: nothing is in it", "Write one at least."),
         (b"description: x", "1:1", "'tasks' is missing", "Add tasks:"),
         (b"tasks: [a]", "1:8", "tasks: a list is not a mapping", "name: value"),
         (b"task: {}\n" + TASK + b"}", "1:1", "'task' is not known here", "mean 'tasks'"),

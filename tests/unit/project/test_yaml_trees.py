@@ -37,12 +37,12 @@ def test_an_empty_file_is_nothing_and_a_byte_order_mark_is_no_value():
     ("content", "place", "words"),
     [
         (b"a: 1\nb: {x: 1, x: 2}\n", "a.yml:2:11", "'x' stands here twice; it was first given in line 2"),
-        (b"a: [1\nb: 2", "a.yml:2:2", "did not find expected"),
-        (b"a: 1\n  b: 2", "a.yml:2:4", "mapping values are not allowed"),
+        (b"a: [1\nb: 2", "a.yml:2:2", "a list is open"),
+        (b"a: 1\n  b: 2", "a.yml:2:4", "a colon stands where none can"),
         (b"a: \xff", "a.yml:1:4", "not UTF-8"),
-        (b"a: *nobody", "a.yml:1:4", "undefined alias"),
+        (b"a: *nobody", "a.yml:1:4", "nothing has the name of this alias"),
         (b"{[1]: 2}", "a.yml:1:2", "a name is text"),
-        (b"a: !!python/object/apply:os.system ['true']\nb: @", "a.yml:2:4", "cannot start any token"),
+        (b"a: !!python/object/apply:os.system ['true']\nb: @", "a.yml:2:4", "text cannot begin with this sign"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(content, place, words):
