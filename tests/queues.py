@@ -83,7 +83,7 @@ class Stand:
         """Give leases back untried."""
         self.write(lambda tx: self.queue.release(tx, leases, reason=reason))
 
-    def reap(self) -> list[Entry]:
+    def reap(self) -> list[Lease]:
         """Put back what dead workers held."""
         return self.write(lambda tx: self.queue.reap(tx))
 

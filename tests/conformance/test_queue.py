@@ -141,7 +141,7 @@ def test_what_a_dead_worker_held_goes_to_another_one_attempt_poorer(stand):
     assert stand.reap() == []
     assert stand.lease(worker="w2") == []
     stand.clock.now += 0.2
-    assert stand.reap() == []
+    assert stand.reap() == [lost]
     [again] = stand.lease(worker="w2")
     assert (again.entry.id, again.entry.attempt, again.entry.reason) == (lost.entry.id, 2, "worker_lost")
     assert again.token > lost.token
@@ -181,9 +181,11 @@ def test_a_heartbeat_makes_a_lease_last(stand):
 
 def test_the_last_attempt_of_a_dead_worker_is_returned_and_removed(stand):
     [entry, other] = stand.add(stand.entry(attempt=3, attempts_max=3), stand.entry(attempt=2, attempts_max=3))
-    stand.lease(2)
+    leases = stand.lease(2, worker="dead")
     stand.clock.now += 10
-    assert stand.reap() == [entry]
+    lost = stand.reap()
+    assert sorted(lost, key=lambda lease: lease.entry.id) == leases, "with who had it, and since when"
+    assert [lease.entry for lease in lost if lease.entry.is_last] == [entry]
     assert stand.counts() == (0, 1, 0)
     assert [lease.entry.id for lease in stand.lease(5)] == [other.id]
 

@@ -179,7 +179,7 @@ def _steps(stand: Stand, chance: random.Random):
             case "k":
                 yield [stand.kill(workspace, lane) for _ in range(3)], stand.resume(workspace, chance.choice(lanes))
             case "p":
-                yield stand.promote(), sorted(entry.id for entry in stand.reap())
+                yield stand.promote(), sorted(lease.entry.id for lease in stand.reap())
             case "x":
                 yield sorted(entry.id for entry in stand.expire())
             case "c":

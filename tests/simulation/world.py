@@ -280,7 +280,7 @@ class World:
 
         def turn(tx: Any) -> tuple[list[Entry], list[Entry]]:
             self.queue.promote(tx)
-            return self.queue.reap(tx), self.queue.expire(tx)
+            return [lease.entry for lease in self.queue.reap(tx) if lease.entry.is_last], self.queue.expire(tx)
 
         lost, late = self.write(turn)
         for lease in [lease for lease in self.held.values() if lease.expires_at <= now]:

@@ -13,7 +13,7 @@ from penstock.core.errors import TransientError
 from penstock.usecases.health import Scrape
 
 _BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-_OUTCOMES: Final = frozenset(["succeeded", "failed", "transient", "crashed", "cancelled"])
+_OUTCOMES: Final = frozenset(["succeeded", "failed", "transient", "crashed", "lost", "cancelled"])
 _KILLS: Final = frozenset(
     "limit_wall limit_cpu limit_memory limit_output limit_recursion crashed forbidden_call no_result".split()
 )

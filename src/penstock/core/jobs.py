@@ -19,7 +19,7 @@ RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ENDED: frozenset[str] = frozenset(["succeeded", "failed", "cancelled"])
 PartKind = Literal["whole", "split", "chunk", "join", "webhook", "task", "expand", "item", "publish"]
 Encoding = Literal["identity", "gzip", "zstd", "br"]
-Outcome = Literal["succeeded", "failed", "transient", "crashed", "cancelled"]
+Outcome = Literal["succeeded", "failed", "transient", "crashed", "lost", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,11 @@ class Entry:
     deadline: float | None = None
     reason: str | None = None
 
+    @property
+    def is_last(self) -> bool:
+        """Whether there is no try after this one."""
+        return self.attempt >= self.attempts_max
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -201,7 +206,8 @@ class AttemptReport:
 
     Attributes:
         outcome: `succeeded`; `failed` for good; `transient` may be tried again at once and costs no attempt;
-            `crashed` may be tried again and costs one; `cancelled`.
+            `crashed` may be tried again and costs one; `lost` is what the queue records where a worker did not come
+            back, and costs one; `cancelled`.
         report: what the part gave: counts, causes, the number of chunks.
         killed: whether the sandbox had to kill it; what the circuit breaker counts.
         output: where its output lies, None when it has none.

@@ -223,15 +223,15 @@ class MemoryQueue:
 
     # ---- ticks ----
 
-    def reap(self, tx: Any) -> list[Entry]:
-        """Put entries of expired leases back, one attempt poorer; return those that have no attempt left, removed."""
+    def reap(self, tx: Any) -> list[Lease]:
+        """Put entries of expired leases back, one attempt poorer, or remove them after the last; return the leases."""
         now = self._clock()
-        lost = self._remove(
-            lambda row: row.state == "leased" and row.expires_at <= now and row.entry.attempt >= row.entry.attempts_max
-        )
+        expired = [row for row in self._state.rows.values() if row.state == "leased" and row.expires_at <= now]
+        lost = [Lease(row.entry, row.token, row.worker or "", row.leased_at, row.expires_at) for row in expired]
+        self._remove(lambda row: row in expired and row.entry.is_last)
         changes = Changes()
-        for row in self._state.rows.values():
-            if row.state == "leased" and row.expires_at <= now:
+        for row in expired:
+            if not row.entry.is_last:
                 self._give_back(row, changes, reason="worker_lost", attempt=row.entry.attempt + 1)
         self._note(changes)
         return lost

@@ -38,6 +38,7 @@ _HEARTBEAT: Final = held("""
 _GIVE_BACK: Final = (
     "state = 'ready', ready_at = :now, reason = :reason, worker = NULL, leased_at = NULL, expires_at = NULL"
 )
+_LEASE: Final = f"{COLUMNS}, token, worker, leased_at, expires_at"
 _RELEASE: Final = held(f"UPDATE queue_entries SET {_GIVE_BACK} WHERE HELD RETURNING workspace, lane, charged_s")
 
 
@@ -50,16 +51,14 @@ def _some(verb: str, *, where: str, returning: str) -> Statement:
     )
 
 
-_REAP_LAST: Final = _some(
-    "DELETE FROM queue_entries",
-    where="state = 'leased' AND expires_at <= :now AND attempt >= attempts_max",
-    returning=f"{COLUMNS}, state",
+_EXPIRED: Final = Statement(
+    f"SELECT {_LEASE} FROM queue_entries WHERE state = 'leased' AND expires_at <= :now LIMIT :most",
+    postgresql=f"""
+    SELECT {_LEASE} FROM queue_entries WHERE state = 'leased' AND expires_at <= :now LIMIT :most
+    FOR UPDATE SKIP LOCKED""",
 )
-_REAP: Final = _some(
-    f"UPDATE queue_entries SET {_GIVE_BACK}, attempt = attempt + 1",
-    where="state = 'leased' AND expires_at <= :now AND attempt < attempts_max",
-    returning="workspace, lane",
-)
+_REAP_LAST: Final = held("DELETE FROM queue_entries WHERE HELD")
+_REAP: Final = held(f"UPDATE queue_entries SET {_GIVE_BACK}, attempt = attempt + 1 WHERE HELD")
 _PROMOTE: Final = _some(
     "UPDATE queue_entries SET state = 'ready', ready_at = :now",
     where="state = 'scheduled' AND not_before <= :now",
@@ -186,16 +185,21 @@ class SqlQueue:
 
     # ---- ticks ----
 
-    def reap(self, tx: Any) -> list[Entry]:
-        """Put entries of expired leases back, one attempt poorer; return those that have no attempt left, removed."""
+    def reap(self, tx: Any) -> list[Lease]:
+        """Put entries of expired leases back, one attempt poorer, or remove them after the last; return the leases."""
         now = self._clock()
-        most = {"now": now, "most": limits.QUEUE_BATCH.value}
-        lost = self._remove(tx, _REAP_LAST.fetch(tx, most))
+        rows = _EXPIRED.fetch(tx, {"now": now, "most": limits.QUEUE_BATCH.value})
+        lost = [Lease(entry_of(row), *row[13:]) for row in rows]
+        last, others = ([each for each in lost if each.entry.is_last is is_last] for is_last in (True, False))
+        if last:
+            _REAP_LAST.do(tx, naming(tx, last))
+        if others:
+            _REAP.do(tx, naming(tx, others) | {"now": now, "reason": _LOST})
         changes = Changes()
-        for workspace, lane in _REAP.fetch(tx, most | {"reason": _LOST}):
-            change = changes.of(workspace, lane)
+        for lease in lost:
+            change = changes.of(lease.entry.workspace, lease.entry.lane)
             change.running -= 1
-            change.ready += 1
+            change.ready += not lease.entry.is_last
         self._note(tx, changes, now)
         self._wake(tx, changes)
         return lost

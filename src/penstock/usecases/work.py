@@ -186,9 +186,11 @@ class Work:
             promoted = self.queue.promote(tx)
             lost = self.queue.reap(tx)
             late = self.queue.expire(tx)
-            self._give_up(tx, lost, now, code="worker_lost", message="its workers ended before it did, each time")
+            self.records.close_attempts(tx, [_lost(lease, now) for lease in lost])
+            over = [lease.entry for lease in lost if lease.entry.is_last]
+            self._give_up(tx, over, now, code="worker_lost", message="its workers ended before it did, each time")
             self._give_up(tx, late, now, code="deadline_passed", message="its deadline passed before it started")
-            return Ticked(promoted=promoted, expired=len(late), failed=len(lost))
+            return Ticked(reaped=len(lost), promoted=promoted, expired=len(late), failed=len(over))
 
         return self.database.write(turn)
 
@@ -452,6 +454,16 @@ def _of_runs(given: Sequence[T], entry: Callable[[T], Entry]) -> tuple[list[T], 
     """Return what belongs to runs of pipelines, and what belongs to jobs."""
     of_runs = [each for each in given if entry(each).part in TASK_PARTS]
     return of_runs, [each for each in given if entry(each).part not in TASK_PARTS]
+
+
+def _lost(lease: Lease, now: float) -> Ended:
+    """Return the end of an attempt whose worker is not there any more to tell it."""
+    error = {
+        "code": "worker_lost",
+        "message": f"worker {lease.worker} was not heard of for {limits.LEASE.value} s",
+        "hint": "Look at its log; the attempt is made again while there are tries left.",
+    }
+    return Ended(lease, AttemptReport("lost", error=error), lease.leased_at, now)
 
 
 def _over(work: JobWork, now: float) -> Ending | None:

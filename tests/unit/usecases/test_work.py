@@ -86,6 +86,22 @@ def test_the_end_of_an_expired_lease_is_refused_and_changes_nothing(service, act
     assert _read(service, actor, job).result == BlobPointer("ws_1/second", 1, "")
 
 
+def test_an_attempt_of_a_worker_that_died_is_listed_with_its_worker_and_its_times(service, actor):
+    job = service.submit(actor)
+    service.round(worker="wrk_dead")
+    began = service.clock()
+    service.clock.advance(3)
+    assert service.work.tick().reaped == 1
+    service.clock.advance(1)
+    (again,) = service.round().assignments
+    service.round(service.ended(again))
+    first, second = service.jobs.attempts(job.id, actor=actor)
+    assert (first.outcome, first.worker, first.attempt) == ("lost", "wrk_dead", 1)
+    assert (first.started_at, first.finished_at) == (began, began + 3)
+    assert first.error["code"] == "worker_lost"
+    assert (second.outcome, second.attempt) == ("succeeded", 2)
+
+
 def test_a_job_whose_workers_die_each_time_fails_and_says_so(service, actor):
     job = service.submit(actor, attempts_max=2)
     for _ in range(2):

@@ -84,8 +84,8 @@ class Queue(Protocol):
     def release(self, tx: Any, leases: Sequence[Lease], *, reason: str) -> None:
         """Give leases back untried: no attempt is counted."""
 
-    def reap(self, tx: Any) -> list[Entry]:
-        """Put entries of expired leases back, one attempt poorer; return those that have no attempt left, removed."""
+    def reap(self, tx: Any) -> list[Lease]:
+        """Put entries of expired leases back, one attempt poorer, or remove them after the last; return the leases."""
 
     def promote(self, tx: Any) -> int:
         """Make scheduled entries ready whose time has come; return how many."""
