@@ -131,14 +131,6 @@ def judge_end(run: PipelineRun, *, checks: Iterable[CheckResult], open_incidents
     )
 
 
-def judge_lateness(date: str, *, open_incidents: Iterable[Incident]) -> Judgement:
-    """Return what it says that the run of a date is not published by its deadline."""
-    known = next((incident for incident in open_incidents if incident.kind == "late"), None)
-    if known is not None and known.date == date:
-        return Judgement()
-    return Judgement(shows="late", again=known)
-
-
 def words_of_end(incident: Incident, run: PipelineRun, *, checks: Iterable[CheckResult]) -> Alert:
     """Return what is told of an incident that a run has opened."""
     lines = [*_about(incident, run.id)]

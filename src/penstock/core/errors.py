@@ -10,6 +10,7 @@
     │   ├── TooManyErrors     more records failed than allowed; there is no output
     │   ├── OutputFailed      the output could not be written; nothing appeared in its place
     │   ├── WebhookRefused    the receiver of a webhook answered that it does not take it
+    │   ├── AlertRefused      an alert's URL is not understood, or its receiver does not take it
     │   ├── SandboxUnsafe     this machine cannot run scripts safely; they are refused
     │   ├── UsageError        an argument is not valid
     │   ├── NotFound          nothing under that id or name in this workspace
@@ -151,6 +152,12 @@ class WebhookRefused(UserError):
     """The receiver of a webhook answered with something else than success."""
 
     code = "webhook_refused"
+
+
+class AlertRefused(UserError):
+    """An alert's URL is not understood, or its receiver does not take it."""
+
+    code = "alert_refused"
 
 
 class SandboxUnsafe(UserError):

@@ -191,6 +191,13 @@ PIECES_BATCH: Final = Limit("pieces_batch", 1_000, "chunks", "a job may have 20,
 RETENTION_ROUNDS: Final = Limit("retention_rounds", 5, "batches a tick", "a thousand jobs; the next tick goes on")
 SWEEP_BATCH: Final = Limit("sweep_batch", 1_000, "blobs", "one page of a listing of S3")
 EVENT_STREAM: Final = Limit("event_stream", 600, "s", "a key that was ended must not listen for ever")
+ALERT_WAIT: Final = Limit("alert_wait", 30, "s", "a receiver that is slow must not hold others up")
+ALERT_ATTEMPTS: Final = Limit("alert_attempts", 16, "tries", "with back-off half an hour; then it is given up")
+ALERT_BATCH: Final = Limit("alert_batch", 20, "alerts a tick", "each takes a second, some half a minute")
+ALERT_TARGETS: Final = Limit("alert_targets", 50, "names a project", "who must be told is few", "project_invalid")
+ALERT_TICK: Final = Limit("alert_tick", 2, "s", "somebody is told within seconds")
+LATE_TICK: Final = Limit("late_tick", 15, "s", "so much later than its deadline a run is seen to be late")
+INCIDENTS_KEPT: Final = Limit("incidents_kept", 90, "days", "who looks for a pattern looks at a quarter")
 SUITE_BYTES: Final = Limit("suite_bytes", 1, "MiB", "a suite is rules, not data", "suite_invalid")
 SUITE_EXPECTATIONS: Final = Limit(
     "suite_expectations", 1_000, "expectations", "each adds to one statement", "suite_invalid"
