@@ -186,7 +186,10 @@ class Projects:
             if pipeline.schedule is not None
         ]
         self.records.put_schedules(tx, actor.workspace, project.name, states, now=now)
-        details = {"revision": project.revision, "files": len(project.files)}
+        details: dict[str, str | int | float | bool | None] = {
+            "revision": project.revision,
+            "files": len(project.files),
+        }
         self.audit.record(tx, actor, AuditEvent("project.deploy", project.name, details=details))
 
 

@@ -1,0 +1,421 @@
+"""What people can ask for of runs: to start, follow, resume and cancel them, for a date or for many."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from penstock.base.ids import new_id
+from penstock.core import limits
+from penstock.core.access import Actor, AuditEvent, WorkspaceId
+from penstock.core.errors import Conflict, RequestInvalid
+from penstock.core.jobs import ENDED, RunState
+from penstock.core.plan import RunId, TaskName
+from penstock.core.ports import Audit, Clock, Database, Lake, Queue
+from penstock.core.ports.pipelines import RunTaskKind
+from penstock.core.ports.runs import RunRecords
+from penstock.core.projects import Pipeline, Project, Task
+from penstock.core.runs import (
+    Backfill,
+    BackfillId,
+    CheckResult,
+    Item,
+    LogLine,
+    PipelineRun,
+    RunFilter,
+    RunTask,
+    RunTrigger,
+    TaskProgress,
+)
+from penstock.core.tables import SnapshotId, TableName
+from penstock.execution.marks import Marks
+from penstock.execution.pipelines import lane_of
+from penstock.planning.pipelines import (
+    Decision,
+    Occasion,
+    PipelinePlan,
+    depends_on_date,
+    plan_pipeline,
+    select,
+    spec_json,
+)
+from penstock.usecases.permissions import require
+from penstock.usecases.projects import Projects, pipeline_of
+from penstock.usecases.run_work import RunWork
+
+_LOGS_AT_ONCE: Final = 1_000
+_ACTIVE: Final[tuple[RunState, ...]] = ("queued", "running")
+
+
+@dataclass(slots=True)
+class _State:
+    """What has been done so far, for a plan."""
+
+    marks: Marks
+    heads: Mapping[TableName, SnapshotId]
+    dated: Mapping[TaskName, str]
+    undated: Mapping[TaskName, str]
+    known: dict[tuple[TableName, str], str] = field(default_factory=dict)
+
+    def head(self, table: TableName) -> SnapshotId | None:
+        """Return the published snapshot of a table."""
+        return self.heads.get(table)
+
+    def mark(self, task: Task, table: TableName) -> str | None:
+        """Return the mark of what a task reads of a table."""
+        snapshot = self.heads.get(table)
+        if snapshot is None:
+            return None
+        key = table, str(getattr(task.spec, "window", "all"))
+        if key not in self.known:
+            self.known[key] = self.marks.mark(table, snapshot, task.spec)
+        return self.known[key]
+
+    def last_fingerprint(self, task: Task) -> str | None:
+        """Return the fingerprint of a task's last success."""
+        return (self.dated if depends_on_date(task) else self.undated).get(task.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What can be asked of runs."""
+
+    database: Database
+    records: RunRecords
+    projects: Projects
+    work: RunWork
+    queue: Queue
+    lake: Lake
+    audit: Audit
+    clock: Clock
+    kinds: Mapping[str, RunTaskKind]
+
+    # ---- to look ----
+
+    def plan(
+        self,
+        project: str,
+        pipeline: str | None,
+        occasion: Occasion,
+        *,
+        actor: Actor,
+        select: Sequence[str] = (),
+        revision: str | None = None,
+    ) -> PipelinePlan:
+        """Return what a run would do now, and why.
+
+        Raises:
+            NotFound: when there is no such project or pipeline.
+            RequestInvalid: when a date, a parameter or a selection is not valid.
+        """
+        require(actor, "pipelines:read")
+        found = self.projects.load(project, actor=actor, revision=revision)
+        return self._plan(actor.workspace, found, pipeline_of(found, pipeline), occasion, select)
+
+    def get(self, run: str, *, actor: Actor) -> PipelineRun:
+        """Return a run with its tasks.
+
+        Raises:
+            NotFound: when the workspace has none under that id.
+        """
+        require(actor, "pipelines:read")
+        with self.database.read() as tx:
+            return self.records.read(tx, actor.workspace, run)
+
+    def list(self, wanted: RunFilter, *, actor: Actor) -> Sequence[PipelineRun]:
+        """Return runs, newest first, without their tasks."""
+        require(actor, "pipelines:read")
+        with self.database.read() as tx:
+            return self.records.list(tx, actor.workspace, wanted)
+
+    def progress(self, run: str, *, actor: Actor) -> Sequence[TaskProgress]:
+        """Return how far the attempts have come that run now."""
+        require(actor, "pipelines:read")
+        with self.database.read() as tx:
+            return self.records.progress(tx, self.records.read(tx, actor.workspace, run).id)
+
+    def logs(self, run: str, *, actor: Actor, task: str | None = None, after: int = 0) -> Sequence[tuple[int, LogLine]]:
+        """Return what tasks have said, each with its number, to go on `after`; a thousand at most."""
+        require(actor, "pipelines:read")
+        with self.database.read() as tx:
+            found = self.records.read(tx, actor.workspace, run)
+            return self.records.logs(tx, found.id, task=task, after=after, limit=_LOGS_AT_ONCE)
+
+    def checks(self, *, actor: Actor, run: str | None = None, table: str | None = None) -> Sequence[CheckResult]:
+        """Return results of suites, the newest first."""
+        require(actor, "pipelines:read")
+        with self.database.read() as tx:
+            return self.records.checks(tx, actor.workspace, run=run, table=table, limit=limits.LISTED.value)
+
+    def items(self, run: str, task: str, *, actor: Actor) -> Sequence[Item]:
+        """Return what a task was done for, in order."""
+        require(actor, "pipelines:read")
+        with self.database.read() as tx:
+            return self.records.items(tx, self.records.read(tx, actor.workspace, run).id, TaskName(task))
+
+    def backfills(self, *, actor: Actor, project: str | None = None, backfill: str | None = None) -> Sequence[Backfill]:
+        """Return back-fills, newest first."""
+        require(actor, "pipelines:read")
+        with self.database.read() as tx:
+            return self.records.backfills(tx, actor.workspace, project=project, backfill=backfill)
+
+    # ---- to act ----
+
+    def start(
+        self,
+        project: str,
+        pipeline: str | None,
+        occasion: Occasion,
+        *,
+        actor: Actor,
+        select: Sequence[str] = (),
+        revision: str | None = None,
+        trigger: RunTrigger = "manual",
+    ) -> PipelineRun:
+        """Begin a run.
+
+        Raises:
+            NotFound: when there is no such project or pipeline.
+            RequestInvalid: when a date, a parameter or a selection is not valid.
+        """
+        require(actor, "pipelines:run")
+        found = self.projects.load(project, actor=actor, revision=revision)
+        chosen = pipeline_of(found, pipeline)
+        plan = self._plan(actor.workspace, found, chosen, occasion, select)
+        run = self._run(found, chosen, plan, actor=actor, trigger=trigger, selected=tuple(select))
+
+        def write(tx: Any) -> PipelineRun:
+            self._bound(tx, actor.workspace, found)
+            self.records.insert(tx, run)
+            self.audit.record(tx, actor, AuditEvent("run.start", run.id, details=_details(run)))
+            return self.work.start(tx, run, now=self.clock())
+
+        begun = self.database.write(write)
+        self.queue.announce()
+        return begun
+
+    def backfill(
+        self,
+        project: str,
+        pipeline: str | None,
+        *,
+        date_from: str,
+        date_to: str,
+        actor: Actor,
+        parallel: int = 1,
+        params: Mapping[str, Any] | None = None,
+        again: bool = False,
+        select: Sequence[str] = (),
+    ) -> Backfill:
+        """Begin a run for each date from one to another, the oldest first, at most `parallel` at once.
+
+        Raises:
+            RequestInvalid: when there are no or too many dates.
+        """
+        require(actor, "pipelines:run")
+        found = self.projects.load(project, actor=actor)
+        chosen = pipeline_of(found, pipeline)
+        dates = _dates(date_from, date_to)
+        now = self.clock()
+        backfill = Backfill(
+            id=BackfillId(new_id("bf")),
+            workspace=actor.workspace,
+            project=found.name,
+            pipeline=chosen.name,
+            revision=found.revision,
+            date_from=date_from,
+            date_to=date_to,
+            parallel=_at_least_one(parallel),
+            created_at=now,
+            created_by=actor.member,
+        )
+        plan = self._plan(actor.workspace, found, chosen, Occasion(date_from, params or {}, again=again), select)
+        first = self._run(found, chosen, plan, actor=actor, trigger="backfill", selected=tuple(select))
+        first = replace(first, backfill=backfill.id, tasks=tuple(_undecided(task) for task in first.tasks))
+        runs = [replace(first, id=RunId(new_id("run")), date=date) for date in dates]
+
+        def write(tx: Any) -> Backfill:
+            self._bound(tx, actor.workspace, found)
+            self.records.insert_backfill(tx, backfill)
+            for run in runs:
+                self.records.insert(tx, run)
+            details = _details(runs[0]) | {"dates": len(dates)}
+            self.audit.record(tx, actor, AuditEvent("backfill.start", backfill.id, details=details))
+            self.work.admit(tx, runs[0], now=now)
+            return self.records.backfills(tx, actor.workspace, backfill=backfill.id)[0]
+
+        begun = self.database.write(write)
+        self.queue.announce()
+        return begun
+
+    def resume(self, run: str, *, actor: Actor) -> PipelineRun:
+        """Go on with a run that failed or was cancelled: what did not succeed is done again, and what follows it.
+
+        Raises:
+            Conflict: when the run has not ended, or has succeeded.
+        """
+        require(actor, "pipelines:run")
+
+        def write(tx: Any) -> PipelineRun:
+            found = self.records.read(tx, actor.workspace, run)
+            if found.state == "succeeded":
+                raise Conflict(f"{found.id} has succeeded", hint="Run it once more: penstock run --again")
+            if found.state not in ENDED:
+                raise Conflict(
+                    f"{found.id} has not ended: it is {found.state}", hint=f"See: penstock status {found.id}"
+                )
+            self.audit.record(tx, actor, AuditEvent("run.resume", found.id))
+            return self.work.resume(tx, found, now=self.clock())
+
+        begun = self.database.write(write)
+        self.queue.announce()
+        return begun
+
+    def cancel(self, run: str, *, actor: Actor) -> PipelineRun:
+        """End a run; what it has written stays on its branches for a while, to be resumed.
+
+        Raises:
+            Conflict: when it has ended.
+        """
+        require(actor, "pipelines:run")
+
+        def write(tx: Any) -> PipelineRun:
+            found = self.records.read(tx, actor.workspace, run)
+            if found.state in ENDED:
+                raise Conflict(f"{found.id} has ended: it is {found.state}", hint=f"See: penstock status {found.id}")
+            self.audit.record(tx, actor, AuditEvent("run.cancel", found.id))
+            return self.work.stop(tx, found, now=self.clock())
+
+        return self.database.write(write)
+
+    def cancel_backfill(self, backfill: str, *, actor: Actor) -> Backfill:
+        """End all runs of a back-fill that have not ended."""
+        require(actor, "pipelines:run")
+
+        def write(tx: Any) -> Backfill:
+            found = self.records.backfills(tx, actor.workspace, backfill=backfill)
+            if not found:
+                raise RequestInvalid(f"there is no back-fill {backfill[:100]!r}", hint="See: penstock status")
+            for state in _ACTIVE:  # the waiting ones first, so that none begins when another ends
+                some = self.records.of_backfill(tx, found[0].id, state=state, limit=limits.BACKFILL_DATES.value)
+                for run in self.records.load(tx, [each.id for each in some]).values():
+                    self.work.stop(tx, run, now=self.clock())
+            self.audit.record(tx, actor, AuditEvent("backfill.cancel", found[0].id))
+            return self.records.backfills(tx, actor.workspace, backfill=backfill)[0]
+
+        return self.database.write(write)
+
+    # ---- making plans and runs ----
+
+    def _plan(
+        self, workspace: WorkspaceId, project: Project, pipeline: Pipeline, occasion: Occasion, words: Sequence[str]
+    ) -> PipelinePlan:
+        _check_date(occasion.date)
+        marks = Marks(self.lake, workspace, occasion.date)
+        heads = marks.heads(sorted({table for task in pipeline.tasks.values() for table in task.reads}))
+        with self.database.read() as tx:
+            of = tx, workspace, project.name, pipeline.name
+            undated = self.records.successes(*of, date=None)
+            dated = self.records.successes(*of, date=occasion.date) if occasion.date else undated
+        return plan_pipeline(
+            pipeline,
+            revision=project.revision,
+            code={name: self.kinds[task.kind].code(task.spec, project) for name, task in pipeline.tasks.items()},
+            occasion=occasion,
+            state=_State(marks, heads, dated, undated),
+            selected=select(pipeline, words),
+            always=[name for name, kind in self.kinds.items() if kind.publishes],
+        )
+
+    def _run(
+        self,
+        project: Project,
+        pipeline: Pipeline,
+        plan: PipelinePlan,
+        *,
+        actor: Actor,
+        trigger: RunTrigger,
+        selected: tuple[str, ...],
+    ) -> PipelineRun:
+        tasks = tuple(self._task(pipeline.tasks[decision.task], decision) for decision in plan.decisions)
+        return PipelineRun(
+            id=RunId(new_id("run")),
+            workspace=actor.workspace,
+            project=project.name,
+            pipeline=pipeline.name,
+            revision=project.revision,
+            state="queued",
+            trigger=trigger,
+            created_at=self.clock(),
+            created_by=actor.member,
+            date=plan.occasion.date,
+            timezone=pipeline.schedule.timezone if pipeline.schedule else "UTC",
+            params=plan.occasion.params,
+            again=plan.occasion.again,
+            selected=selected,
+            tasks=tasks,
+        )
+
+    def _task(self, task: Task, decision: Decision) -> RunTask:
+        return RunTask(
+            name=task.name,
+            kind=task.kind,
+            spec=spec_json(task),
+            after=decision.after,
+            follows_publish=self.kinds[task.kind].follows_publish,
+            when=task.when,
+            for_each=task.for_each,
+            retries=task.retries,
+            timeout_s=task.timeout_s,
+            pool=task.pool,
+            trigger=task.trigger,
+            action=decision.action,
+            reason=decision.reason,
+        )
+
+    def _bound(self, tx: Any, workspace: WorkspaceId, project: Project) -> None:
+        """Let no more of each pool run at once than the project says."""
+        for pool, running_max in project.pools.items():
+            self.queue.bound_lane(tx, workspace, lane_of(project.name, "", pool), running_max=running_max)
+
+
+def _details(run: PipelineRun) -> dict[str, str | int | float | bool | None]:
+    return {"project": run.project, "pipeline": run.pipeline, "revision": run.revision, "date": run.date}
+
+
+def _undecided(task: RunTask) -> RunTask:
+    """Return a task of a later date: whether it is up to date, its own run sees when its turn comes."""
+    return replace(task, action="run" if task.action == "run" else "decide", reason="")
+
+
+def _check_date(date: str | None) -> None:
+    if date is not None:
+        _date(date)
+
+
+def _date(text: str) -> dt.date:
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007  # a date has no zone
+    except ValueError:
+        raise RequestInvalid(f"{text[:40]!r} is not a date", hint="Write it as 2026-01-31.") from None
+
+
+def _dates(first: str, last: str) -> list[str]:
+    begin, end = _date(first), _date(last)
+    days = (end - begin).days + 1
+    if days < 1:
+        raise RequestInvalid(f"no date lies from {first} to {last}", hint="Give the earlier date first.")
+    if days > limits.BACKFILL_DATES.value:
+        raise RequestInvalid(
+            f"from {first} to {last} are {days:,} dates; {limits.BACKFILL_DATES.value:,} can be back-filled at once",
+            hint="Cut it into several back-fills.",
+        )
+    return [(begin + dt.timedelta(days=number)).isoformat() for number in range(days)]
+
+
+def _at_least_one(parallel: int) -> int:
+    if parallel < 1:
+        raise RequestInvalid(f"{parallel} runs at once are none", hint="Give 1 or more.")
+    return parallel

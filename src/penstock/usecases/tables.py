@@ -1,0 +1,209 @@
+"""What people can ask for of tables: what there is, where it comes from, what is in it, and yesterday's state back."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from penstock.core import duckdb_sql
+from penstock.core.access import Actor, AuditEvent, WorkspaceId
+from penstock.core.engines import EngineAnswer, EngineRequest
+from penstock.core.errors import NotFound
+from penstock.core.ports import Audit, Database, Lake
+from penstock.core.ports.engines import Engines
+from penstock.core.tables import Lineage, Maintained, Published, Reading, SnapshotId, TableName, TableState, table_name
+from penstock.execution.engine_failures import failed
+from penstock.project.checking import nearest
+from penstock.usecases.permissions import require
+
+_DEPTH_MAX: Final = 20
+_Path = tuple[tuple[TableName, SnapshotId], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAnswer:
+    """Rows that a query gave.
+
+    Attributes:
+        columns: pairs of name and type.
+        rows: as many as were asked for at most.
+        more: whether there were more.
+        read: the snapshots that it has read.
+    """
+
+    columns: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[Any]]
+    more: bool
+    read: Mapping[TableName, SnapshotId]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a snapshot comes from, and where that comes from.
+
+    Attributes:
+        inputs: of what it was made; empty as well where the tree was cut.
+    """
+
+    lineage: Lineage
+    inputs: tuple[Origin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What can be asked of tables.
+
+    Attributes:
+        scratch: a folder for what queries need while they run.
+    """
+
+    database: Database
+    lake: Lake
+    engines: Engines
+    audit: Audit
+    scratch: Path
+
+    def list(self, *, actor: Actor) -> Sequence[TableState]:
+        """Return the tables of the workspace, by name."""
+        require(actor, "pipelines:read")
+        return self.lake.tables(actor.workspace)
+
+    def history(self, table: str, *, actor: Actor, count: int = 20) -> Sequence[Lineage]:
+        """Return what readers of a table have seen, the newest first."""
+        require(actor, "pipelines:read")
+        return self.lake.history(actor.workspace, self._known(actor.workspace, table), count=count)
+
+    def reading(self, table: str, *, actor: Actor, snapshot: int | None = None) -> Reading:
+        """Return the columns and files of a snapshot; of the published one when none is named."""
+        require(actor, "pipelines:read")
+        name = self._known(actor.workspace, table)
+        return self.lake.read(actor.workspace, name, at=None if snapshot is None else SnapshotId(snapshot))
+
+    def lineage(self, table: str, *, actor: Actor, snapshot: int | None = None) -> Origin:
+        """Return where a snapshot comes from, back to the raw data.
+
+        Raises:
+            NotFound: when there is no such table.
+            SnapshotGone: when there never was such a snapshot.
+        """
+        require(actor, "pipelines:read")
+        name = self._known(actor.workspace, table)
+        at = SnapshotId(snapshot) if snapshot is not None else self.lake.heads(actor.workspace, [name])[name]
+        return self._origin(actor.workspace, name, at, ())
+
+    def uses(self, table: str, *, actor: Actor, snapshot: int | None = None) -> Sequence[tuple[TableName, SnapshotId]]:
+        """Return the snapshots that were made from one."""
+        require(actor, "pipelines:read")
+        name = self._known(actor.workspace, table)
+        at = SnapshotId(snapshot) if snapshot is not None else self.lake.heads(actor.workspace, [name])[name]
+        return self.lake.uses(actor.workspace, name, at)
+
+    def query(
+        self, sql: str, *, actor: Actor, at: Mapping[str, int] | None = None, rows_max: int = 1_000
+    ) -> QueryAnswer:
+        """Return rows of one SELECT over published tables, read at one moment.
+
+        Args:
+            sql: one SELECT, in DuckDB's words; tables are `layer.name`.
+            actor: who asks.
+            at: snapshots to read of some tables, instead of what is published.
+            rows_max: at most so many rows.
+
+        Raises:
+            TaskFailed: with the engine's words.
+            NotFound: when it names a table that is not there.
+        """
+        require(actor, "data:read")
+        pinned = {self._known(actor.workspace, name): SnapshotId(snapshot) for name, snapshot in (at or {}).items()}
+        published = [state.name for state in self.lake.tables(actor.workspace) if state.snapshot is not None]
+        names = [name for name in published if name not in pinned and _mentions(sql, name)]
+        snapshots = {**self.lake.heads(actor.workspace, names), **pinned}
+        self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self.scratch, prefix="query-"))
+        try:
+            columns, rows, more = self._rows(actor.workspace, sql, snapshots, folder, rows_max)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        details: dict[str, str | int | float | bool | None] = {"tables": ", ".join(names), "rows": len(rows)}
+        self.database.write(lambda tx: self.audit.record(tx, actor, AuditEvent("table.query", "sql", details=details)))
+        return QueryAnswer(columns, rows, more, snapshots)
+
+    def rollback(self, table: str, to: int, *, actor: Actor) -> Published:
+        """Make readers see an earlier published snapshot of a table again.
+
+        Raises:
+            SnapshotGone: when it has expired, or was never published.
+        """
+        require(actor, "pipelines:deploy")
+        name = self._known(actor.workspace, table)
+        done = self.lake.rollback(actor.workspace, name, SnapshotId(to))
+        details: dict[str, str | int | float | bool | None] = {"to": str(to), "from": str(done.before)}
+        self.database.write(
+            lambda tx: self.audit.record(tx, actor, AuditEvent("table.rollback", name, details=details))
+        )
+        return done
+
+    def maintain(self, table: str | None = None, *, actor: Actor) -> Sequence[Maintained]:
+        """Compact small files, expire old snapshots, delete files that nothing refers to: of a table, or of all."""
+        require(actor, "pipelines:deploy")
+        if table is not None:
+            return [self.lake.maintain(actor.workspace, self._known(actor.workspace, table))]
+        published = [state.name for state in self.lake.tables(actor.workspace) if state.snapshot is not None]
+        return [self.lake.maintain(actor.workspace, name) for name in published]
+
+    def _rows(
+        self,
+        workspace: WorkspaceId,
+        sql: str,
+        snapshots: Mapping[TableName, SnapshotId],
+        folder: Path,
+        rows_max: int,
+    ) -> tuple[Sequence[Sequence[str]], Sequence[Sequence[Any]], bool]:
+        with contextlib.ExitStack() as stack:
+            tables: dict[str, Reading] = {}
+            for number, (name, snapshot) in enumerate(snapshots.items()):
+                inputs = folder / f"inputs-{number}"
+                inputs.mkdir(mode=0o700)
+                reading = self.lake.read(workspace, name, at=snapshot)
+                tables[name] = stack.enter_context(self.lake.local(reading, inputs))
+            staging = folder / "staging"
+            staging.mkdir(mode=0o700)
+            request = _request(sql, tables, staging, rows_max)
+            ended = self.engines.run(request)
+        if not isinstance(ended, EngineAnswer):
+            raise failed(ended, "the query")
+        return ended.answer["columns"], ended.answer["rows"], ended.answer["more"]
+
+    def _known(self, workspace: WorkspaceId, table: str) -> TableName:
+        name = table_name(table)
+        known = {str(state.name) for state in self.lake.tables(workspace)}
+        if name not in known:
+            raise NotFound(f"there is no table {name} in this workspace", hint=nearest(name, dict.fromkeys(known)))
+        return name
+
+    def _origin(self, workspace: WorkspaceId, table: TableName, snapshot: SnapshotId, path: _Path) -> Origin:
+        lineage = self.lake.lineage(workspace, table, snapshot)
+        if (table, snapshot) in path or len(path) >= _DEPTH_MAX:
+            return Origin(lineage)
+        deeper = (*path, (table, snapshot))
+        inputs = tuple(self._origin(workspace, name, at, deeper) for name, at in lineage.inputs.items())
+        return Origin(lineage, inputs)
+
+
+def _request(sql: str, tables: Mapping[str, Reading], staging: Path, rows_max: int) -> EngineRequest:
+    paths = sorted({file.path for reading in tables.values() for file in reading.files})
+    views = {name: {"relation": duckdb_sql.relation(reading)} for name, reading in tables.items()}
+    ask = {"tables": views, "readable": paths, "sql": sql, "output": None, "rows_max": rows_max}
+    return EngineRequest(profile="sql", ask=ask, reads=paths, writes=str(staging))
+
+
+def _mentions(sql: str, table: TableName) -> bool:
+    """Return whether a query may read a table: what it names in vain costs little."""
+    layer, name = table.split(".")
+    return re.search(rf'\b{layer}"?\s*\.\s*"?{name}\b', sql, re.IGNORECASE) is not None
