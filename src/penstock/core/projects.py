@@ -142,6 +142,7 @@ class Project:
 
     Attributes:
         revision: hash of all its files; hexadecimal SHA-256.
+        alerts: URLs by the names that pipelines tell; secrets in them are `${secret:NAME}` still.
         files: the content of every tracked file, by its path from the folder.
     """
 
@@ -150,4 +151,5 @@ class Project:
     pipelines: Mapping[PipelineName, Pipeline]
     connections: Mapping[str, Connection]
     pools: Mapping[str, int]
+    alerts: Mapping[str, str] = field(repr=False, default_factory=dict)
     files: Mapping[str, bytes] = field(repr=False, default_factory=dict)

@@ -23,6 +23,7 @@ from penstock.core.projects import (
     Task,
 )
 from penstock.core.tables import TableName, table_name
+from penstock.project.alert_names import problems_of_names, problems_of_urls
 from penstock.project.checking import check, nearest
 from penstock.project.durations import parse_duration
 from penstock.project.models import NAME, PipelineModel, ProjectModel, TaskModel
@@ -74,16 +75,17 @@ class _Loading:
     def load(self) -> Project | None:
         manifest, tree = self._read(MANIFEST, ProjectModel)
         connections = {} if manifest is None else dict(self._connections(manifest, tree))
-        pools = {} if manifest is None else dict(manifest.pools)
-        pipelines = dict(self._pipelines(pools if manifest is not None else None))
+        pipelines = dict(self._pipelines(manifest))
         if manifest is None:
             return None
+        self.problems += problems_of_urls(manifest.alerts, tree)
         project = Project(
             name=manifest.name,
             revision=revision(self.files),
             pipelines=pipelines,
             connections=connections,
-            pools=pools,
+            pools=dict(manifest.pools),
+            alerts=dict(manifest.alerts),
             files=self.files,
         )
         self._check_uses(project)
@@ -115,7 +117,7 @@ class _Loading:
             spec = check(kind.Spec, settings, tree=tree, path=path, problems=self.problems)
             yield name, Connection(name, str(kind_name), spec, tree.key_place(path))
 
-    def _pipelines(self, pools: Mapping[str, int] | None) -> Iterator[tuple[PipelineName, Pipeline]]:
+    def _pipelines(self, manifest: ProjectModel | None) -> Iterator[tuple[PipelineName, Pipeline]]:
         names: dict[str, str] = {}
         for name in sorted(self.files):
             path = PurePosixPath(name)
@@ -125,8 +127,8 @@ class _Loading:
                 names[path.stem] = name
                 model, tree = self._read(name, PipelineModel)
                 if model is not None:
-                    yield PipelineName(path.stem), self._pipeline(path.stem, model, tree, pools)
-        if not names and pools is not None:
+                    yield PipelineName(path.stem), self._pipeline(path.stem, model, tree, manifest)
+        if not names and manifest is not None:
             words, hint = (
                 f"the project has no pipeline: no {PIPELINES}/NAME.yml",
                 "Write one, such as pipelines/sales.yml.",
@@ -147,8 +149,11 @@ class _Loading:
             return True
         return False
 
-    def _pipeline(self, name: str, model: PipelineModel, tree: Tree, pools: Mapping[str, int] | None) -> Pipeline:
+    def _pipeline(self, name: str, model: PipelineModel, tree: Tree, manifest: ProjectModel | None) -> Pipeline:
         tasks = {}
+        pools = None if manifest is None else manifest.pools
+        if manifest is not None:
+            self.problems += problems_of_names(model.alerts, manifest.alerts, tree)
         parts = tree.parts(("tasks",))
         for task_name, given in model.tasks.items():
             self.problems += problems_elsewhere(given, tree, ("tasks", task_name))

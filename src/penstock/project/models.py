@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from penstock.base.cron import cron_problem
+from penstock.core import limits
 
 NAME: Final = r"^[a-z][a-z0-9_]{0,62}$"
 PROJECT_NAME: Final = r"^[a-z][a-z0-9_-]{0,62}$"
@@ -93,6 +94,11 @@ class ProjectModel(Model):
     connections: dict[Name, dict[str, Any]] = Field(default_factory=dict, description="How to reach what is outside.")
     pools: dict[Name, Annotated[int, Field(ge=1, le=10_000)]] = Field(
         default_factory=dict, description="How many tasks of each pool may run at once."
+    )
+    alerts: dict[Annotated[str, StringConstraints(pattern=PROJECT_NAME)], str] = Field(
+        default_factory=dict,
+        max_length=limits.ALERT_TARGETS.value,
+        description="Where alerts go, by name: URLs of apprise, such as slack://${secret:SLACK} or mailtos://...",
     )
     environments: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="What differs where: connections by name."
