@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
@@ -35,6 +35,7 @@ TOKENS: Final = {"shopify": "shpat_example", "woocommerce": "ck_example:cs_examp
 PAGE_MAX: Final = 100
 SPAN_DAYS_MAX: Final = 60
 HANGS_S: Final = 4.0
+FOREVER: Final = "9999-12-31"
 
 
 @dataclass(slots=True)
@@ -55,10 +56,12 @@ class Storefronts:
     seen: Counter[str] = field(default_factory=Counter)
     answers: Counter[int] = field(default_factory=Counter)
 
-    def changed(self, shop: str, since: date, until: date) -> list[Order]:
-        """Return the orders that changed on some days, the last one included."""
-        days = min((min(until, self.today) - since).days + 1, SPAN_DAYS_MAX)
-        return [order for n in range(days) for order in self.calendar.changed_on(shop, since + timedelta(days=n))]
+    def changed(self, shop: str, since: str, until: str) -> list[Order]:
+        """Return the orders that changed between two moments, both included, as far as they are known today."""
+        first, last = _moment(since), min(_moment(until), datetime.combine(self.today, datetime.max.time(), UTC))
+        days = min((last.date() - first.date()).days + 1, SPAN_DAYS_MAX)
+        changed = (self.calendar.changed_on(shop, first.date() + timedelta(days=n)) for n in range(days))
+        return [order for orders in changed for order in orders if first <= order.updated_at <= last]
 
     def fault(self, target: str) -> str:
         """Return what goes wrong with a page that is asked for the first time: `429`, `500`, `hangs`, or nothing."""
@@ -153,10 +156,10 @@ def _shopify(shops: Storefronts, query: Mapping[str, str]) -> Answer:
     else:
         since, until, start = (
             query.get("updated_at_min", str(shops.today)),
-            query.get("updated_at_max", "9999-12-31"),
+            query.get("updated_at_max", FOREVER),
             "0",
         )
-    orders = shops.changed("shopify", _day(since), _day(until))
+    orders = shops.changed("shopify", since, until)
     first = int(start)
     headers = {"X-Shopify-Shop-Api-Call-Limit": "1/40"}
     if first + limit < len(orders):
@@ -169,7 +172,7 @@ def _woocommerce(version: str, shop: str) -> Callable[[Storefronts, Mapping[str,
     def answer(shops: Storefronts, query: Mapping[str, str]) -> Answer:
         each, page = min(int(query.get("per_page", "10")), PAGE_MAX), int(query.get("page", "1"))
         since = query.get("modified_after", str(shops.today))
-        orders = shops.changed(shop, _day(since), _day(query.get("modified_before", "9999-12-31")))
+        orders = shops.changed(shop, since, query.get("modified_before", FOREVER))
         pages = max(1, -(-len(orders) // each))
         headers = {"X-WP-Total": str(len(orders)), "X-WP-TotalPages": str(pages)}
         shown = orders[(page - 1) * each : page * each]
@@ -180,8 +183,8 @@ def _woocommerce(version: str, shop: str) -> Callable[[Storefronts, Mapping[str,
 
 def _magento(shops: Storefronts, query: Mapping[str, str]) -> Answer:
     filters = "searchCriteria[filterGroups][{}][filters][0][value]"
-    since, until = query.get(filters.format(0), str(shops.today)), query.get(filters.format(1), "9999-12-31")
-    orders = shops.changed("magento", _day(since), _day(until))
+    since, until = query.get(filters.format(0), str(shops.today)), query.get(filters.format(1), FOREVER)
+    orders = shops.changed("magento", since, until)
     each = min(int(query.get("searchCriteria[pageSize]", "20")), PAGE_MAX)
     page = int(query.get("searchCriteria[currentPage]", "1"))
     page = min(page, max(1, -(-len(orders) // each)))  # beyond the last page the real one gives the last again
@@ -208,9 +211,10 @@ ROUTES: Final = {
 }
 
 
-def _day(text: str) -> date:
-    """Return the day of a date or a time."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00").replace(" ", "T", 1)).date()
+def _moment(text: str) -> datetime:
+    """Return the time that a text says, in UTC; a day is its beginning."""
+    found = datetime.fromisoformat(text.replace("Z", "+00:00").replace(" ", "T", 1))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def main() -> None:
