@@ -55,6 +55,7 @@ class Web:
 
 
 MANIFEST = b"name: shop\nconnections:\n  api: {kind: web, url: 'https://example.com'}\npools: {few: 2}\n"
+MANIFEST += b"alerts: {data-team: 'jsons://example.com/alerts'}\n"
 SALES = b"""\
 description: Orders, copied.
 schedule: {cron: "0 2 * * *", timezone: America/Sao_Paulo}
