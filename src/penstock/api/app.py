@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from penstock.wiring.server import Server
 
 PREFIX: Final = "/api/v1"
-_UNBOUNDED: Final = frozenset([("POST", f"{PREFIX}/jobs")])  # streamed, and held to the workspace's quota
+_UNBOUNDED: Final = frozenset(  # held to the workspace's quota, and to what a project may have
+    [("POST", f"{PREFIX}/jobs"), ("POST", f"{PREFIX}/projects")]
+)
 
 
 def create_app(server: Server) -> FastAPI:

@@ -54,7 +54,7 @@ def run_list_lines(runs: Sequence[View]) -> Iterator[str]:
             f"{run['project']}/{run['pipeline']}",
             run["date"] or "-",
             run["trigger"],
-            run["created_by"],
+            run["started_by"],
             run_took(run),
         ]
         for run in runs
@@ -164,7 +164,7 @@ def _head_lines(run: View) -> Iterator[str]:
         said = ", ".join(f"{name}={_shortened(value)}" for name, value in run["params"].items())
         yield f"params     {said}"
     how = {"manual": "", "schedule": " (by schedule)", "backfill": f" (back-fill {run['backfill']})"}[run["trigger"]]
-    yield f"started    by {harmless(run['created_by'])}{how}, {_moment(run['started_at'] or run['created_at'])}"
+    yield f"started    by {harmless(run['started_by'])}{how}, {_moment(run['started_at'] or run['created_at'])}"
     revision = run["revision"]
     whose = f", deployed by {harmless(revision['deployed_by'])}" if revision["deployed_by"] else ""
     when = f", {_moment(revision['deployed_at'])}" if revision["deployed_at"] else ""

@@ -9,7 +9,10 @@ from penstock.client.transport import Transport
 
 if TYPE_CHECKING:
     from penstock.client.jobs import Jobs
+    from penstock.client.projects import Projects
+    from penstock.client.runs import Runs
     from penstock.client.scripts import Scripts
+    from penstock.client.tables import Tables
     from penstock.client.workspace import WorkspaceClient
 
 
@@ -53,6 +56,27 @@ class Client:
         from penstock.client.scripts import Scripts
 
         return Scripts(self.transport)
+
+    @cached_property
+    def projects(self) -> Projects:
+        """Deploy projects, list their revisions and pipelines, pause schedules."""
+        from penstock.client.projects import Projects
+
+        return Projects(self.transport)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Plan, start and watch runs of pipelines, back-fill, read what they said."""
+        from penstock.client.runs import Runs
+
+        return Runs(self.transport)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Tables of the lake: where they come from, queries over them."""
+        from penstock.client.tables import Tables
+
+        return Tables(self.transport)
 
     @cached_property
     def workspace(self) -> WorkspaceClient:

@@ -41,6 +41,15 @@ def check_project_files(files: Mapping[str, bytes]) -> None:
         )
 
 
+def changes(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> dict[str, list[str]]:
+    """Return the names of the files that were added, changed and removed."""
+    return {
+        "added": sorted(after.keys() - before.keys()),
+        "changed": sorted(name for name in before.keys() & after.keys() if before[name] != after[name]),
+        "removed": sorted(before.keys() - after.keys()),
+    }
+
+
 def _wrong(name: str, files: Mapping[str, bytes]) -> str:
     """Return what is wrong with a path; nothing when it is fine."""
     parts = name.split("/")

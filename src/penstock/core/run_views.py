@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, Protocol
 
 from penstock.base.times import iso
+from penstock.core.columns import spelled
 from penstock.core.jobs import ENDED
 from penstock.core.projects import Pipeline
 from penstock.core.runs import (
@@ -23,9 +24,10 @@ from penstock.core.runs import (
     ScheduleState,
     TaskProgress,
 )
-from penstock.core.tables import Lineage, Maintained, Published, SnapshotId, TableName, TableState
+from penstock.core.tables import Lineage, Maintained, Published, Reading, SnapshotId, TableName, TableState
 
 View = dict[str, Any]
+_NOBODY: Final[Mapping[str, str]] = {}
 
 
 def show_run(
@@ -34,6 +36,7 @@ def show_run(
     progress: Sequence[TaskProgress] = (),
     checks: Sequence[CheckResult] = (),
     revision: Revision | None = None,
+    names: Mapping[str, str] = _NOBODY,
 ) -> View:
     """Return a run with its tasks.
 
@@ -42,14 +45,15 @@ def show_run(
         progress: how far its running attempts have come.
         checks: what became of its suites.
         revision: the revision of its project, which says who deployed it; None for a run of a folder.
+        names: of members, by id.
     """
     return {
-        **show_run_line(run),
+        **show_run_line(run, names=names),
         "params": dict(run.params),
         "again": run.again,
         "revision": {
             "revision": run.revision,
-            "deployed_by": revision.created_by if revision else None,
+            "deployed_by": names.get(revision.created_by, revision.created_by) if revision else None,
             "deployed_at": iso(revision.created_at) if revision else None,
             "note": revision.note if revision else "",
         },
@@ -60,8 +64,8 @@ def show_run(
     }
 
 
-def show_run_line(run: PipelineRun) -> View:
-    """Return what a list says of a run."""
+def show_run_line(run: PipelineRun, *, names: Mapping[str, str] = _NOBODY) -> View:
+    """Return what a list says of a run; `started_by` is a name, `created_by` an id."""
     counts: dict[str, int] = {}
     for task in run.tasks:
         counts[task.state] = counts.get(task.state, 0) + 1
@@ -77,6 +81,7 @@ def show_run_line(run: PipelineRun) -> View:
         "backfill": run.backfill,
         "created_at": iso(run.created_at),
         "created_by": run.created_by,
+        "started_by": names.get(run.created_by, run.created_by),
         "started_at": iso(run.started_at),
         "finished_at": iso(run.finished_at),
         "published_at": iso(run.published_at),
@@ -262,6 +267,53 @@ def show_lineage(lineage: Lineage) -> View:
         "published_at": iso(lineage.published_at),
         "expired": lineage.expired,
         "inputs": _snapshots(lineage.inputs),
+    }
+
+
+class Origin(Protocol):
+    """A snapshot, and those that it was made from."""
+
+    @property
+    def lineage(self) -> Lineage:
+        """Return where it comes from."""
+
+    @property
+    def inputs(self) -> Sequence[Origin]:
+        """Return those that it was made from."""
+
+
+def show_origin(origin: Origin) -> View:
+    """Return where a snapshot comes from and, as `upstream`, those that it was made from."""
+    return {**show_lineage(origin.lineage), "upstream": [show_origin(each) for each in origin.inputs]}
+
+
+def show_reading(table: TableState, reading: Reading | None) -> View:
+    """Return a table with its columns and how large it is; None as long as nothing of it is published."""
+    return {
+        **show_table(table),
+        "columns": [{"name": column.name, "type": spelled(column.type)} for column in reading.columns]
+        if reading
+        else [],
+        "partition_by": list(reading.partition_by) if reading else [],
+        "rows": reading.rows if reading else 0,
+        "files": len(reading.files) if reading else 0,
+        "size_bytes": reading.size_bytes if reading else 0,
+    }
+
+
+def show_answer(
+    columns: Sequence[Sequence[str]],
+    rows: Sequence[Sequence[Any]],
+    *,
+    more: bool,
+    read: Mapping[TableName, SnapshotId],
+) -> View:
+    """Return the rows of a query."""
+    return {
+        "columns": [{"name": name, "type": kind} for name, kind, *_ in columns],
+        "rows": [plain(row) for row in rows],
+        "truncated": more,
+        "snapshots": _snapshots(read),
     }
 
 

@@ -37,7 +37,7 @@ def read_project_folder(folder: Path, *, tracked: bool = False) -> dict[str, byt
     if not (folder / _MANIFEST).is_file():
         raise InputNotFound(
             f"{folder} is not the folder of a project: there is no {_MANIFEST}",
-            hint="Change into one, name it with --folder, or make one: penstock init NAME",
+            hint="Change into one, or make one: penstock init NAME",
         )
     names = sorted(set(_names(folder, tracked=tracked)))
     if tracked and _MANIFEST not in names:

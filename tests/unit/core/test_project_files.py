@@ -4,7 +4,7 @@ import pytest
 
 from penstock.core import limits
 from penstock.core.errors import RequestInvalid, TooLarge
-from penstock.core.project_files import check_project_files
+from penstock.core.project_files import changes, check_project_files
 
 
 def test_paths_downwards_are_fine():
@@ -41,3 +41,8 @@ def test_more_than_a_project_has_is_refused_with_what_is_largest():
         check_project_files({"penstock.yml": b"x", "data/big.csv": bytes(limits.PROJECT_BYTES.value * 2**20)})
     with pytest.raises(TooLarge, match="5,000 files"):
         check_project_files({f"f{number}": b"" for number in range(limits.PROJECT_FILES.value + 1)})
+
+
+def test_what_differs_between_two_states_is_named():
+    before = {"a": b"1", "b": b"1", "c": b"1"}
+    assert changes(before, {"a": b"1", "b": b"2", "d": b""}) == {"added": ["d"], "changed": ["b"], "removed": ["c"]}

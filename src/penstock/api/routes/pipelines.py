@@ -1,0 +1,120 @@
+"""Pipelines of deployed projects: what they are, what a run would do, and runs of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from penstock.api.dependencies import CurrentActor, CurrentServer, Json
+from penstock.api.run_models import (
+    BackfillAsk,
+    BackfillShown,
+    PipelineName,
+    PipelinePage,
+    PipelineShown,
+    PlanShown,
+    ProjectName,
+    RunAsk,
+    RunShown,
+    ScheduleShown,
+)
+from penstock.core.access import Actor
+from penstock.core.errors import NotFound
+from penstock.core.run_views import show_backfill, show_pipeline, show_run, show_schedule
+from penstock.planning.pipelines import Occasion
+from penstock.planning.plan_views import show_plan
+from penstock.project.checking import nearest
+
+router = APIRouter(prefix="/api/v1/pipelines", tags=["pipelines"])
+PROJECT = Query(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Only those of one project.")
+
+
+@router.get("", name="list_pipelines", response_model=PipelinePage)
+def list_pipelines(
+    server: CurrentServer, actor: CurrentActor, project: Annotated[str | None, PROJECT] = None
+) -> Response:
+    """Return the pipelines of the active revisions, with their schedules."""
+    names = [each.project for each in server.projects.list(actor=actor)] if project is None else [project]
+    items = [each for name in names for each in _pipelines(name, server, actor)]
+    return Json({"items": items, "next": None})
+
+
+@router.get("/{project}/{pipeline}", name="read_pipeline", response_model=PipelineShown)
+def read_pipeline(project: ProjectName, pipeline: PipelineName, server: CurrentServer, actor: CurrentActor) -> Response:
+    """Return a pipeline of the active revision of its project."""
+    found = {each["pipeline"]: each for each in _pipelines(project, server, actor)}
+    if pipeline not in found:
+        raise NotFound(f"the project {project} has no pipeline {pipeline!r}", hint=nearest(pipeline, found))
+    return Json(found[pipeline])
+
+
+@router.post("/{project}/{pipeline}/plan", name="plan_pipeline", response_model=PlanShown)
+def plan_pipeline(
+    project: ProjectName, pipeline: PipelineName, ask: RunAsk, server: CurrentServer, actor: CurrentActor
+) -> Response:
+    """Return what a run would do now, and why; nothing is done."""
+    plan = server.runs.plan(
+        project, pipeline, _occasion(ask), actor=actor, select=tuple(ask.select), revision=ask.revision
+    )
+    return Json(show_plan(plan, project=project))
+
+
+@router.post("/{project}/{pipeline}/runs", name="start_run", status_code=202, response_model=RunShown)
+def start_run(
+    project: ProjectName, pipeline: PipelineName, ask: RunAsk, server: CurrentServer, actor: CurrentActor
+) -> Response:
+    """Run a pipeline; the answer comes once the run cannot be lost."""
+    run = server.runs.start(
+        project, pipeline, _occasion(ask), actor=actor, select=tuple(ask.select), revision=ask.revision
+    )
+    return Json(show_run(run), status_code=202, headers={"Location": f"/api/v1/runs/{run.id}"})
+
+
+@router.post("/{project}/{pipeline}/backfills", name="start_backfill", status_code=202, response_model=BackfillShown)
+def start_backfill(
+    project: ProjectName, pipeline: PipelineName, ask: BackfillAsk, server: CurrentServer, actor: CurrentActor
+) -> Response:
+    """Run a pipeline once for each date."""
+    backfill = server.runs.backfill(
+        project,
+        pipeline,
+        date_from=ask.date_from,
+        date_to=ask.date_to,
+        parallel=ask.parallel,
+        params=ask.params,
+        again=ask.again,
+        select=tuple(ask.select),
+        actor=actor,
+    )
+    headers = {"Location": f"/api/v1/backfills/{backfill.id}"}
+    return Json(show_backfill(backfill), status_code=202, headers=headers)
+
+
+@router.post("/{project}/{pipeline}/pause", name="pause_schedule", response_model=ScheduleShown)
+def pause_schedule(
+    project: ProjectName, pipeline: PipelineName, server: CurrentServer, actor: CurrentActor
+) -> Response:
+    """Keep a pipeline's schedule from running it, until somebody resumes it."""
+    return Json(show_schedule(server.projects.pause(project, pipeline, actor=actor, paused=True)))
+
+
+@router.post("/{project}/{pipeline}/resume", name="resume_schedule", response_model=ScheduleShown)
+def resume_schedule(
+    project: ProjectName, pipeline: PipelineName, server: CurrentServer, actor: CurrentActor
+) -> Response:
+    """Let a pipeline's schedule run it again."""
+    return Json(show_schedule(server.projects.pause(project, pipeline, actor=actor, paused=False)))
+
+
+def _occasion(ask: RunAsk) -> Occasion:
+    return Occasion(ask.date, ask.params, again=ask.again)
+
+
+def _pipelines(name: str, server: Any, actor: Actor) -> list[dict[str, Any]]:
+    project = server.projects.load(name, actor=actor)
+    schedules = {state.pipeline: show_schedule(state) for state in server.projects.schedules(actor=actor, project=name)}
+    return [
+        show_pipeline(name, pipeline, schedule=schedules.get(pipeline.name)) for pipeline in project.pipelines.values()
+    ]
