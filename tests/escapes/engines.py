@@ -19,7 +19,7 @@ from unittest import mock
 import orjson
 
 from penstock.core import limits as core
-from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineRequest
+from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineRequest, Stop
 from penstock.sandbox import heavy
 from penstock.sandbox.children import Death
 from penstock_guest import wire
@@ -242,7 +242,7 @@ class EngineLaboratory:
 
     def _watch(self, child: heavy._Child, trial: EngineTrial, *, lingers: bool) -> None:
         """Let the product attend to a child, and look at it from beside; of one that lingers, take the answer only."""
-        started_s, stop = time.monotonic(), heavy.Stop()
+        started_s, stop = time.monotonic(), Stop()
         attending = threading.Thread(target=self._attend, args=(child, trial, stop), kwargs={"lingers": lingers})
         attending.start()
         while attending.is_alive():
@@ -254,7 +254,7 @@ class EngineLaboratory:
         if trial.ended is not None:
             trial.cpu_s = trial.ended.cpu_s
 
-    def _attend(self, child: heavy._Child, trial: EngineTrial, stop: heavy.Stop, *, lingers: bool) -> None:
+    def _attend(self, child: heavy._Child, trial: EngineTrial, stop: Stop, *, lingers: bool) -> None:
         with contextlib.ExitStack() as stack:
             if "watch" in self.left_out:
                 stack.enter_context(mock.patch.object(child, "_passed_memory", _not_passed))

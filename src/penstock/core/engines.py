@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Any, Final, Literal
 
 from penstock.core import limits
 from penstock.core.scripts import Act
 
+# How an engine answers a value that JSON has no form for: a mapping with one of these and a text.
+_MARKS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "int": int,
+    "float": float,
+    "decimal": Decimal,
+    "time": str,
+    "text": str,
+}
 HeavyProfile = Literal["sql", "probe"]
 
 
@@ -73,6 +82,22 @@ class EngineFailure:
     killed: bool
     cpu_s: float = 0.0
     line: int | None = None
+
+
+def plain_rows(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Return the rows of an engine's answer, numbers as numbers and times as text in the form of ISO 8601."""
+    return [[_plain(value) for value in row] for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case {"int": str(text)} | {"float": str(text)} | {"decimal": str(text)} | {"time": str(text)}:
+            return _MARKS[next(iter(value))](text)
+        case {"text": str(text)}:
+            return text
+        case list():
+            return [_plain(one) for one in value]
+    return value
 
 
 @dataclass(slots=True)

@@ -32,6 +32,10 @@ _SET_CURSOR: Final = Statement(
     " ON CONFLICT (workspace, project, pipeline, task, name) DO UPDATE SET value = excluded.value, run = excluded.run,"
     " at = excluded.at"
 )
+_FORGET_CURSOR: Final = Statement(
+    "DELETE FROM cursors WHERE workspace = :workspace AND project = :project AND pipeline = :pipeline"
+    " AND task = :task AND name = :name"
+)
 _TAKE: Final = Statement(
     "INSERT INTO taken_files (workspace, project, pipeline, task, path, mark, run, at)"
     " VALUES (:workspace, :project, :pipeline, :task, :path, :mark, :run, :at)"
@@ -107,13 +111,16 @@ class SqlAttemptRecords:
     def set_cursors(
         self, tx: Connection, owner: TaskOwner, values: Mapping[str, Any], *, run: RunId, now: float
     ) -> None:
-        """Remember values."""
+        """Remember values; None forgets."""
         rows = [
             _of(owner) | {"name": name, "value": orjson.dumps(value).decode(), "run": run, "at": now}
             for name, value in values.items()
+            if value is not None
         ]
         if rows:
             _SET_CURSOR.do(tx, rows)
+        if gone := [_of(owner) | {"name": name} for name, value in values.items() if value is None]:
+            _FORGET_CURSOR.do(tx, gone)
 
     def taken(self, tx: Connection, owner: TaskOwner, files: Sequence[tuple[str, str]]) -> frozenset[str]:
         """Return those of some files, each with its mark, that were taken."""

@@ -14,11 +14,11 @@ import duckdb
 import pytest
 
 from penstock.core import limits
-from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineReport, EngineRequest
+from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineReport, EngineRequest, Stop
 from penstock.core.errors import SandboxUnavailable, SandboxUnsafe
 from penstock.core.scripts import Act
 from penstock.sandbox import heavy
-from penstock.sandbox.heavy import HeavySandbox, Stop
+from penstock.sandbox.heavy import HeavySandbox
 from penstock_guest.heavy.probe import ACTS
 
 MIB = 2**20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from penstock.core.access import Destination, WorkspaceId
 from penstock.core.columns import Column
 from penstock.core.engines import EngineAnswer, EngineLimits
 from penstock.core.plan import RunId, TaskName
+from penstock.core.ports.checks import CheckedSuite
 from penstock.core.ports.tasks import Sandbox
 from penstock.core.projects import Project, Task
 from penstock.core.raw import PageQuestion, RawLines
@@ -59,7 +60,9 @@ class TableWrite:
         version: the script version that made it.
         policy: what to do with columns that the table does not have: `evolve` adds them, `freeze` fails with
             the difference.
-        columns: of the rows, where they are known before the query has run; else the engine is asked for them.
+        part: which piece of the attempt's work this is, where it writes to one table in several.
+        with_cursors: whether the cursors that are set belong to these rows. An attempt that was killed between writing
+            and publishing is then gone on with: with its rows, and with its cursors.
     """
 
     table: TableName
@@ -70,7 +73,8 @@ class TableWrite:
     depends_on_table: bool = False
     version: str = ""
     policy: str = "evolve"
-    columns: tuple[Column, ...] = ()
+    part: str = ""
+    with_cursors: bool = False
 
 
 class Cursors(Protocol):
@@ -102,7 +106,7 @@ class RawReader(Protocol):
             TaskFailed: when it is not JSON, or has no records where they should be.
         """
 
-    def lines(self, file: InputFile) -> Iterator[RawLines]:
+    def lines(self, file: InputFile, *, records_at: str = "") -> Iterator[RawLines]:
         """Yield the records of a CSV, JSON or NDJSON file, compressed or not, in pieces.
 
         Raises:
@@ -115,11 +119,29 @@ class PipelineContext(Protocol):
 
     occurrence: Occurrence
     project: Project
-    staging: Path  # a folder of this attempt alone, removed afterwards; on the lake's own disk when that is local
-    sandbox: Sandbox  # the strict class
-    cursors: Cursors
-    parallel: int  # how many children work at once
-    folder: Path | None  # whose files connections may read and write: the project's own; None on a server without one
+
+    @property
+    def cursors(self) -> Cursors:
+        """What the task remembers from run to run."""
+
+    @property
+    def staging(self) -> Path:
+        """A folder of this attempt alone, removed afterwards; on the lake's own disk when that is local."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The strict class."""
+
+    @property
+    def parallel(self) -> int:
+        """How many children work at once."""
+
+    def stopping(self, watcher: Callable[[], None], /) -> AbstractContextManager[None]:
+        """Call a function as soon as the attempt is to end, from another thread, while the context lasts."""
+
+    @property
+    def files_folder(self) -> Path | None:
+        """Where connections may read and write files: the project's own folder; on a server perhaps none."""
 
     def file(self, path: str) -> bytes:
         """Return a file of the project."""
@@ -167,6 +189,14 @@ class PipelineContext(Protocol):
             TaskFailed: with the engine's words.
         """
 
+    def engine(
+        self, *, tables: Mapping[str, Reading], limits: EngineLimits | None = None
+    ) -> AbstractContextManager[Callable[[str], Sequence[Sequence[Any]]]]:
+        """Give a function that runs one SELECT after the other in one locked child, and returns its rows.
+
+        It raises TaskFailed with the engine's words; a further SELECT may have an answer still.
+        """
+
     def write_query(
         self,
         write: TableWrite,
@@ -198,8 +228,12 @@ class PipelineContext(Protocol):
     def record_check(self, result: CheckResult) -> None:
         """Keep the result of a suite, for `penstock status` and the API."""
 
-    def suite(self, source: bytes, *, name: str) -> Any:
-        """Return a suite, checked."""
+    def suite(self, source: bytes, *, name: str) -> CheckedSuite:
+        """Return a suite, checked.
+
+        Raises:
+            ProjectInvalid: with everything that is wrong with it.
+        """
 
     def progress(self, done: int, *, total: int | None = None, unit: str = "rows") -> None:
         """Tell how far the attempt has come; cheap, to be called often.
@@ -265,10 +299,17 @@ class Connector(Protocol):
     From: Any
     To: Any
 
-    def fetch(self, settings: Any, wanted: Any, ctx: PipelineContext, /) -> Iterator[Landed]:
-        """Yield what arrives: files in the staging folder, as they were received, with what is known of them."""
+    def fetch(self, name: str, settings: Any, wanted: Any, ctx: PipelineContext, /) -> Iterator[Landed]:
+        """Yield what arrives: files in the staging folder, as they were received, with what is known of them.
 
-    def send(self, settings: Any, wanted: Any, file: Path, ctx: PipelineContext, /) -> Mapping[str, Any]:
+        Args:
+            name: of the connection, for words and for its gate.
+            settings: its `Spec`, secrets in their places.
+            wanted: its `From`.
+            ctx: of the attempt.
+        """
+
+    def send(self, name: str, settings: Any, wanted: Any, file: Path, ctx: PipelineContext, /) -> Mapping[str, Any]:
         """Send a file of the staging folder that an engine has written; return figures."""
 
 

@@ -144,7 +144,7 @@ class AttemptRecords(Protocol):
         """Return what a task remembers under a name, None when nothing."""
 
     def set_cursors(self, tx: Any, owner: TaskOwner, values: Mapping[str, Any], *, run: RunId, now: float) -> None:
-        """Remember values."""
+        """Remember values; None forgets."""
 
     def taken(self, tx: Any, owner: TaskOwner, files: Sequence[tuple[str, str]]) -> frozenset[str]:
         """Return those of some files, each with its mark, that were taken."""

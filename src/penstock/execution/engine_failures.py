@@ -1,0 +1,35 @@
+"""How an engine that gave no answer is told to the owner of the query."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from penstock.core.engines import EngineFailure
+from penstock.core.errors import TaskFailed
+
+_HINTS: Final = {
+    "sql_failed": "Correct the query.",
+    "limit_memory": "Let the query hold less at once: fewer columns, a filter before the join, a window of one day.",
+    "limit_disk": "Let the query write less, or look at the join: it may match far more rows than it should.",
+    "limit_wall": "Let the query do less, or read less: a window of one day.",
+    "limit_cpu": "Let the query do less, or read less: a window of one day.",
+    "limit_output": "Ask for fewer rows, or write them to a table.",
+    "forbidden_call": "Leave out what reaches for files or the network: a query reads the tables that it names.",
+    "crashed": "Run it again. When it happens again, simplify the query, and report it.",
+}
+
+
+def failed(failure: EngineFailure, what: str) -> TaskFailed:
+    """Return the error of an engine's failure.
+
+    Args:
+        failure: of the engine; its words hold no values of rows.
+        what: was being done, such as `the query`.
+    """
+    where = f" in line {failure.line}" if failure.line is not None else ""
+    known = {"code": failure.code, "line": failure.line, "cpu_s": round(failure.cpu_s, 3)}
+    return TaskFailed(
+        f"{what} failed{where}: {failure.message}",
+        hint=_HINTS.get(failure.code, "Correct the query."),
+        figures={name: value for name, value in known.items() if value is not None},
+    )

@@ -1,0 +1,435 @@
+"""What an attempt of a pipeline's task reaches: tables, connections, locked children; and what it tells meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from pydantic import BaseModel
+
+from penstock.core import duckdb_sql, limits
+from penstock.core.access import Destination
+from penstock.core.columns import Column
+from penstock.core.engines import EngineAnswer, EngineLimits, EngineRequest, plain_rows
+from penstock.core.errors import NotFound
+from penstock.core.limits import QUERY_ROWS
+from penstock.core.plan import TaskName
+from penstock.core.ports import Clock, Database, Lake, Occurrence, Sandbox, TableWrite
+from penstock.core.ports.checks import CheckedSuite, Suites
+from penstock.core.ports.engines import Engines
+from penstock.core.ports.pipelines import RawReader
+from penstock.core.ports.runs import AttemptRecords
+from penstock.core.projects import PipelineName, Project, Task
+from penstock.core.runs import CheckResult, LogLine, TaskProgress
+from penstock.core.tables import Author, Partition, Published, Reading, SnapshotId, TableName, Written
+from penstock.execution.engine_failures import failed
+from penstock.execution.stopping import StopSign
+from penstock.execution.table_writes import Ask, order_of, query_columns, query_files
+from penstock.execution.task_cursors import TaskCursors
+from penstock.project.checking import nearest
+
+Rows = Callable[[str], Sequence[Sequence[Any]]]
+_SECRET: Final = re.compile(r"\$\{secret:([^}]*)\}")
+_TELL_S: Final = limits.TASK_TELL.value / 1000
+_TEXT_CHARACTERS_MAX: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskParts:
+    """What wiring gives to every attempt of a process.
+
+    Attributes:
+        connectors: by kind of connection.
+        secret: from a workspace and a name to a secret; raises NotFound.
+        resolve: from a workspace and a URL to where it leads, if it may be reached; raises EgressRefused.
+        raw: gives what turns raw data into lines.
+        clock: gives seconds since 1970.
+        parallel: how many children of one attempt work at once.
+        files_folder: where connections may read and write files; None where they may not.
+    """
+
+    database: Database
+    records: AttemptRecords
+    lake: Lake
+    engines: Engines
+    sandbox: Sandbox
+    suites: Suites
+    connectors: Mapping[str, Any]
+    secret: Callable[[str, str], str]
+    resolve: Callable[[str, str], Destination]
+    raw: Callable[[], AbstractContextManager[RawReader]]
+    clock: Clock
+    parallel: int = 2
+    files_folder: Path | None = None
+
+
+@dataclass(slots=True)
+class TaskContext:
+    """The PipelineContext of one attempt; to be entered, and left when the attempt has ended.
+
+    Attributes:
+        folder: of this attempt alone, removed at the end; on the lake's own disk when that is local.
+        number: of the item, where the task is done for several.
+        pins: the snapshots to read, where the run has settled them; others are looked up when first asked for.
+        reads: the snapshots that were read.
+        wrote: what was written.
+        published: what was published here.
+    """
+
+    parts: TaskParts
+    occurrence: Occurrence
+    project: Project
+    folder: Path
+    stop: StopSign = field(default_factory=StopSign)
+    number: int = 0
+    timeout_s: float | None = None
+    pins: Mapping[TableName, SnapshotId] = field(default_factory=dict)
+    reads: dict[TableName, SnapshotId] = field(default_factory=dict)
+    wrote: dict[TableName, SnapshotId] = field(default_factory=dict)
+    published: list[Published] = field(default_factory=list)
+    cursors: TaskCursors = field(init=False)
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _lines: list[LogLine] = field(default_factory=list)
+    _said: int = 0
+    _told_s: float = 0.0
+    _untold: TaskProgress | None = None
+    _fetched: int = 0
+
+    def __post_init__(self) -> None:
+        now = self.occurrence
+        owner = (now.workspace, now.project, now.pipeline, now.task)
+        parts = self.parts
+        self.cursors = TaskCursors(parts.database, parts.records, owner=owner, run=now.run, clock=parts.clock)
+
+    def __enter__(self) -> Self:
+        """Make the staging folder, and let the attempt's time run."""
+        self.parts.engines.clear(self.folder)  # of an attempt that was killed
+        self.staging.mkdir(parents=True, mode=0o700)
+        self._stack.callback(self._tell_rest)
+        self._stack.enter_context(self.stop.after(self.timeout_s))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Tell what is untold, and remove the folder."""
+        try:
+            self._stack.close()
+        finally:
+            self.parts.engines.clear(self.folder)
+
+    @property
+    def staging(self) -> Path:
+        """A folder of this attempt alone, removed afterwards."""
+        return self.folder / "staging"
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The strict class."""
+        return self.parts.sandbox
+
+    @property
+    def parallel(self) -> int:
+        """How many children work at once."""
+        return self.parts.parallel
+
+    @property
+    def files_folder(self) -> Path | None:
+        """Where connections may read and write files: the project's own folder; None where there is none."""
+        return self.parts.files_folder
+
+    def file(self, path: str) -> bytes:
+        """Return a file of the project.
+
+        Raises:
+            NotFound: when it has none of that path.
+        """
+        if path not in self.project.files:
+            raise NotFound(f"the project has no file {path}", hint="Add it to the project's folder.")
+        return self.project.files[path]
+
+    def connection(self, name: str) -> Any:
+        """Return a connection's checked settings, with the secrets in their places.
+
+        Raises:
+            NotFound: when a secret is not there, or the connection.
+        """
+        if name not in self.project.connections:
+            raise NotFound(f"the project has no connection {name!r}", hint=nearest(name, self.project.connections))
+        return self._with_secrets(self.project.connections[name].spec)
+
+    def connector(self, kind: str) -> Any:
+        """Return the `Connector` of a kind of connection."""
+        return self.parts.connectors[kind]
+
+    def resolve(self, url: str) -> Destination:
+        """Return where a URL leads, if the workspace's work may reach that.
+
+        Raises:
+            EgressRefused: when it may not.
+        """
+        return self.parts.resolve(self.occurrence.workspace, url)
+
+    def open_raw(self) -> AbstractContextManager[RawReader]:
+        """Give what turns raw data into lines."""
+        return self.parts.raw()
+
+    def read(self, table: TableName, *, partitions: Sequence[Partition] | None = None) -> Reading:
+        """Return what the run sees of a table, its files local for as long as the attempt lasts; pinned."""
+        snapshot = self._snapshot(table)
+        reading = self.parts.lake.read(self.occurrence.workspace, table, at=snapshot, partitions=partitions)
+        self._fetched += 1
+        folder = self.folder / f"inputs-{self._fetched}"
+        folder.mkdir(mode=0o700)
+        return self._stack.enter_context(self.parts.lake.local(reading, folder))
+
+    def columns(self, table: TableName) -> tuple[Column, ...]:
+        """Return the columns that a table has now; none when it is new."""
+        workspace, run = self.occurrence.workspace, self.occurrence.run
+        try:
+            snapshot = self.parts.lake.heads(workspace, [table], run=run)[table]
+        except NotFound:
+            return ()
+        return self.parts.lake.read(workspace, table, at=snapshot).columns
+
+    def query(
+        self,
+        sql: str,
+        *,
+        tables: Mapping[str, Reading],
+        rows_max: int,
+        files: Mapping[str, str] | None = None,
+        limits: EngineLimits | None = None,
+    ) -> EngineAnswer:
+        """Run one SELECT in a locked child and return up to `rows_max` rows, and the columns with DuckDB's types.
+
+        `files` are views by name, as of `write_query`.
+
+        Raises:
+            TaskFailed: with the engine's words.
+        """
+        request = self._request(tables, files, limits, {"sql": sql, "output": None, "rows_max": rows_max})
+        ended = self.parts.engines.run(request, stop=self.stop)
+        self.stop.check()
+        if isinstance(ended, EngineAnswer):
+            return ended
+        raise failed(ended, "the query")
+
+    @contextlib.contextmanager
+    def engine(self, *, tables: Mapping[str, Reading], limits: EngineLimits | None = None) -> Iterator[Rows]:
+        """Give a function that runs one SELECT after the other in one locked child, and returns its rows.
+
+        It raises TaskFailed with the engine's words; a further SELECT may have an answer still.
+        """
+        with self._talk(tables, None, limits) as ask:
+            yield lambda sql: plain_rows(ask({"act": "rows", "sql": sql, "rows_max": QUERY_ROWS.value})["rows"])
+
+    def write_query(
+        self,
+        write: TableWrite,
+        sql: str,
+        *,
+        tables: Mapping[str, Reading],
+        files: Mapping[str, str] | None = None,
+        limits: EngineLimits | None = None,
+    ) -> Written:
+        """Write the rows of one SELECT, run in a locked child, to the run's branch of a table.
+
+        Raises:
+            TaskFailed: with the engine's words and line.
+            SchemaRefused: when the columns do not fit those of the table.
+            RowsOutside: when rows lie outside of the partitions that are written.
+        """
+        self.stop.check()
+        known, lake = self.columns(write.table), self.parts.lake
+        with self._talk(tables, files, limits) as ask:
+            found = query_columns(ask, sql, write, known)
+            inputs = {reading.table: reading.snapshot for reading in tables.values()}
+            words = {"workspace": self.occurrence.workspace, "author": self._author(write), "inputs": inputs}
+            writing = lake.begin(order_of(write, columns=found.columns, **words))
+            if writing.done is not None:
+                return self._repeated(write, writing.done)
+            paths = query_files(ask, write, found, writing, staging=self.staging)
+        if write.with_cursors:
+            self.cursors.keep(writing.order.author.part)
+        written = lake.commit(writing, [path for path, rows in paths if rows])
+        if written.repeated and write.with_cursors:
+            self.cursors.restore(writing.order.author.part)
+        self.wrote[write.table] = written.snapshot
+        return written
+
+    def publish(self) -> None:
+        """Publish now what this task has written, with the cursors: of ingests only."""
+        self.stop.check()
+        workspace, run = self.occurrence.workspace, self.occurrence.run
+        then = self.cursors.commit
+        self.published += self.parts.lake.publish(workspace, run, tables=list(self.wrote), then=then)
+        if not self.cursors.committed:  # another part of the task has published these rows with its own
+            self.parts.database.write(then)
+
+    def record_check(self, result: CheckResult) -> None:
+        """Keep the result of a suite, for `penstock status` and the API."""
+        workspace, records = self.occurrence.workspace, self.parts.records
+        self.parts.database.write(lambda tx: records.add_check(tx, workspace, result))
+
+    def suite(self, source: bytes, *, name: str) -> CheckedSuite:
+        """Return a suite, checked.
+
+        Raises:
+            ProjectInvalid: with everything that is wrong with it.
+        """
+        return self.parts.suites.suite(source, name=name)
+
+    def progress(self, done: int, *, total: int | None = None, unit: str = "rows") -> None:
+        """Tell how far the attempt has come; cheap, to be called often.
+
+        Raises:
+            Stopped: when the run was cancelled, or the attempt's time is up.
+        """
+        self.stop.check()
+        self._untold = TaskProgress(self.occurrence.task, self.number, done, total, unit, self.parts.clock())
+        if time.monotonic() - self._told_s >= _TELL_S:
+            self._tell()
+
+    def log(self, text: str, *, level: str = "info", **figures: Any) -> None:
+        """Say something of this attempt to people; never a value of a row."""
+        self._said += 1
+        if self._said <= limits.TASK_LOG_LINES.value:
+            self._lines.append(self._line(text[:_TEXT_CHARACTERS_MAX], level, figures))
+        if time.monotonic() - self._told_s >= _TELL_S:
+            self._tell()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, unless the run is cancelled meanwhile, or the attempt's time is up.
+
+        Raises:
+            Stopped: in either case.
+        """
+        self.stop.wait(seconds)
+
+    @contextlib.contextmanager
+    def _talk(
+        self, tables: Mapping[str, Reading], files: Mapping[str, str] | None, bounds: EngineLimits | None
+    ) -> Iterator[Ask]:
+        with self.parts.engines.converse(self._request(tables, files, bounds, {}), stop=self.stop) as talk:
+
+            def ask(question: Mapping[str, Any]) -> Mapping[str, Any]:
+                ended = talk.ask(question)
+                self.stop.check()
+                if isinstance(ended, EngineAnswer):
+                    return ended.answer
+                raise failed(ended, "the query")
+
+            yield ask
+
+    def _snapshot(self, table: TableName) -> SnapshotId:
+        """Return the snapshot to read of a table: all that the task reads are of one moment, and pinned."""
+        if table not in self.reads:
+            task = self._task()
+            names = [table, *(task.reads if task is not None else ())]
+            found = {name: self.pins[name] for name in names if name in self.pins}
+            found |= self._heads(table, [name for name in dict.fromkeys(names) if name not in found])
+            self.parts.lake.pin(self.occurrence.workspace, self.occurrence.run, found)
+            self.reads |= found
+        return self.reads[table]
+
+    def _heads(self, wanted: TableName, names: Sequence[TableName]) -> Mapping[TableName, SnapshotId]:
+        """Return what the run sees of tables; of those that the task writes itself, what readers see."""
+        lake, workspace, task = self.parts.lake, self.occurrence.workspace, self._task()
+        own = [name for name in names if task is not None and name in task.writes]
+        others = [name for name in names if name not in own]
+        try:
+            found = lake.heads(workspace, others, run=self.occurrence.run) if others else {}
+            return {**found, **(lake.heads(workspace, own) if own else {})}
+        except NotFound:  # one of them, which the task may do without
+            if names == [wanted]:
+                raise
+            return self._heads(wanted, [wanted])
+
+    def stopping(self, watcher: Callable[[], None], /) -> AbstractContextManager[None]:
+        """Call a function as soon as the attempt is to end, from another thread, while the context lasts."""
+        return self.stop.watched(watcher)
+
+    def _task(self) -> Task | None:
+        pipeline = self.project.pipelines.get(PipelineName(self.occurrence.pipeline))
+        return None if pipeline is None else pipeline.tasks.get(TaskName(self.occurrence.task))
+
+    def _author(self, write: TableWrite) -> Author:
+        now = self.occurrence
+        return Author(
+            run=now.run,
+            project=now.project,
+            task=now.task,
+            fingerprint=now.fingerprint,
+            part="/".join(part for part in (now.part, write.part) if part),
+            version=write.version,
+        )
+
+    def _repeated(self, write: TableWrite, snapshot: SnapshotId) -> Written:
+        if write.with_cursors:
+            self.cursors.restore(self._author(write).part)
+        self.wrote[write.table] = snapshot
+        rows = self.parts.lake.lineage(self.occurrence.workspace, write.table, snapshot).rows_added
+        return Written(write.table, snapshot, rows=rows, files=0, size_bytes=0, repeated=True)
+
+    def _request(
+        self,
+        tables: Mapping[str, Reading],
+        files: Mapping[str, str] | None,
+        bounds: EngineLimits | None,
+        ask: Mapping[str, Any],
+    ) -> EngineRequest:
+        views = {name: {"relation": duckdb_sql.relation(reading)} for name, reading in tables.items()}
+        views |= {name: {"relation": sql} for name, sql in (files or {}).items()}
+        paths = sorted({file.path for reading in tables.values() for file in reading.files})
+        return EngineRequest(
+            profile="sql",
+            ask={"tables": views, "readable": paths, **ask},
+            reads=paths,
+            writes=str(self.staging),
+            limits=bounds or EngineLimits(),
+        )
+
+    def _with_secrets(self, value: Any) -> Any:
+        """Return settings with secrets in place of their names; nothing is checked again, so that no error has one."""
+        match value:
+            case str():
+                return _SECRET.sub(lambda found: self.parts.secret(self.occurrence.workspace, found[1]), value)
+            case BaseModel():
+                fields = type(value).model_fields
+                return value.model_copy(update={name: self._with_secrets(getattr(value, name)) for name in fields})
+            case dict():
+                return {key: self._with_secrets(one) for key, one in value.items()}
+            case list() | tuple():
+                return type(value)(self._with_secrets(one) for one in value)
+        return value
+
+    def _line(self, text: str, level: str, figures: Mapping[str, Any]) -> LogLine:
+        now = self.occurrence
+        return LogLine(now.task, self.number, now.attempt, self.parts.clock(), level, text, figures)
+
+    def _tell(self) -> None:
+        self._told_s = time.monotonic()
+        lines, progress = self._lines, self._untold
+        self._lines, self._untold = [], None
+        if not lines and progress is None:
+            return
+        workspace, run, records = self.occurrence.workspace, self.occurrence.run, self.parts.records
+
+        def tell(tx: Any) -> None:
+            if progress is not None:
+                records.put_progress(tx, workspace, run, progress)
+            if lines:
+                records.add_logs(tx, workspace, run, lines)
+
+        self.parts.database.write(tell, durable=False)
+
+    def _tell_rest(self) -> None:
+        more = self._said - limits.TASK_LOG_LINES.value
+        if more > 0:
+            self._lines.append(self._line(f"and {more:,} lines more", "info", {}))
+        self._tell()
