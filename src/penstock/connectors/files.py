@@ -47,14 +47,16 @@ class FilesConnector:
     From = FromFiles
     To = ToFile
 
-    def fetch(self, settings: FileSettings, wanted: FromFiles, ctx: PipelineContext, /) -> Iterator[Landed]:
+    def fetch(self, name: str, settings: FileSettings, wanted: FromFiles, ctx: PipelineContext, /) -> Iterator[Landed]:
         """Yield copies of the files that a pattern names and that were not taken yet."""
         found = (
             _deployed(settings, wanted, ctx) if ctx.files_folder is None else _local(ctx.files_folder, settings, wanted)
         )
         yield from take_new(found, wanted, ctx)
 
-    def send(self, settings: FileSettings, wanted: ToFile, file: Path, ctx: PipelineContext, /) -> Mapping[str, Any]:
+    def send(
+        self, name: str, settings: FileSettings, wanted: ToFile, file: Path, ctx: PipelineContext, /
+    ) -> Mapping[str, Any]:
         """Put a file in its place, at once."""
         folder = ctx.files_folder
         if folder is None:
