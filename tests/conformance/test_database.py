@@ -458,3 +458,16 @@ def cut(database):
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+def test_who_asks_is_not_kept_and_gets_what_came_of_it(database):
+    """For an event loop, which must not wait."""
+
+    def refuse(_tx):
+        raise LookupError("of the work")
+
+    asked = [database.ask(lambda _tx, n=number: n) for number in range(20)]
+    refused = database.ask(refuse)
+    assert [future.result(10) for future in asked] == list(range(20))
+    with pytest.raises(LookupError, match="of the work"):
+        refused.result(10)

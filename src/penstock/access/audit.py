@@ -28,7 +28,7 @@ class SqlAudit:
         details = dict(event.details or {})
         if actor.key is not None:
             details["key"] = actor.key
-        _INSERT.run(
+        _INSERT.do(
             tx,
             {
                 "workspace": actor.workspace,

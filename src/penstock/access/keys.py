@@ -62,7 +62,7 @@ class SqlKeys:
             NotLoggedIn: when there is no such key, or it has ended.
         """
         key_id, secret = _parts(text)
-        row = _FIND.run(tx, {"id": key_id}).one_or_none()
+        row = next(iter(_FIND.named(tx, {"id": key_id})), None)
         genuine = hmac.compare_digest(row.hash if row is not None else _UNKNOWN, _hash(secret))
         if row is None or not genuine:
             raise NotLoggedIn("the API key is not one of this server's", hint=_LOG_IN)

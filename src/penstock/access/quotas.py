@@ -101,7 +101,7 @@ class SqlQuotas:
         """Count bytes that are stored in the same transaction; fewer than none for what is deleted."""
         if not size_bytes:
             return
-        _ADD.run(tx, {"workspace": workspace, "more": size_bytes})
+        _ADD.do(tx, {"workspace": workspace, "more": size_bytes})
         if (cached := self._cache.get(workspace)) is not None:  # or a burst within a second would pass unseen
             cached.usage = replace(cached.usage, stored_bytes=cached.usage.stored_bytes + size_bytes)
 

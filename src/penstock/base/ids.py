@@ -25,8 +25,10 @@ class _Numbers:
         """Return 48 bits of milliseconds and 80 more."""
         now = time.time_ns() // 1_000_000 << _RANDOM_BITS
         with self._lock:
-            drawn = now | secrets.randbits(_RANDOM_BITS - 1)  # one bit is left for growing
-            self._last = drawn if now > self._last else self._last + 1
+            if now > self._last:  # in a new millisecond only: to draw is a call of the system
+                self._last = now | secrets.randbits(_RANDOM_BITS - 1)  # one bit is left for growing
+            else:
+                self._last += 1
             return self._last
 
 

@@ -6,6 +6,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -59,6 +60,7 @@ class PostgresDatabase:
             pool_pre_ping=False,  # a round trip for each use; a broken connection is found by its error instead
             connect_args=_OPTIONS,
         )
+        self._writers = ThreadPoolExecutor(pool_size, thread_name_prefix="database-writer")
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
@@ -92,8 +94,13 @@ class PostgresDatabase:
                 reconnected = True
         raise AssertionError("the last try returns or raises")
 
+    def ask(self, work: Callable[[Any], T], /) -> Future[T]:
+        """Ask for `work` to be run as `write` does, and return at once what will have its result."""
+        return self._writers.submit(self.write, work)
+
     def close(self) -> None:
-        """Close every connection."""
+        """Finish what was asked for, and close every connection."""
+        self._writers.shutdown()
         self.engine.dispose()
 
     def _snapshot(self) -> sqlalchemy.Connection:

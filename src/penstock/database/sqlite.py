@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -56,11 +55,40 @@ _PASSING: Final = frozenset(
 _BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-@dataclass(slots=True)
 class _Work:
-    do: Callable[[Any], Any]
-    durable: bool
-    done: Future[Any] = field(default_factory=Future)
+    """A piece of work, and what came of it; a bare lock to wait by, for a Future takes five times as long."""
+
+    __slots__ = ("_arrived", "_future", "do", "durable", "error", "result")
+
+    def __init__(self, do: Callable[[Any], Any], *, durable: bool, future: Future[Any] | None = None) -> None:
+        self.do = do
+        self.durable = durable
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self._future = future
+        self._arrived = threading.Lock()
+        self._arrived.acquire()
+
+    def settle(self, result: Any, error: BaseException | None) -> None:
+        """Tell who waits."""
+        self.result, self.error = result, error
+        self._arrived.release()
+        if self._future is None:
+            return
+        if error is None:
+            self._future.set_result(result)
+        else:
+            self._future.set_exception(error)
+
+    def wait(self) -> Any:
+        """Return the result, or raise the error, once it is there."""
+        self._arrived.acquire()
+        if self.error is None:
+            return self.result
+        try:
+            raise self.error
+        finally:
+            self.error = None  # an error holds the frames that it went through, and one of them is this
 
 
 class SqliteDatabase:
@@ -125,10 +153,22 @@ class SqliteDatabase:
             Bug: when `work` itself writes; it would wait for itself.
             DatabaseUnavailable: when the file cannot be written to now, or the database is closed.
         """
-        piece = _Work(work, durable)
+        piece = _Work(work, durable=durable)
         self._ask(piece)
-        result: T = piece.done.result()
+        result: T = piece.wait()
         return result
+
+    def ask(self, work: Callable[[Any], T], /) -> Future[T]:
+        """Ask for `work` to be run as `write` does, and return at once what will have its result.
+
+        Raises:
+            Bug: when `work` itself asks; it would wait for itself.
+            DatabaseUnavailable: when the database is closed.
+        """
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # nobody can take it back
+        self._ask(_Work(work, durable=True, future=future))
+        return future
 
     def close(self) -> None:
         """Finish what was asked for, and close every connection."""
@@ -163,7 +203,7 @@ class SqliteDatabase:
                     settle = self._run(connection, batch)
             except BaseException as error:  # noqa: BLE001  # the whole batch failed: each waiting thread raises it
                 for piece in batch:
-                    piece.done.set_exception(error)
+                    piece.settle(None, error)
                 if connection is not None:
                     connection.invalidate()
                     connection.close()
@@ -197,38 +237,39 @@ class SqliteDatabase:
         self._synchronize(connection, "FULL" if any(piece.durable for piece in batch) else "NORMAL")
         self._begin(connection)
         alone = len(batch) == 1
+        driver: Any = connection.connection.driver_connection
         outcomes: list[tuple[_Work, Any, BaseException | None]] = []
         try:
             for piece in batch:
                 if not alone:
-                    _control(connection, "SAVEPOINT piece")
+                    _control(driver, "SAVEPOINT piece")
                 try:
                     outcomes.append((piece, piece.do(connection), None))
                 except Exception as error:  # the thread that asked for it raises it
-                    if not _in_transaction(connection):  # SQLite has taken everything back: the disk is full, say
+                    if not driver.in_transaction:  # SQLite has taken everything back: the disk is full, say
                         raise
-                    _control(connection, "ROLLBACK" if alone else "ROLLBACK TO piece")
+                    _control(driver, "ROLLBACK" if alone else "ROLLBACK TO piece")
                     outcomes.append((piece, None, error))
                 if not alone:
-                    _control(connection, "RELEASE piece")
-            if _in_transaction(connection):
-                _control(connection, "COMMIT")
+                    _control(driver, "RELEASE piece")
+            if driver.in_transaction:
+                _control(driver, "COMMIT")
         except BaseException:
             with contextlib.suppress(Exception):
-                _control(connection, "ROLLBACK")
+                _control(driver, "ROLLBACK")
             raise
         return lambda: _settle(outcomes)
 
     def _synchronize(self, connection: sqlalchemy.Connection, synchronous: str) -> None:
         if self._synchronous != synchronous:
-            _control(connection, f"PRAGMA synchronous = {synchronous}")
+            _control(connection.connection.driver_connection, f"PRAGMA synchronous = {synchronous}")
             self._synchronous = synchronous
 
     def _begin(self, connection: sqlalchemy.Connection) -> None:
         started_s = time.monotonic()
         while True:
             try:
-                _control(connection, "BEGIN IMMEDIATE")
+                _control(connection.connection.driver_connection, "BEGIN IMMEDIATE")
             except DBAPIError as error:
                 patience_s = _CLOSING_S if self._closing.is_set() else limits.DATABASE_BUSY.value
                 if not _is_busy(error) or time.monotonic() - started_s > patience_s:
@@ -238,9 +279,8 @@ class SqliteDatabase:
                 return
 
 
-def _control(connection: sqlalchemy.Connection, sql: str) -> None:
+def _control(driver: Any, sql: str) -> None:
     """Run a statement without parameters and rows. SQLAlchemy would take 15 us for it, and five go with each piece."""
-    driver: Any = connection.connection.driver_connection
     try:
         driver.execute(sql)
     except sqlite3.Error as error:
@@ -276,12 +316,9 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
 
 def _settle(outcomes: list[tuple[_Work, Any, BaseException | None]]) -> None:
     for piece, result, error in outcomes:
-        if error is None:
-            piece.done.set_result(result)
-        elif isinstance(error, DBAPIError) and _passes(error):
-            piece.done.set_exception(unavailable(error))
-        else:
-            piece.done.set_exception(error)
+        if isinstance(error, DBAPIError) and _passes(error):
+            error = unavailable(error)
+        piece.settle(result, error)
 
 
 @contextlib.contextmanager
@@ -296,11 +333,6 @@ def _reporting() -> Iterator[None]:
         if _passes(error):
             raise unavailable(error) from error
         raise
-
-
-def _in_transaction(connection: sqlalchemy.Connection) -> bool:
-    driver: Any = connection.connection.driver_connection
-    return bool(driver.in_transaction)
 
 
 def _passes(error: DBAPIError) -> bool:

@@ -6,10 +6,10 @@ SQLAlchemy's own constructs cost some 50 microseconds a statement even when cach
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn
 
 import sqlalchemy
 
@@ -27,6 +27,7 @@ class Statement:
 
     def __init__(self, sql: str, *, postgresql: str | None = None) -> None:
         self._texts = {"sqlite": sql, "postgresql": _NAME.sub(r"%(\1)s", (postgresql or sql).replace("%", "%%"))}
+        self._makers: dict[str, Callable[[Iterable[Any]], Any]] = {}
 
     def run(
         self, tx: sqlalchemy.Connection, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -43,6 +44,15 @@ class Statement:
         rows: list[tuple[Any, ...]] = self._execute(tx, values).fetchall()
         return rows
 
+    def named(self, tx: sqlalchemy.Connection, values: Mapping[str, Any] | None = None) -> list[Any]:
+        """Execute it, and return its rows as tuples whose fields have the names of the columns."""
+        cursor = self._execute(tx, values)
+        make = self._makers.get(tx.dialect.name)
+        if make is None:
+            kind = namedtuple("Found", [column[0] for column in cursor.description])  # type: ignore[misc]  # known now
+            make = self._makers[tx.dialect.name] = kind._make
+        return [make(row) for row in cursor.fetchall()]
+
     def do(
         self, tx: sqlalchemy.Connection, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> int:
@@ -56,13 +66,15 @@ class Statement:
         text = self._texts[tx.dialect.name]
         driver: Any = tx.connection.driver_connection
         cursor = driver.cursor()
-        with _translating(tx, text, cursor):
-            if isinstance(values, list):
-                cursor.executemany(text, values)
-            elif values is None:
+        try:
+            if values is None:
                 cursor.execute(text)
+            elif isinstance(values, list):
+                cursor.executemany(text, values)
             else:
                 cursor.execute(text, values)
+        except Exception as error:  # noqa: BLE001  # what is not the driver's is raised as it is
+            _translate(tx, error, text, cursor)
         return cursor
 
 
@@ -70,18 +82,18 @@ def copy_rows(tx: sqlalchemy.Connection, table: str, *, columns: Sequence[str], 
     """Insert many rows at once, on PostgreSQL."""
     driver: Any = tx.connection.driver_connection
     text = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
-    with driver.cursor() as cursor, _translating(tx, text, cursor), cursor.copy(text) as copy:
-        for row in rows:
-            copy.write_row(row)
+    with driver.cursor() as cursor:
+        try:
+            with cursor.copy(text) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        except Exception as error:  # noqa: BLE001  # what is not the driver's is raised as it is
+            _translate(tx, error, text, cursor)
 
 
-@contextlib.contextmanager
-def _translating(tx: sqlalchemy.Connection, text: str, cursor: Any) -> Iterator[None]:
-    """Make the driver's errors SQLAlchemy's, and let go of a connection that is lost."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001  # what is not the driver's is raised as it is
-        tx._handle_dbapi_exception(error, text, None, cursor, None)  # noqa: SLF001  # no public way does the same
+def _translate(tx: sqlalchemy.Connection, error: Exception, text: str, cursor: Any) -> NoReturn:
+    """Raise the driver's error as SQLAlchemy's, and let go of a connection that is lost."""
+    tx._handle_dbapi_exception(error, text, None, cursor, None)  # noqa: SLF001  # no public way does the same
 
 
 class ManyStatement:

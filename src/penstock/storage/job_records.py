@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
 import sqlalchemy
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from penstock.core.access import MemberId, WorkspaceId
 from penstock.core.errors import NotFound
@@ -92,7 +91,7 @@ class SqlJobRecords:
 
     def insert(self, tx: Connection, job: Job, task: PlannedTask) -> None:
         """Record a new job: a run of a plan with one task."""
-        _INSERT_RUN.run(
+        _INSERT_RUN.do(
             tx,
             {
                 "id": job.id,
@@ -101,7 +100,7 @@ class SqlJobRecords:
                 "created_by": job.created_by,
             },
         )
-        _INSERT_TASK.run(
+        _INSERT_TASK.do(
             tx,
             {
                 "run": job.id,
@@ -111,7 +110,7 @@ class SqlJobRecords:
                 "fingerprint": task.fingerprint,
             },
         )
-        _INSERT_JOB.run(
+        _INSERT_JOB.do(
             tx,
             {
                 "id": job.id,
@@ -119,8 +118,8 @@ class SqlJobRecords:
                 "script": job.script,
                 "version": job.version,
                 "asked": job.asked,
-                "options": orjson.dumps(asdict(job.options)).decode(),
-                "input": orjson.dumps(asdict(job.input)).decode(),
+                "options": orjson.dumps(job.options).decode(),
+                "input": orjson.dumps(job.input).decode(),
                 "input_bytes": job.input.blob.size_bytes,
                 "input_key": None if job.input.blob.key.startswith(SMALL_PREFIX) else job.input.blob.key,
                 "replay_of": job.replay_of,
@@ -129,17 +128,17 @@ class SqlJobRecords:
         if job.options.labels:
             labels = job.options.labels.items()
             of_job = {"job": job.id, "workspace": job.workspace}
-            _INSERT_LABEL.run(tx, [{**of_job, "name": name, "value": value} for name, value in labels])
+            _INSERT_LABEL.do(tx, [{**of_job, "name": name, "value": value} for name, value in labels])
 
     def remember_key(
         self, tx: Connection, workspace: WorkspaceId, key: str, *, body_sha256: str, job: RunId, now: float
     ) -> tuple[RunId, str] | None:
         """Bind an idempotency key to a job; or return the job and body that it is bound to already."""
         values = {"workspace": workspace, "key": key, "body_sha256": body_sha256, "job": job, "created_at": now}
-        if _INSERT_KEY.run(tx, values).rowcount:
+        if _INSERT_KEY.do(tx, values):
             return None
-        found = _FIND_KEY.run(tx, {"workspace": workspace, "key": key}).one()
-        return RunId(found.job), found.body_sha256
+        [(bound, bound_sha256)] = _FIND_KEY.fetch(tx, {"workspace": workspace, "key": key})
+        return RunId(bound), bound_sha256
 
     def read(self, tx: Connection, workspace: WorkspaceId, job: str) -> Job:
         """Return one job.
@@ -147,10 +146,10 @@ class SqlJobRecords:
         Raises:
             NotFound: when the workspace has none under that id.
         """
-        row = _READ.run(tx, {"workspace": workspace, "job": job}).one_or_none()
-        if row is None:
+        rows = _READ.named(tx, {"workspace": workspace, "job": job})
+        if not rows:
             raise NotFound(f"there is no job {job}", hint="List what there is: penstock jobs list")
-        return _job(row)
+        return _job(rows[0])
 
     def list(self, tx: Connection, workspace: WorkspaceId, wanted: JobFilter) -> list[Job]:
         """Return jobs, newest first."""
@@ -183,7 +182,7 @@ class SqlJobRecords:
     def ended(self, tx: Connection, job_ids: Sequence[str]) -> Sequence[Job]:
         """Return those of some jobs that have ended, whosever they are: for those who wait inside the service."""
         ids: Any = list(job_ids) if tx.dialect.name == "postgresql" else orjson.dumps(job_ids).decode()
-        return [_job(row) for row in _ENDED.run(tx, {"ids": ids})]
+        return [_job(row) for row in _ENDED.named(tx, {"ids": ids})]
 
 
 _PAST: Final = Statement("SELECT * FROM attempts WHERE workspace = :workspace AND run = :run ORDER BY id LIMIT 10000")
@@ -207,7 +206,7 @@ def _conditions(workspace: WorkspaceId, wanted: JobFilter) -> Iterable[sqlalchem
         yield jobs.c.id.in_(labelled)
 
 
-def _job(row: Row[Any]) -> Job:
+def _job(row: Any) -> Job:
     account = orjson.loads(row.account) if row.account else {}
     return Job(
         id=RunId(row.id),

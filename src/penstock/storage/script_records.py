@@ -101,11 +101,12 @@ class SqlScriptRecords:
         wanted = parse_asked(asked)
         column, values = _column(script), {"workspace": workspace, "script": script}
         if isinstance(wanted, Number):
-            row = _FIND_EXACT[column].run(tx, values | {"number": str(wanted)}).one_or_none()
+            rows = _FIND_EXACT[column].named(tx, values | {"number": str(wanted)})
         else:
-            row = _FIND[column].run(tx, values).one_or_none()
-        if row is None:
+            rows = _FIND[column].named(tx, values)
+        if not rows:
             raise unknown_script(script, self._names(tx, workspace))
+        [row] = rows
         found = _script(row)
         if isinstance(wanted, Number) and row.exact_state in RUNNABLE:
             return found, self._version(tx, workspace, row.exact_id, row.exact_state)
@@ -305,7 +306,7 @@ def _no_version(version: str) -> NotFound:
     )
 
 
-def _script(row: Row[Any]) -> Script:
+def _script(row: Any) -> Script:
     return Script(
         id=ScriptId(row.id),
         workspace=WorkspaceId(row.workspace),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol, TypeVar
 
@@ -50,6 +51,12 @@ class Database(Protocol):
 
         Raises:
             DatabaseUnavailable: when it cannot be reached, is full or stays busy.
+        """
+
+    def ask(self, work: Callable[[Any], T], /) -> Future[T]:
+        """Ask for `work` to be run as `write` does, durably, and return at once what will have its result.
+
+        For doors whose event loop must not wait, and whose requests are too many for a thread each.
         """
 
 

@@ -38,7 +38,7 @@ class SmallBlobRows:
     def store(self, tx: Any, blobs: Mapping[str, bytes]) -> None:
         """Store bytes by key; a key that is there already is replaced."""
         if blobs:
-            _STORE.run(tx, [{"key": _check(key), "data": _bounded(key, data)} for key, data in blobs.items()])
+            _STORE.do(tx, [{"key": _check(key), "data": _bounded(key, data)} for key, data in blobs.items()])
 
     def load(self, tx: Any, keys: Sequence[str]) -> dict[str, bytes]:
         """Return the bytes of those keys that are there."""
@@ -47,7 +47,7 @@ class SmallBlobRows:
     def delete(self, tx: Any, keys: Sequence[str]) -> None:
         """Delete rows; one that is not there is no error."""
         if keys:
-            _DELETE.run(tx, [{"key": _check(key)} for key in keys])
+            _DELETE.do(tx, [{"key": _check(key)} for key in keys])
 
 
 @dataclass(frozen=True, slots=True)
