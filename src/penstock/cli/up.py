@@ -20,7 +20,7 @@ from penstock.core import limits
 _DOORS: Final = ("api", "worker")
 _PR_SET_PDEATHSIG: Final = 1  # source: prctl(2)
 _LOOK_S: Final = 0.1
-_STEADY_S: Final = 30.0  # a process that lived so long starts again at once
+_STEADY_S: Final = 5.0  # a process that lived so long starts again at once
 
 
 @dataclass(slots=True)
@@ -56,8 +56,11 @@ class Door:
         if code == 2:
             return code
         self.pause_s = 0.0 if now_s - self.started_s > _STEADY_S else min(30.0, max(0.5, 2 * self.pause_s))
-        click.echo(f"{self.name} ended ({code}); it starts again in {self.pause_s:g} s", err=True)
+        when = f"in {self.pause_s:g} s" if self.pause_s else "at once"
+        click.echo(f"{self.name} ended ({code}); it starts again {when}", err=True)
         self.process, self.again_s = None, now_s + self.pause_s
+        if not self.pause_s:
+            self.start()
         return None
 
     def ask_to_end(self) -> None:

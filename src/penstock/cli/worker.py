@@ -28,7 +28,11 @@ def command(*, runners: int | None) -> None:
     """
     from penstock.base.logs import configure_logs
     from penstock.wiring.settings import read_settings
-    from penstock.worker.serving import serve
+    from penstock.worker.runners import started_runners
 
     configure_logs()
-    serve(read_settings(os.environ), runners=runners or len(os.sched_getaffinity(0)), threads=_THREADS)
+    settings, count = read_settings(os.environ), runners or len(os.sched_getaffinity(0))
+    with started_runners(settings, count=count, threads=_THREADS) as started:
+        from penstock.worker.serving import serve  # it takes as long as a runner takes to be ready
+
+        serve(settings, started)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from penstock.core import limits
 from penstock.core.jobs import EntryId, Lease
@@ -88,3 +88,24 @@ class Holdings:
         """Return how many leases to hold: what runs, and as much as will have begun in a moment."""
         ahead = int(threads * limits.LEASED_AHEAD.value / 1000 / max(self.mean_s, 1e-4))
         return threads + min(ahead, limits.LEASE_BATCH.value * threads)
+
+
+def account_of(ended: Ended, *, refused: bool) -> dict[str, Any]:
+    """Return what is logged of an attempt's end; nothing of it is a tenant's."""
+    entry, report = ended.lease.entry, ended.report
+    return {
+        "workspace": entry.workspace,
+        "run": entry.run,
+        "part": entry.part,
+        "number": entry.number,
+        "attempt": entry.attempt,
+        "worker": ended.lease.worker,
+        "outcome": "refused" if refused else report.outcome,
+        "code": (report.error or {}).get("code"),
+        "wall_ms": round((ended.finished_at - ended.started_at) * 1000, 1),
+        "cpu_ms": round(report.cpu_s * 1000, 1),
+        "waited_ms": round((ended.started_at - ended.lease.leased_at) * 1000, 1),
+        "records": report.report.get("records"),
+        "failed": report.report.get("failed"),
+        "killed": report.killed,
+    }

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from penstock.core import limits
 from penstock.core.errors import Bug
 from penstock.core.jobs import EntryId, Lease
+from penstock.core.settings import Settings
 from penstock.core.work import Assignment
 from penstock.worker import messages
 from penstock.worker.messages import Frame
@@ -196,6 +198,26 @@ class Runner:
             self.channel.sendall(data)
         except OSError as error:
             raise RunnerLost from error
+
+
+@contextlib.contextmanager
+def started_runners(settings: Settings, *, count: int, threads: int) -> Iterator[Sequence[Runner]]:
+    """Start runners, which get ready while their supervisor does; end those that are left.
+
+    Args:
+        settings: of the server that they belong to.
+        count: how many.
+        threads: how many attempts each runs at once.
+    """
+    environment = {**os.environ, "PENSTOCK_HOME": settings.home, "PENSTOCK_BLOBS": settings.blobs}
+    runners = [Runner(number, threads, environment) for number in range(count)]
+    try:
+        for runner in runners:
+            runner.start()
+        yield runners
+    finally:
+        for runner in runners:
+            runner.end()
 
 
 def _words(status: int | None) -> str:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from penstock.base.ids import new_id
 from penstock.base.logs import get_log
@@ -20,13 +20,12 @@ from penstock.worker.runners import Runner
 from penstock.worker.supervisor import Supervisor
 
 
-def serve(settings: Settings, *, runners: int, threads: int) -> None:
+def serve(settings: Settings, runners: Sequence[Runner]) -> None:
     """Carry out jobs until somebody asks this process to end; a second time it ends at once.
 
     Args:
         settings: of the server that it belongs to.
-        runners: how many processes carry out attempts.
-        threads: how many attempts each runs at once.
+        runners: the processes that carry out attempts.
 
     Raises:
         SandboxUnsafe: when scripts cannot run safely here.
@@ -38,23 +37,22 @@ def serve(settings: Settings, *, runners: int, threads: int) -> None:
             host=socket.gethostname(),
             pid=os.getpid(),
             state="active",
-            slots=runners * threads,
+            slots=sum(runner.threads for runner in runners),
             busy=0,
             sandbox_level="none",
             started_at=time.time(),
         )
         log = get_log().bind(worker=state.id)
-        environment = {**os.environ, "PENSTOCK_HOME": settings.home, "PENSTOCK_BLOBS": settings.blobs}
         with Chores(_chores(server, state.id), log=log):
             supervisor = Supervisor(
                 state,
                 server.work,
-                [Runner(number, threads, environment) for number in range(runners)],
+                runners,
                 server.queue.wait,
                 log,
             )
             with _draining(supervisor):
-                log.info("worker.started", runners=runners, threads=threads)
+                log.info("worker.started", runners=len(runners), places=state.slots)
                 supervisor.run()
                 log.info("worker.ended")
 

@@ -25,7 +25,7 @@ from penstock.core.errors import DatabaseUnavailable, PenstockError, SandboxUnsa
 from penstock.core.jobs import AttemptReport, EntryId, Lease
 from penstock.core.work import Assignment, Ended, Held, Round, WorkerState
 from penstock.worker import messages, places
-from penstock.worker.holding import Holding, Holdings
+from penstock.worker.holding import Holding, Holdings, account_of
 from penstock.worker.runners import Runner, RunnerLost
 
 _LOOK_S: Final = 0.25
@@ -103,6 +103,9 @@ class Supervisor:
         for thread in threads:
             thread.start()
         try:
+            for runner in self.runners:
+                if runner.channel is not None:
+                    self._listen_to(runner)
             self._keep_runners()
             while not self._is_done():
                 self._turn()
@@ -258,7 +261,7 @@ class Supervisor:
         for each in ended:
             entry = each.lease.entry
             self._ended.pop(entry.id, None)
-            self._tell(each, refused=entry.id in given.refused)
+            self.log.info("attempt.finished", **account_of(each, refused=entry.id in given.refused))
         self.held.drop([each.lease for each in ended])
 
     def _take(self, assignments: Sequence[Assignment], *, asked: int) -> None:
@@ -375,26 +378,6 @@ class Supervisor:
         except RunnerLost:
             self._bury(runner)
 
-    def _tell(self, ended: Ended, *, refused: bool) -> None:
-        entry, report = ended.lease.entry, ended.report
-        self.log.info(
-            "attempt.finished",
-            workspace=entry.workspace,
-            run=entry.run,
-            part=entry.part,
-            number=entry.number,
-            attempt=entry.attempt,
-            worker=self.state.id,
-            outcome="refused" if refused else report.outcome,
-            code=(report.error or {}).get("code"),
-            wall_ms=round((ended.finished_at - ended.started_at) * 1000, 1),
-            cpu_ms=round(report.cpu_s * 1000, 1),
-            waited_ms=round((ended.started_at - ended.lease.leased_at) * 1000, 1),
-            records=report.report.get("records"),
-            failed=report.report.get("failed"),
-            killed=report.killed,
-        )
-
     # ---- runners ----
 
     def _keep_runners(self) -> None:
@@ -404,9 +387,13 @@ class Supervisor:
                 if now_s >= runner.again_s and self._draining_until_s is None:
                     runner.start()
                     self._something = True
-                    self._selector.register(runner.channel, selectors.EVENT_READ, runner)  # type: ignore[arg-type]  # started
+                    self._listen_to(runner)
             elif runner.is_stuck():
                 self._bury(runner)
+
+    def _listen_to(self, runner: Runner) -> None:
+        assert runner.channel is not None, "only a started runner is listened to"
+        self._selector.register(runner.channel, selectors.EVENT_READ, runner)
 
     def _bury(self, runner: Runner) -> None:
         """Note the end of a runner: what it had begun has crashed, and what it had not goes back."""

@@ -152,6 +152,15 @@ def test_a_runner_that_dies_is_started_again_and_only_what_it_had_begun_has_cras
     assert scene.runners[0].starts == 2
 
 
+def test_runners_that_were_started_before_their_supervisor_are_not_started_again():
+    scene = Scene()
+    scene.runners[0].start()
+    scene.thread.start()
+    assert scene.ended(*scene.work.add(b"a")) == ["succeeded"]
+    assert scene.runners[0].starts == 1
+    scene.drain()
+
+
 def test_a_runner_that_says_nothing_for_too_long_is_ended_and_started_again(start):
     scene = start()
     (entry,) = scene.work.add(b"wait")
