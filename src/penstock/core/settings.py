@@ -5,6 +5,7 @@ A setting is an environment variable, so that a container, a unit file and a she
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +34,9 @@ PORT: Final = Setting("PENSTOCK_PORT", "8400", "The port that the API listens on
 PROXIES: Final = Setting(
     "PENSTOCK_PROXIES", "", "Addresses of proxies whose X-Forwarded-For is believed, with commas between."
 )
+FILES: Final = Setting(
+    "PENSTOCK_FILES", "", "A folder with one for each workspace, whose files pipelines may read and write."
+)
 URL: Final = Setting("PENSTOCK_URL", "", "The server that commands talk to; else the one of `penstock login`.")
 API_KEY: Final = Setting("PENSTOCK_API_KEY", "", "The key of commands; else that of `penstock login`.", secret=True)
 
@@ -51,6 +55,19 @@ class Settings:
     host: str
     port: int
     proxies: str = ""
+    files: str = ""
+
+    @property
+    def warehouse(self) -> str:
+        """Where the files of tables are: beside the blobs."""
+        if self.blobs.startswith("s3://"):
+            return f"{self.blobs.rstrip('/')}/lake"
+        return os.path.join(os.path.dirname(self.blobs), "lake", "warehouse")
+
+    @property
+    def catalog_url(self) -> str:
+        """Where the catalog of tables is; empty for a file of its own."""
+        return "" if self.embedded else self.database_url
 
     @property
     def embedded(self) -> bool:

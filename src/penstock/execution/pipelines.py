@@ -88,6 +88,18 @@ def cancelled(run: PipelineRun, *, now: float, running: Collection[TaskName]) ->
     return ended(run, now=now) if all(task.state in TASK_ENDED for task in tasks) and not running else run
 
 
+def interrupted(run: PipelineRun, *, now: float) -> PipelineRun:
+    """Return a run as it stands once the process that carried it out has ended without it."""
+    words = "the process that carried it out ended before it did"
+    tasks = tuple(
+        task if task.state in TASK_ENDED else dataclasses.replace(task, state="cancelled", reason=words)
+        for task in run.tasks
+    )
+    hint = f"Go on with it: penstock resume {run.id}"
+    error = {"code": "interrupted", "message": words, "hint": hint, "resume": f"penstock resume {run.id}"}
+    return dataclasses.replace(run, tasks=tasks, state="failed", finished_at=now, error=error)
+
+
 def again(run: PipelineRun, names: Iterable[TaskName], *, reason: str) -> PipelineRun:
     """Return a run in which some tasks, and all that come after them, wait to be done again."""
     wanted = set(names)

@@ -78,6 +78,11 @@ class RunWork:
         asked = replace(run, cancel_asked_at=run.cancel_asked_at or now)
         return self._save(tx, run, self._stopped(tx, asked, now=now))
 
+    def interrupt(self, tx: Any, run: PipelineRun, *, now: float) -> PipelineRun:
+        """End a run whose worker has ended without it."""
+        self.queue.cancel(tx, run.id)
+        return self._save(tx, run, pipelines.interrupted(run, now=now))
+
     # ---- ends ----
 
     def _settle(self, tx: Any, run: PipelineRun, ended: Ended, now: float) -> PipelineRun:

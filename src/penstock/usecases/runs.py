@@ -266,12 +266,30 @@ class Runs:
                 raise Conflict(
                     f"{found.id} has not ended: it is {found.state}", hint=f"See: penstock status {found.id}"
                 )
+            self.queue.cancel(tx, found.id)
+            if self.queue.held(tx, found.id):
+                raise Conflict(
+                    f"an attempt of {found.id} is still held by a worker that may have ended",
+                    hint=f"Try again in {limits.LEASE.value} seconds.",
+                )
             self.audit.record(tx, actor, AuditEvent("run.resume", found.id))
             return self.work.resume(tx, found, now=self.clock())
 
         begun = self.database.write(write)
         self.queue.announce()
         return begun
+
+    def close_interrupted(self, *, actor: Actor) -> Sequence[RunId]:
+        """End the runs that nobody carries on any more: for who knows that no worker is left."""
+        require(actor, "pipelines:run")
+
+        def write(tx: Any) -> list[RunId]:
+            known = self.records.list(tx, actor.workspace, RunFilter(state="running", limit=limits.LISTED.value))
+            for run in self.records.load(tx, [each.id for each in known]).values():
+                self.work.interrupt(tx, run, now=self.clock())
+            return [each.id for each in known]
+
+        return self.database.write(write)
 
     def cancel(self, run: str, *, actor: Actor) -> PipelineRun:
         """End a run; what it has written stays on its branches for a while, to be resumed.

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from penstock.access.workspaces import SqlWorkspaces
 from penstock.core.errors import SchemaUnknown, SettingInvalid
-from penstock.core.ports import Blobs, Clock
+from penstock.core.ports import Blobs, Clock, Lake
 from penstock.core.ports.access import Egress
 from penstock.core.settings import HOME, Settings
 from penstock.database.bells import Bells
 from penstock.database.opening import SqlDatabase, open_database
 from penstock.database.versioning import prepare, require_schema
 from penstock.queue.sql_queue import SqlQueue
+from penstock.sandbox.heavy import HeavySandbox
 from penstock.sandbox.strict import StrictSandbox
 from penstock.storage.blobs.small import BlobsWithSmall, SmallBlobRows
 from penstock.storage.figures import SqlFigures
@@ -31,10 +32,13 @@ from penstock.usecases.health import HealthChecks
 from penstock.usecases.jobs import Jobs
 from penstock.usecases.keys import Keys
 from penstock.usecases.members import Members
+from penstock.usecases.projects import Projects
 from penstock.usecases.quotas import QuotaUse
 from penstock.usecases.retention import Retention
 from penstock.usecases.run_work import RunWork
+from penstock.usecases.runs import Runs
 from penstock.usecases.secrets import Secrets
+from penstock.usecases.tables import Tables
 from penstock.usecases.trials import Trials
 from penstock.usecases.uploads import Uploads
 from penstock.usecases.versions import Scripts
@@ -42,6 +46,7 @@ from penstock.usecases.webhooks import WebhookChecks
 from penstock.usecases.work import Work
 from penstock.usecases.workspaces import Workspaces
 from penstock.wiring.access import assemble_access
+from penstock.wiring.pipelines import assemble_pipelines, lazy_lake
 from penstock.wiring.stores import open_store
 
 
@@ -70,6 +75,11 @@ class Server:
     scripts: Scripts
     approvals: Approvals
     retention: Retention
+    projects: Projects
+    runs: Runs
+    tables: Tables
+    lake: Lake
+    engines: HeavySandbox
 
 
 @contextlib.contextmanager
@@ -95,7 +105,9 @@ def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = 
         contextlib.closing(Bells(Path(settings.home) / "bells")) as bells,
     ):
         prepare(database) if create else require_schema(database)
-        yield _assemble(settings, database, sandbox, bells, clock)
+        engines = HeavySandbox()
+        with lazy_lake(settings, database, clock, strict=sandbox, heavy=engines) as lake:
+            yield _assemble(settings, database, sandbox, bells, clock, lake, engines)
 
 
 def _require_file(settings: Settings) -> None:
@@ -119,7 +131,15 @@ def _make_home(home: Path) -> None:
         ) from error
 
 
-def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox, bells: Bells, clock: Clock) -> Server:
+def _assemble(
+    settings: Settings,
+    database: SqlDatabase,
+    sandbox: StrictSandbox,
+    bells: Bells,
+    clock: Clock,
+    lake: Lake,
+    engines: HeavySandbox,
+) -> Server:
     queue = SqlQueue(database, clock, bells=bells)
     access = assemble_access(settings, database, queue, clock)
     audit, quotas, secrets = access.audit, access.quota_records, access.secret_records
@@ -134,6 +154,17 @@ def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox,
     uploads = Uploads(database, blobs, quotas)
     health = HealthChecks(database, blobs, SqlFigures(), clock)
     trials = Trials(sandbox)
+    pipelines = assemble_pipelines(
+        settings,
+        database,
+        blobs=blobs,
+        audit=audit,
+        clock=clock,
+        queue=queue,
+        run_work=run_work,
+        lake=lake,
+        heavy=engines,
+    )
     return Server(
         settings,
         clock,
@@ -156,4 +187,9 @@ def _assemble(settings: Settings, database: SqlDatabase, sandbox: StrictSandbox,
         scripts=Scripts(database, script_records, blobs, queue, quotas, audit, trials, clock),
         approvals=Approvals(database, script_records, audit, clock),
         retention=Retention(database, SqlRetentionRecords(), blobs, quotas, audit, clock),
+        projects=pipelines.projects,
+        runs=pipelines.runs,
+        tables=pipelines.tables,
+        lake=lake,
+        engines=engines,
     )

@@ -34,6 +34,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         host=value(settings.HOST),
         port=_port(value(settings.PORT)),
         proxies=value(settings.PROXIES),
+        files=value(settings.FILES),
     )
 
 

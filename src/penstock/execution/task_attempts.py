@@ -1,0 +1,194 @@
+"""One attempt of a part of a run, from its lease to its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from penstock.core import limits
+from penstock.core.access import WorkspaceId
+from penstock.core.errors import Bug, NeedsRerun, PenstockError, Stopped, TaskFailed, TransientError
+from penstock.core.jobs import AttemptReport, Entry
+from penstock.core.ports import Occurrence, Sandbox
+from penstock.core.ports.pipelines import RunTaskKind
+from penstock.core.ports.runs import RunRecords
+from penstock.core.projects import PipelineName, Project, Task
+from penstock.core.runs import PipelineRun, RunTask
+from penstock.execution.items import list_items
+from penstock.execution.marks import Marks
+from penstock.execution.stopping import StopSign
+from penstock.execution.task_context import TaskContext, TaskParts
+from penstock.planning.pipelines import depends_on_date, task_fingerprint
+
+# What passes by itself, and is no fault of the task: trying again costs it nothing.
+_OUTAGES: Final = frozenset(
+    ["database_unavailable", "blobs_unavailable", "lake_unavailable", "table_busy", "sandbox_unavailable", "spool_full"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAttempts:
+    """Carries out attempts of runs.
+
+    Attributes:
+        project: from a workspace, a project's name and a revision to the project.
+        folder: where attempts have their folders; on the lake's own disk when that is local.
+        files: from a workspace to the folder where its files are; None where there is none.
+    """
+
+    parts: TaskParts
+    records: RunRecords
+    kinds: Mapping[str, RunTaskKind]
+    project: Callable[[WorkspaceId, str, str], Project]
+    folder: Path
+    files: Callable[[WorkspaceId], Path | None] = field(default=lambda _workspace: None)
+
+    def carry_out(self, entry: Entry, *, sandbox: Sandbox, stop: StopSign) -> AttemptReport:
+        """Return how an attempt ended; whatever went wrong on purpose is part of that."""
+        try:
+            return AttemptReport("succeeded", report=self._part(entry, sandbox, stop))
+        except PenstockError as error:
+            return _failed(error)
+
+    def _part(self, entry: Entry, sandbox: Sandbox, stop: StopSign) -> dict[str, Any]:
+        with self.parts.database.read() as tx:
+            run = self.records.load(tx, [entry.run])[entry.run]
+            items = self.records.items(tx, run.id, run.task(entry.task).name) if entry.part == "item" else ()
+        if entry.part == "publish":
+            return self._publish(run)
+        project = self.project(run.workspace, run.project, run.revision)
+        task = run.task(entry.task)
+        attempt = _Attempt(self, run, task, project, entry, sandbox, stop)
+        if entry.part == "expand":
+            return {"items": attempt.items()}
+        item = next((each for each in items if each.number == entry.number), None)
+        return attempt.carry_out(None if item is None else item.value)
+
+    def _publish(self, run: PipelineRun) -> dict[str, Any]:
+        published = self.parts.lake.publish(run.workspace, run.id)
+        self.parts.lake.unpin(run.workspace, run.id)
+        return {"published": {each.table: each.snapshot for each in published}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """An attempt of a task, or of one of the things that it is done for."""
+
+    of: TaskAttempts
+    run: PipelineRun
+    task: RunTask
+    project: Project
+    entry: Entry
+    sandbox: Sandbox
+    stop: StopSign
+
+    def items(self) -> list[Any]:
+        """Return what the task is to be done for."""
+        with self._context(None, "") as context:
+            return list_items(self.task.for_each or {}, context)
+
+    def carry_out(self, item: Any) -> dict[str, Any]:
+        """Do what the task is for, unless that has been done."""
+        kind, task = self.of.kinds[self.task.kind], self._planned()
+        marks = Marks(self.of.parts.lake, self.run.workspace, self.run.date, self.run.id)
+        heads = marks.heads(task.reads)
+        marked = {table: marks.mark(table, heads[table], task.spec) if table in heads else None for table in task.reads}
+        code = kind.code(task.spec, self.project)
+        mark = task_fingerprint(task, code=code, marks=marked, date=self.run.date, params=self.run.params)
+        told: dict[str, Any] = {"fingerprint": mark, "reads": heads}
+        if item is None and self._is_done(task, mark) and not kind.publishes:
+            return told | {"state": "skipped", "reason": "up to date: same code, settings and inputs as the last time"}
+        with self._context(item, mark) as context:
+            context.pins = heads
+            spec = kind.Spec.model_validate(filled(self.task.spec, context.occurrence))
+            report = dict(kind.run(spec, context))
+        report |= {"published": True} if context.published else {}
+        return told | {"reads": context.reads | dict(heads), "wrote": context.wrote, "report": report}
+
+    def _is_done(self, task: Task, fingerprint: str) -> bool:
+        if self.task.action == "run" or self.run.again:
+            return False
+        date = self.run.date if depends_on_date(task) else None
+        with self.of.parts.database.read() as tx:
+            of = tx, self.run.workspace, self.run.project, self.run.pipeline
+            return self.of.records.successes(*of, date=date).get(task.name) == fingerprint
+
+    def _planned(self) -> Task:
+        return self.project.pipelines[PipelineName(self.run.pipeline)].tasks[self.task.name]
+
+    def _context(self, item: Any, fingerprint: str) -> TaskContext:
+        files = self.of.files(self.run.workspace)
+        occurrence = Occurrence(
+            run=self.run.id,
+            workspace=self.run.workspace,
+            project=self.run.project,
+            pipeline=self.run.pipeline,
+            task=self.task.name,
+            started_at=self.run.started_at or self.run.created_at,
+            fingerprint=fingerprint,
+            attempt=max(self.task.attempt, 1),
+            date=self.run.date,
+            timezone=self.run.timezone,
+            params=self.run.params,
+            item=item,
+            part="" if item is None else hashlib.sha256(orjson.dumps(item)).hexdigest()[:16],
+        )
+        return TaskContext(
+            parts=dataclasses.replace(
+                self.of.parts, sandbox=self.sandbox, files_folder=self.of.files(self.run.workspace)
+            ),
+            occurrence=occurrence,
+            project=self.project,
+            folder=self.of.folder / f"{self.run.id}-{self.task.name}-{self.entry.number}",
+            stop=self.stop,
+            number=self.entry.number,
+            timeout_s=self.task.timeout_s or limits.TASK_TIMEOUT.value,
+        )
+
+
+def _failed(error: PenstockError) -> AttemptReport:
+    told: dict[str, Any] = {"code": error.code, "message": error.message, "hint": error.hint}
+    if isinstance(error, NeedsRerun):
+        told["tables"] = list(error.tables)
+    if isinstance(error, TaskFailed) and error.figures:
+        told["figures"] = error.figures
+    if isinstance(error, Stopped):
+        return AttemptReport("failed" if "timeout" in error.message else "cancelled", error=told)
+    if isinstance(error, TransientError) and error.code in _OUTAGES:
+        return AttemptReport("transient", error=told)
+    return AttemptReport("crashed" if isinstance(error, Bug) else "failed", error=told)
+
+
+_NAME: Final = re.compile(r"\$\{(date|run|item|params\.\w+|item\.\w+)\}")
+
+
+def filled(value: Any, occurrence: Occurrence) -> Any:
+    """Return settings with what `${...}` stands for."""
+    match value:
+        case str():
+            return _NAME.sub(lambda found: _meaning(found[1], occurrence), value)
+        case Mapping():
+            return {key: filled(one, occurrence) for key, one in value.items()}
+        case list() | tuple():
+            return [filled(one, occurrence) for one in value]
+    return value
+
+
+def _meaning(name: str, occurrence: Occurrence) -> str:
+    match name.split("."):
+        case ["date"]:
+            return occurrence.date or ""
+        case ["run"]:
+            return occurrence.run
+        case ["params", param]:
+            return str(occurrence.params[param])
+        case ["item", part]:
+            return str(occurrence.item[part])
+    return str(occurrence.item)

@@ -1,0 +1,116 @@
+"""Pipelines without a server: the same rooms, in this process, with their state in a folder of the project."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from penstock.access.egress import HttpEgress
+from penstock.core.access import Actor, Destination, Policy, WorkspaceId, local_actor
+from penstock.core.errors import NotFound
+from penstock.core.projects import Project
+from penstock.core.settings import HOME
+from penstock.execution.task_attempts import TaskAttempts
+from penstock.sandbox.open_versions import OpenVersions
+from penstock.usecases.projects import Projects
+from penstock.usecases.runs import Runs
+from penstock.usecases.tables import Tables
+from penstock.wiring.pipelines import assemble_attempts, cores
+from penstock.wiring.server import Server, open_server
+from penstock.wiring.settings import read_settings
+
+LOCAL: Final = WorkspaceId("ws_local")
+FOLDER: Final = Path(".penstock", "local")
+_EVERYWHERE: Final = Policy(("0.0.0.0/0", "::/0"))  # whoever runs it could reach it anyhow
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Everything that commands without a server use.
+
+    Attributes:
+        folder: of the project.
+        attempts: what carries out tasks.
+        versions: the sandbox of each of them.
+    """
+
+    folder: Path
+    server: Server
+    attempts: TaskAttempts
+    versions: OpenVersions
+    actor: Actor
+
+    @property
+    def projects(self) -> Projects:
+        """What can be asked of projects."""
+        return self.server.projects
+
+    @property
+    def runs(self) -> Runs:
+        """What can be asked of runs."""
+        return self.server.runs
+
+    @property
+    def tables(self) -> Tables:
+        """What can be asked of tables."""
+        return self.server.tables
+
+    def use(self, files: Mapping[str, bytes]) -> Project:
+        """Make files the project's active revision, and return it.
+
+        Raises:
+            ProjectInvalid: with every problem of every file.
+        """
+        project = self.projects.check(files)
+        self.projects.keep(LOCAL, project)
+        known = {each.project: each.revision for each in self.projects.list(actor=self.actor)}
+        if known.get(project.name) != project.revision:
+            self.projects.deploy(files, actor=self.actor)
+        return project
+
+
+@contextlib.contextmanager
+def open_local(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Local]:
+    """Open what a project's folder keeps of its runs and tables, and end everything at the end.
+
+    Args:
+        folder: of the project.
+        environment: where secrets come from; the process's own when not given.
+    """
+    known = os.environ if environment is None else environment
+    settings = read_settings({HOME.name: str(folder / FOLDER)})
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(open_server(settings, create=True))
+        versions = stack.enter_context(contextlib.closing(OpenVersions(server.sandbox, seats=cores() + 1)))
+        attempts = assemble_attempts(
+            settings,
+            server.database,
+            projects=server.projects,
+            clock=time.time,
+            lake=server.lake,
+            strict=server.sandbox,
+            heavy=server.engines,
+            secret=lambda _workspace, name: _secret(known, name),
+            resolve=_resolve,
+            files=lambda _workspace: folder.absolute(),
+            parallel=cores(),
+        )
+        yield Local(folder, server, attempts, versions, local_actor(LOCAL))
+
+
+def _secret(environment: Mapping[str, str], name: str) -> str:
+    if name not in environment:
+        raise NotFound(
+            f"the secret {name} is not there",
+            hint=f"Without a server, secrets come from the environment: export {name}=...",
+        )
+    return environment[name]
+
+
+def _resolve(_workspace: str, url: str) -> Destination:
+    return HttpEgress().check(url, policy=_EVERYWHERE)

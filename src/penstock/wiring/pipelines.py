@@ -1,0 +1,167 @@
+"""Pipelines put together: what people ask for of them, and what carries out their tasks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.checks.judging import GxSuites
+from penstock.connectors import connectors
+from penstock.core.access import Destination, WorkspaceId
+from penstock.core.ports import Audit, Blobs, Clock, Database, Lake, Queue, RunTaskKind
+from penstock.core.settings import Settings
+from penstock.execution.task_attempts import TaskAttempts
+from penstock.execution.task_context import TaskParts
+from penstock.sandbox.heavy import HeavySandbox
+from penstock.sandbox.raw import open_raw
+from penstock.sandbox.strict import StrictSandbox
+from penstock.storage.attempt_records import SqlAttemptRecords
+from penstock.storage.project_records import SqlProjectRecords
+from penstock.storage.run_records import SqlRunRecords
+from penstock.tasks import run_kinds
+from penstock.usecases.projects import Projects
+from penstock.usecases.run_work import RunWork
+from penstock.usecases.runs import Runs
+from penstock.usecases.tables import Tables
+from penstock.wiring.lake import open_lake
+
+if TYPE_CHECKING:
+    from penstock.storage.tables.lake import IcebergLake
+
+ATTEMPTS = "attempts"
+Secret = Callable[[str, str], str]
+Resolve = Callable[[str, str], Destination]
+
+
+class LazyLake:
+    """A lake that is opened when somebody first needs it: what it is made of takes most of a second to load."""
+
+    def __init__(self, opening: Callable[[], contextlib.AbstractContextManager[IcebergLake]]) -> None:
+        self._opening = opening
+        self._lock = threading.Lock()
+        self._stack = contextlib.ExitStack()
+        self._lake: IcebergLake | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a method of the lake."""
+        with self._lock:
+            if self._lake is None:
+                self._lake = self._stack.enter_context(self._opening())
+        return getattr(self._lake, name)
+
+    def close(self) -> None:
+        """Close the lake, if it was opened."""
+        self._stack.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Pipelines:
+    """What doors use of pipelines."""
+
+    projects: Projects
+    runs: Runs
+    tables: Tables
+
+
+@contextlib.contextmanager
+def lazy_lake(
+    settings: Settings, database: Database, clock: Clock, *, strict: StrictSandbox, heavy: HeavySandbox
+) -> Iterator[Lake]:
+    """Give the lake that settings say, and close it at the end."""
+    lake = LazyLake(
+        partial(
+            open_lake,
+            database,
+            clock,
+            strict=strict,
+            heavy=heavy,
+            home=Path(settings.home),
+            warehouse=settings.warehouse,
+            catalog_url=settings.catalog_url,
+            s3_endpoint=settings.s3_endpoint,
+        )
+    )
+    with contextlib.closing(lake):
+        yield lake
+
+
+def task_kinds() -> Mapping[str, RunTaskKind]:
+    """Return the kinds of tasks that pipelines have."""
+    return run_kinds(suites=GxSuites())
+
+
+def assemble_projects(database: Database, blobs: Blobs, audit: Audit, clock: Clock) -> Projects:
+    """Return what can be asked of projects."""
+    return Projects(database, SqlProjectRecords(), blobs, audit, clock, task_kinds(), connectors())
+
+
+def assemble_pipelines(
+    settings: Settings,
+    database: Database,
+    *,
+    blobs: Blobs,
+    audit: Audit,
+    clock: Clock,
+    queue: Queue,
+    run_work: RunWork,
+    lake: Lake,
+    heavy: HeavySandbox,
+) -> Pipelines:
+    """Return what people ask for of pipelines."""
+    projects = assemble_projects(database, blobs, audit, clock)
+    records = SqlRunRecords()
+    return Pipelines(
+        projects,
+        Runs(database, records, projects, run_work, queue, lake, audit, clock, projects.kinds),  # type: ignore[arg-type]  # each is both
+        Tables(database, lake, heavy, audit, Path(settings.home) / ATTEMPTS),
+    )
+
+
+def assemble_attempts(
+    settings: Settings,
+    database: Database,
+    *,
+    projects: Projects,
+    clock: Clock,
+    lake: Lake,
+    strict: StrictSandbox,
+    heavy: HeavySandbox,
+    secret: Secret,
+    resolve: Resolve,
+    files: Callable[[WorkspaceId], Path | None],
+    parallel: int,
+) -> TaskAttempts:
+    """Return what carries out attempts of runs."""
+    parts = TaskParts(
+        database=database,
+        records=SqlAttemptRecords(),
+        lake=lake,
+        engines=heavy,
+        sandbox=strict,
+        suites=GxSuites(),
+        connectors=projects.connection_kinds,
+        secret=secret,
+        resolve=resolve,
+        raw=partial(open_raw, strict, parallel=parallel),
+        clock=clock,
+        parallel=parallel,
+    )
+    return TaskAttempts(
+        parts,
+        SqlRunRecords(),
+        projects.kinds,  # type: ignore[arg-type]  # each is both
+        lambda workspace, project, revision: projects.loaded(workspace, project, revision),
+        Path(settings.home) / ATTEMPTS,
+        files,
+    )
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))

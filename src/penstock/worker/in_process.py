@@ -1,0 +1,161 @@
+"""A worker inside the process of a command: it carries out runs without supervisor and runners.
+
+It shares the queue with whoever else works in the same folder, as workers on a server do: leases are kept alive by a
+thread, and what a killed command has left is picked up by the next one that works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from penstock.base.ids import new_id
+from penstock.base.logs import get_log
+from penstock.core import limits
+from penstock.core.errors import TransientError
+from penstock.core.jobs import AttemptReport, EntryId, Lease
+from penstock.core.ports import Sandbox
+from penstock.core.work import Ended, WorkerState
+from penstock.execution.stopping import StopSign
+from penstock.execution.task_attempts import TaskAttempts
+from penstock.usecases.work import Work
+
+_PAUSE_S: Final = 0.1
+_END_S: Final = 10.0
+
+
+@dataclass(slots=True)
+class InProcessWorker:
+    """Carries out attempts of runs in threads of this process; a context manager.
+
+    Attributes:
+        sandbox: gives the strict sandbox of one attempt.
+        wait: returns when the queue may have something, or its time in seconds is up.
+        places: how many attempts at once.
+    """
+
+    work: Work
+    attempts: TaskAttempts
+    sandbox: Callable[[Lease], Any]
+    wait: Callable[[float], None]
+    places: int
+    clock: Callable[[], float] = time.time
+    id: str = field(default_factory=lambda: new_id("wrk"))
+    _threads: ThreadPoolExecutor = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _running: dict[EntryId, tuple[Lease, StopSign, Any]] = field(default_factory=dict)
+    _ended: list[Ended] = field(default_factory=list)
+    _bell: threading.Event = field(default_factory=threading.Event)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _helpers: list[threading.Thread] = field(default_factory=list)
+    _ticked_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._threads = ThreadPoolExecutor(self.places, thread_name_prefix="attempt")
+
+    def __enter__(self) -> Self:
+        for target in (self._beat, self._wake):
+            thread = threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True)
+            self._helpers.append(thread)
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Stop what runs, and give it back."""
+        self._over.set()
+        with self._lock:
+            held = list(self._running.values())
+        for _, sign, _sandbox in held:
+            sign.ask()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        with contextlib.suppress(TransientError):  # leases expire by themselves
+            self._record(taking=False)
+            self.work.release(self.id, [lease for lease, _, _ in self._running.values()], reason="worker_drained")
+            self.work.leave(self.id)
+        for thread in self._helpers:
+            thread.join(_END_S)
+
+    def turn(self) -> None:
+        """Record what has ended, begin what is next, and wait a moment unless there was something."""
+        self._tick()
+        self._bell.clear()
+        if not self._record():
+            self._bell.wait(_PAUSE_S)
+
+    def _record(self, *, taking: bool = True) -> int:
+        with self._lock:
+            ended, self._ended = self._ended, []
+            count = self.places - len(self._running) + len(ended) if taking else 0
+        try:
+            made = self.work.round(self.id, ended, count=count)
+        except TransientError:
+            with self._lock:
+                self._ended = ended + self._ended
+            raise
+        with self._lock:
+            for each in ended:
+                self._running.pop(each.lease.entry.id, None)
+        for assignment in made.assignments:
+            stop = StopSign()
+            sandbox = self.sandbox(assignment.lease)
+            with self._lock:
+                self._running[assignment.lease.entry.id] = (assignment.lease, stop, sandbox)
+            self._threads.submit(self._attempt, assignment.lease, stop, sandbox)
+        return len(made.assignments)
+
+    def _attempt(self, lease: Lease, stop: StopSign, sandbox: Sandbox) -> None:
+        started_at = self.clock()
+        try:
+            with stop.watched(sandbox.stop):  # type: ignore[attr-defined]  # of one attempt: it can be stopped
+                report = self.attempts.carry_out(lease.entry, sandbox=sandbox, stop=stop)
+        except Exception as error:  # noqa: BLE001  # the door of an attempt: whatever it was, the others go on
+            get_log().error("attempt.failed", run=lease.entry.run, task=lease.entry.task, exc_info=True)
+            report = AttemptReport("crashed", error=_bug(error))
+        with self._lock:
+            self._ended.append(Ended(lease, report, started_at, self.clock()))
+        self._bell.set()
+
+    def _tick(self) -> None:
+        if time.monotonic() - self._ticked_s >= limits.REAP.value / 1000:
+            self.work.tick()
+            self._ticked_s = time.monotonic()
+
+    def _beat(self) -> None:
+        """Keep leases alive, and stop what was cancelled."""
+        state = WorkerState(self.id, socket.gethostname(), os.getpid(), "active", self.places, 0, "none", self.clock())
+        while not self._over.wait(limits.HEARTBEAT.value / 1000):
+            with self._lock:
+                held = dict(self._running)
+            try:
+                found = self.work.heartbeat(state, [lease for lease, _, _ in held.values()])
+            except Exception as error:  # noqa: BLE001  # a worker loop: it goes on whatever happens
+                get_log().warning("heartbeat.failed", error=str(error))
+                continue
+            kept = {lease.entry.id for lease in found.leases}
+            for key, (lease, stop, _) in held.items():
+                if key not in kept or lease.entry.run in found.cancelled:
+                    stop.ask()
+
+    def _wake(self) -> None:
+        while not self._over.is_set():
+            self.wait(_PAUSE_S)
+            self._bell.set()
+
+
+def _bug(error: BaseException) -> dict[str, Any]:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    place = f"{os.path.basename(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno}" if traceback else "?"
+    return {
+        "code": "bug",
+        "message": f"Penstock failed: {type(error).__name__} at {place}",
+        "hint": "Report this line.",
+    }

@@ -1,0 +1,92 @@
+"""Carrying out runs of a project's folder in the process of a command."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from penstock.core import limits
+from penstock.core.errors import Conflict
+from penstock.core.jobs import ENDED
+from penstock.core.plan import RunId
+from penstock.core.runs import PipelineRun, TaskProgress
+from penstock.wiring.local import FOLDER, Local
+from penstock.wiring.pipelines import cores
+from penstock.worker.in_process import InProcessWorker
+
+Watch = Callable[[PipelineRun, Sequence[TaskProgress]], None]
+_WATCH_S: Final = 0.12
+_LOCK: Final = "working.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalWork:
+    """A folder in which this process works.
+
+    Attributes:
+        interrupted: runs that a process had begun, and left without an end.
+    """
+
+    local: Local
+    worker: InProcessWorker
+    interrupted: Sequence[RunId]
+
+    def carry_on(self, run: str, *, watch: Watch) -> PipelineRun:
+        """Work until a run has ended, and return it as it stands then.
+
+        Args:
+            run: its id.
+            watch: told how the run stands, some eight times a second, and at the end.
+        """
+        runs, actor = self.local.runs, self.local.actor
+        told_s = 0.0
+        while True:
+            self.worker.turn()
+            if time.monotonic() - told_s < _WATCH_S:
+                continue
+            found = runs.get(run, actor=actor)
+            watch(found, runs.progress(run, actor=actor))
+            told_s = time.monotonic()
+            if found.state in ENDED:
+                return found
+
+    def resume(self, run: str) -> PipelineRun:
+        """Begin to go on with a run, once nobody holds anything of it any more."""
+        until_s = time.monotonic() + 2 * limits.LEASE.value
+        while True:
+            try:
+                return self.local.runs.resume(run, actor=self.local.actor)
+            except Conflict:
+                if time.monotonic() > until_s or not self._is_held(run):
+                    raise
+                self.worker.turn()
+
+    def _is_held(self, run: str) -> bool:
+        with self.local.server.database.read() as tx:
+            return self.local.server.queue.held(tx, RunId(run)) > 0
+
+
+@contextlib.contextmanager
+def working(local: Local) -> Iterator[LocalWork]:
+    """Work in a project's folder; runs that were left without an end are closed first, unless others work there."""
+    server, workspace = local.server, local.actor.workspace
+    worker = InProcessWorker(
+        server.work,
+        local.attempts,
+        lambda _lease: local.versions.for_part(workspace),
+        server.queue.wait,
+        places=cores() + 1,
+    )
+    with open(local.folder / FOLDER / _LOCK, "wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            interrupted = local.runs.close_interrupted(actor=local.actor)
+        except BlockingIOError:
+            interrupted = []
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with worker:
+            yield LocalWork(local, worker, interrupted)
