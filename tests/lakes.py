@@ -123,9 +123,11 @@ def files(folder: Path, data: pa.Table, columns: Any, by: tuple[str, ...] = ()) 
 
 
 def read_rows(reading: Reading) -> list[tuple[Any, ...]]:
-    """Return the rows of a reading by DuckDB, sorted."""
+    """Return the rows of a reading by DuckDB, sorted; moments are naive, in UTC."""
+    names = [(duckdb_sql.quoted(column.name), column.type) for column in reading.columns]
+    picked = ", ".join(f"timezone('UTC', {name})" if kind == "timestamptz" else name for name, kind in names)
     with duckdb.connect() as database:
-        found = database.execute(duckdb_sql.relation(reading)).fetchall()
+        found = database.execute(f"SELECT {picked} FROM {duckdb_sql.scan(reading)}").fetchall()
     return sorted(found, key=repr)
 
 

@@ -209,16 +209,16 @@ def pipeline_context(
             path: text.encode() if isinstance(text, str) else text
             for path, text in (EMPTY_PROJECT | dict(files or {})).items()
         }
-        known = {**(_all_kinds() if kinds is None else kinds), "nothing": Nothing()}
+        known = {**(_all_kinds(connection_kinds or {}) if kinds is None else kinds), "nothing": Nothing()}
         project = load_project(content, kinds=known, connection_kinds=connection_kinds or {})
         inner = stack.enter_context(contextlib.ExitStack())
         yield PipelineBench(folder, lake, database, parts, project, date, known, inner, clock, secrets)
 
 
-def _all_kinds() -> Mapping[str, Any]:
+def _all_kinds(connectors: Mapping[str, Any]) -> Mapping[str, Any]:
     from penstock.tasks import run_kinds
 
-    return run_kinds(suites=GxSuites())
+    return run_kinds(suites=GxSuites(), connectors=connectors)
 
 
 def _secret(secrets: Mapping[str, str], name: str) -> str:

@@ -1,0 +1,244 @@
+"""Brings raw data into a table of the lake, as it came, with what is known of where it came from.
+
+What arrives is appended, partitioned by the date of the run, and published at the end of the task together with how far
+the source was read: a check that fails later loses nothing of it, and nothing of it arrives twice. A record that cannot
+be read goes to the table `<to>__rejected`, with its line, the reason and its text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from penstock.base.hashing import fingerprint
+from penstock.core.columns import Column
+from penstock.core.errors import PenstockError, TaskFailed
+from penstock.core.ports import Connector, PipelineContext, TableWrite
+from penstock.core.projects import Project, ProjectProblem, Task
+from penstock.core.tables import TableName, table_name
+from penstock.tasks import raw_sql
+from penstock.tasks.arriving import Arrived, Arriving
+from penstock.tasks.connecting import connected, connection_problems
+from penstock.tasks.raw_columns import GUESSES, TYPES, LandingColumn, Policy, decide, guessed, settle
+
+REJECTED: Final = "__rejected"  # behind the name of a table
+
+
+def _raw_table(text: str) -> str:
+    try:
+        return table_name(text)
+    except PenstockError as error:
+        raise ValueError(f"{error.message}; {error.hint}") from None
+
+
+def _column_type(text: str) -> str:
+    if not TYPES.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is no type; valid are boolean, int, long, float, double, decimal(p, s), date, time, timestamp,"
+            " timestamptz, string"
+        )
+    return text if "," not in text else text.replace(" ", "").replace(",", ", ")
+
+
+class IngestSpec(BaseModel):
+    """What a task of the kind `ingest` says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: dict[str, Any] = Field(
+        alias="from", description="A connection by its name, and what to read from it; see the kinds of connections."
+    )
+    to: Annotated[str, AfterValidator(_raw_table)] = Field(description="The table, such as raw.orders.")
+    policy: Policy = Field(
+        "evolve",
+        alias="schema",
+        description="When what arrives has other columns: evolve lets them arrive, freeze fails with the difference,"
+        " quarantine sets those records aside.",
+    )
+    columns: dict[str, Annotated[str, AfterValidator(_column_type)]] = Field(
+        default_factory=dict, description="Types of columns by name, where they are not to be found out."
+    )
+    infer: bool = Field(
+        default=False, description="Whether texts that all look like numbers, dates or times get such a type."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class IngestTask:
+    """Lands raw data.
+
+    Attributes:
+        connectors: by kind of connection, to check what is said under `from`.
+    """
+
+    connectors: Mapping[str, Connector] = field(default_factory=dict)
+
+    Spec = IngestSpec
+    follows_publish = False
+    publishes = True
+
+    def connecting(self, connectors: Mapping[str, Connector]) -> Self:
+        """Return the same kind, which knows the kinds of connections."""
+        return replace(self, connectors=connectors)
+
+    def reads(self, spec: IngestSpec, /) -> Iterable[str]:
+        """Return nothing: what it reads is outside."""
+        return ()
+
+    def writes(self, spec: IngestSpec, /) -> Iterable[str]:
+        """Return the table, and that of what is rejected."""
+        return (spec.to, spec.to + REJECTED)
+
+    def code(self, spec: IngestSpec, project: Project, /) -> str:
+        """Return a hash of the connection."""
+        connection = project.connections.get(str(spec.source.get("connection")))
+        return fingerprint(None if connection is None else connection.spec.model_dump(mode="json"))
+
+    def problems(self, task: Task, project: Project, /) -> Iterator[ProjectProblem]:
+        """Yield what is wrong with the connection that is named, and with what is said of it."""
+        yield from connection_problems(task, project, self.connectors, "from", task.spec.source)
+
+    def run(self, spec: IngestSpec, ctx: PipelineContext, /) -> Mapping[str, Any]:
+        """Fetch, land, publish."""
+        name, connector, settings, wanted = connected(ctx, "from", spec.source)
+        arrived = Arrived()
+        with contextlib.ExitStack() as stack:
+            arriving = Arriving(ctx, stack)
+            for landed in connector.fetch(name, settings, wanted, ctx):
+                arriving.take(landed, arrived)
+        if arrived.lines or arrived.parquet:
+            ctx.cursors.take(arrived.taken)
+            rows, rejected = _write(spec, arrived, ctx)
+            ctx.publish()
+            return {"rows": rows, "rejected": rejected, "bytes": arrived.size_bytes}
+        ctx.log("there is nothing new")
+        return {"rows": 0, "rejected": 0, "bytes": 0}
+
+
+KIND: Final = IngestTask()
+
+
+def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[int, int]:
+    """Write what has arrived, and return how many rows landed and how many were rejected."""
+    table = TableName(spec.to)
+    known = ctx.columns(table)
+    when = dt.datetime.now(dt.UTC)
+    day = dt.date.fromisoformat(ctx.occurrence.date) if ctx.occurrence.date else _today(ctx, when)
+    audit = ((Column("_run", "string"), ctx.occurrence.run), (Column("_date", "date"), day))
+    write = TableWrite(
+        table,
+        "append",
+        partition_by=("_date",),
+        added=(*audit, (Column("_landed_at", "timestamptz"), when.isoformat())),
+        policy="freeze" if spec.policy == "freeze" else "evolve",
+        with_cursors=True,
+    )
+    if arrived.parquet:
+        sql, views, aside = _parquet(spec, arrived, ctx)
+    else:
+        sql, views, aside = _lines(spec, arrived, known, ctx)
+    # First what is set aside: a kill in between may put it aside twice, where the other order could lose it.
+    rejected = _write_rejected(write, arrived, aside, views, ctx)
+    written = ctx.write_query(write, sql, tables={}, files=views)
+    return written.rows, rejected
+
+
+def _lines(
+    spec: IngestSpec, arrived: Arrived, known: Sequence[Column], ctx: PipelineContext
+) -> tuple[str, dict[str, str], str | None]:
+    """Return the query of the rows that land, its views, and the query of those that are set aside."""
+    is_new = not known
+    columns = decide(arrived.kinds, known, wanted=spec.columns, source=arrived.columns)
+    files = [Path(path) for path in arrived.lines]
+    if spec.infer:
+        columns = _guessed(columns, arrived.kinds, files, ctx)
+    misfits = _misfits(columns, files, ctx)
+    columns = settle(columns, misfits, spec.policy, is_new=is_new)
+    for name, count in misfits.items():
+        if count:
+            ctx.log(f"some values of {name} do not fit their column", level="warning", values=count)
+    new = [column.name for column in columns if column.is_new]
+    if new and not is_new:
+        ctx.log(f"there are new columns: {', '.join(new)[:1_000]}", level="warning")
+    views = {raw_sql.VIEW: raw_sql.lines_view(files, columns)}
+    aside = raw_sql.quarantined(columns, arrived.lines, is_new=is_new) if spec.policy == "quarantine" else None
+    return raw_sql.rows(columns, arrived.lines, policy=spec.policy, is_new=is_new), views, aside
+
+
+def _guessed(
+    columns: tuple[LandingColumn, ...],
+    kinds: Mapping[str, frozenset[str]],
+    files: Sequence[Path],
+    ctx: PipelineContext,
+) -> tuple[LandingColumn, ...]:
+    """Return columns of which new ones of text have the types that all their texts fit."""
+    texts = [one for one in columns if one.is_new and one.how == "as_is" and kinds[one.field] == {"text"}]
+    if not texts:
+        return columns
+    views = {raw_sql.VIEW: raw_sql.lines_view(files, texts)}
+    (row,) = ctx.query(raw_sql.fits(texts), tables={}, files=views, rows_max=1).answer["rows"]
+    fitting = {}
+    for number, column in enumerate(texts):
+        fit = row[number * len(GUESSES) : (number + 1) * len(GUESSES)]
+        if True in fit:
+            fitting[column.field] = GUESSES[fit.index(True)]
+    return guessed(columns, fitting)
+
+
+def _misfits(columns: Sequence[LandingColumn], files: Sequence[Path], ctx: PipelineContext) -> dict[str, int]:
+    """Return how many values of each column that has to be checked do not fit it."""
+    checked = [column for column in columns if column.how == "checked"]
+    if not checked:
+        return {}
+    views = {raw_sql.VIEW: raw_sql.lines_view(files, checked)}
+    (row,) = ctx.query(raw_sql.counts(checked), tables={}, files=views, rows_max=1).answer["rows"]
+    return {column.field: int(count) for column, count in zip(checked, row, strict=True)}
+
+
+def _parquet(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[str, dict[str, str], str | None]:
+    """Return the query of the rows of Parquet files, whose columns have types already, and its views."""
+    if arrived.lines:
+        raise TaskFailed("some files are Parquet and others text", hint="Take them by two tasks, into two tables.")
+    if spec.policy == "quarantine" or spec.columns:
+        what = "schema: quarantine" if spec.policy == "quarantine" else "columns"
+        raise TaskFailed(
+            f"{what} is for data without types; Parquet files have them",
+            hint="Say schema: evolve or freeze, and no columns.",
+        )
+    views = {raw_sql.VIEW: raw_sql.parquet_view([Path(path) for path in arrived.parquet])}
+    found = ctx.query(f"SELECT * FROM {raw_sql.VIEW}", tables={}, files=views, rows_max=0).answer["columns"]
+    return raw_sql.parquet_rows([str(name) for name, _ in found], arrived.parquet), views, None
+
+
+def _write_rejected(
+    write: TableWrite, arrived: Arrived, aside: str | None, views: Mapping[str, str], ctx: PipelineContext
+) -> int:
+    """Write what was rejected and what is set aside, if there is any; return how many that is."""
+    queries, files = ([aside], dict(views)) if aside is not None else ([], {})
+    if arrived.rejected:
+        queries.append(raw_sql.rejected_rows(arrived.rejected))
+        files[raw_sql.REJECTED] = raw_sql.rejected_view([Path(path) for path in arrived.rejected])
+    if not queries:
+        return 0
+    other = replace(
+        write,
+        table=TableName(write.table + REJECTED),
+        policy="evolve",
+        with_cursors=False,
+        part=f"attempt-{ctx.occurrence.attempt}",
+    )
+    written = ctx.write_query(other, " UNION ALL ".join(f"({query})" for query in queries), tables={}, files=files)
+    if written.rows:
+        ctx.log(f"records were rejected; see {other.table}", level="warning", records=written.rows)
+    return written.rows
+
+
+def _today(ctx: PipelineContext, when: dt.datetime) -> dt.date:
+    return when.astimezone(ZoneInfo(ctx.occurrence.timezone)).date()

@@ -1,0 +1,255 @@
+"""Ingest of files: what lands, what is rejected, what happens when columns change, and that nothing arrives twice."""
+
+import contextlib
+import gzip
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from penstock.connectors import connectors
+from penstock.core.errors import InputNotFound, ProjectInvalid, SchemaRefused, TaskFailed
+from penstock.sandbox.raw import open_raw
+from penstock.sandbox.strict import StrictSandbox
+from tests.pipelines import pipeline_context
+
+AUDIT = ("_run", "_date", "_landed_at", "_source", "_hash")
+
+
+@pytest.fixture(scope="module")
+def strict():
+    with contextlib.closing(StrictSandbox()) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def ingest(tmp_path, strict):
+    """Return a function that opens a project with one ingest of files."""
+    with contextlib.ExitStack() as stack:
+
+        def open_one(task: str):
+            project = {
+                "penstock.yml": "name: shop\nconnections:\n  disk: { kind: files, path: data }\n",
+                "pipelines/main.yml": f"tasks:\n  land: {{ kind: ingest, {task} }}\n",
+            }
+            (tmp_path / "data").mkdir(exist_ok=True)
+            return stack.enter_context(
+                pipeline_context(
+                    tmp_path,
+                    files=project,
+                    connection_kinds=connectors(),
+                    strict=strict,
+                    raw=lambda: open_raw(strict, parallel=2),
+                )
+            )
+
+        yield open_one
+
+
+def put(bench, name, text):
+    path = bench.folder / "data" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def landed(bench, table="raw.orders"):
+    """Return the rows of a table as mappings, without what differs from run to run."""
+    names = list(bench.columns(table))
+    rows = [dict(zip(names, row, strict=True)) for row in bench.rows(table)]
+    return [{name: value for name, value in row.items() if name not in AUDIT} for row in rows]
+
+
+ORDERS = 'from: { connection: disk, path: "*.ndjson" }, to: raw.orders'
+
+
+def test_records_land_as_they_are_with_where_they_came_from(ingest):
+    bench = ingest(ORDERS)
+    put(bench, "a.ndjson", '{"id": 1, "total": 2.5, "paid": true, "who": {"n": [1]}}\n{"id": 2, "note": "x"}\n')
+    assert bench.run("land") == {"rows": 2, "rejected": 0, "bytes": 80}
+    assert bench.columns("raw.orders") == {
+        "id": "long",
+        "total": "double",
+        "paid": "boolean",
+        "who": "string",
+        "note": "string",
+        "_source": "string",
+        "_hash": "string",
+        "_run": "string",
+        "_date": "date",
+        "_landed_at": "timestamptz",
+    }
+    assert sorted(landed(bench), key=lambda row: row["id"]) == [
+        {"id": 1, "total": 2.5, "paid": True, "who": '{"n":[1]}', "note": None},
+        {"id": 2, "total": None, "paid": None, "who": None, "note": "x"},
+    ]
+    names = list(bench.columns("raw.orders"))
+    row = dict(zip(names, bench.rows("raw.orders")[0], strict=True))
+    assert (row["_run"], str(row["_date"]), row["_source"]) == ("run_1", "2026-01-02", "a.ndjson")
+
+
+def test_a_file_is_taken_once_and_again_when_it_has_changed(ingest):
+    bench = ingest(ORDERS)
+    put(bench, "a.ndjson", '{"id": 1}\n')
+    put(bench, "b.ndjson", '{"id": 2}\n')
+    assert bench.run("land")["rows"] == 2
+    bench.next_run()
+    assert bench.run("land")["rows"] == 0
+    put(bench, "b.ndjson", '{"id": 2}\n{"id": 3}\n')
+    put(bench, "c.ndjson", '{"id": 4}\n')
+    bench.next_run()
+    assert bench.run("land")["rows"] == 3
+    assert sorted(row["id"] for row in landed(bench)) == [1, 2, 2, 3, 4]
+
+
+def test_malformed_records_go_beside_with_line_reason_and_text(ingest):
+    bench = ingest('from: { connection: disk, path: "**/*.csv.gz" }, to: raw.orders, columns: { id: long }')
+    put(bench, "x/a.csv.gz", gzip.compress(b"id,name\n1,a\n2\nthree,c\n"))
+    assert bench.run("land") == {"rows": 2, "rejected": 1, "bytes": 42}
+    assert sorted(landed(bench), key=str) == [
+        {"id": 1, "id__text": None, "name": "a"},
+        {"id": None, "id__text": "three", "name": "c"},
+    ]
+    assert landed(bench, "raw.orders__rejected") == [
+        {"line": 3, "error": "expected 2 fields, as the header has, found 1", "record": "2"}
+    ]
+
+
+def test_an_object_that_becomes_a_text_half_way_loses_nothing(ingest):
+    bench = ingest(ORDERS)
+    put(bench, "a.ndjson", '{"id": 1, "customer": {"email": "a"}}\n')
+    bench.run("land")
+    put(bench, "b.ndjson", '{"id": 2, "customer": "b"}\n{"id": "three", "customer": 7, "Extra": null, "new": 1}\n')
+    bench.next_run()
+    assert bench.run("land")["rows"] == 2
+    assert sorted(((row["id"], row["id__text"], row["customer"], row["new"]) for row in landed(bench)), key=str) == [
+        (1, None, '{"email":"a"}', None),
+        (2, None, "b", None),
+        (None, "three", "7", 1),
+    ]
+    assert any("do not fit" in line for line in bench.logs())
+
+
+def test_a_frozen_table_refuses_other_columns_with_the_difference_and_takes_nothing(ingest):
+    bench = ingest(ORDERS + ", schema: freeze")
+    put(bench, "a.ndjson", '{"id": 1}\n')
+    bench.run("land")
+    put(bench, "b.ndjson", '{"id": "x", "more": 1}\n')
+    bench.next_run()
+    with pytest.raises(SchemaRefused) as refused:
+        bench.run("land")
+    assert {each["place"] for each in refused.value.problems} == {"id", "more"}
+    put(bench, "b.ndjson", '{"id": 2}\n')
+    bench.next_run()
+    assert bench.run("land")["rows"] == 1  # it was not taken
+
+
+def test_quarantine_sets_aside_the_records_that_do_not_fit_and_names_why(ingest):
+    bench = ingest(ORDERS + ", schema: quarantine")
+    put(bench, "a.ndjson", '{"id": 1, "n": 1.5}\n')
+    bench.run("land")
+    put(bench, "b.ndjson", '{"id": 2}\n{"id": "x", "n": 1}\n{"id": 3, "more": true}\n{"id": 4, "more": null}\n')
+    bench.next_run()
+    assert bench.run("land") == {"rows": 2, "rejected": 2, "bytes": 78}
+    assert sorted(row["id"] for row in landed(bench)) == [1, 2, 4]
+    assert sorted(row["error"] for row in landed(bench, "raw.orders__rejected")) == [
+        "id: it is not long, as the table has it",
+        "more: the table does not have it",
+    ]
+    records = [row["record"] for row in landed(bench, "raw.orders__rejected")]
+    assert any('"id":"x"' in record for record in records)
+
+
+def test_types_are_found_out_of_texts_when_asked_and_no_other(ingest):
+    bench = ingest('from: { connection: disk, path: "*.csv" }, to: raw.orders, infer: true')
+    put(
+        bench,
+        "a.csv",
+        "n,x,zip,day,at,z,flag,mixed\n"
+        "1,1.5,00123,2024-01-02,2024-01-02 03:04:05,2024-01-02T03:04:05+02:00,true,1\n"
+        "2,2,01234,2024-01-03,2024-01-02T03:04:05.5,2024-01-02T03:04:05Z,false,a\n",
+    )
+    bench.run("land")
+    found = {name: kind for name, kind in bench.columns("raw.orders").items() if name not in AUDIT}
+    assert found == {
+        "n": "long",
+        "x": "double",
+        "zip": "string",
+        "day": "date",
+        "at": "timestamp",
+        "z": "timestamptz",
+        "flag": "boolean",
+        "mixed": "string",
+    }
+
+
+def test_types_that_are_asked_for_take_only_what_they_hold_exactly(ingest):
+    columns = "columns: { n: long, day: date, price: 'decimal(8,2)' }"
+    bench = ingest(f'from: {{ connection: disk, path: "*.csv" }}, to: raw.orders, {columns}')
+    put(bench, "a.csv", "n,day,price\n1,2024-01-02,1.50\n1.5,2024-01-02 10:00,1.505\n")
+    bench.run("land")
+    rows = sorted(landed(bench), key=lambda row: row["n"] is None)
+    assert [str(rows[0][name]) for name in ("n", "day", "price")] == ["1", "2024-01-02", "1.50"]
+    assert [rows[1][f"{name}__text"] for name in ("n", "day", "price")] == ["1.5", "2024-01-02 10:00", "1.505"]
+
+
+def test_parquet_keeps_its_types(ingest):
+    bench = ingest('from: { connection: disk, path: "*.parquet" }, to: raw.orders')
+    (bench.folder / "data").mkdir(exist_ok=True)
+    pq.write_table(pa.table({"id": pa.array([1, 2], pa.int32()), "_run": ["a", "b"]}), bench.folder / "data/a.parquet")
+    assert bench.run("land")["rows"] == 2
+    assert landed(bench) == [{"id": 1, "_run_": "a"}, {"id": 2, "_run_": "b"}]
+    assert bench.columns("raw.orders")["id"] == "int"
+
+
+def test_a_file_without_records_is_taken_and_makes_no_rows(ingest):
+    bench = ingest(ORDERS)
+    put(bench, "a.ndjson", "")
+    assert bench.run("land")["rows"] == 0
+    put(bench, "b.ndjson", '{"id": 1}\n')
+    bench.next_run()
+    assert bench.run("land")["rows"] == 1
+    assert landed(bench) == [{"id": 1}]
+
+
+def test_documents_have_their_records_inside(ingest):
+    bench = ingest('from: { connection: disk, path: "*.json", records_at: data.orders }, to: raw.orders')
+    put(bench, "a.json", '{"data": {"orders": [{"id": 1}, {"id": 2}]}}')
+    bench.run("land")
+    assert [row["id"] for row in landed(bench)] == [1, 2]
+
+
+@pytest.mark.parametrize("path", ["../secrets.csv", "/etc/passwd"])
+def test_a_path_leads_nowhere_but_into_the_project(ingest, path):
+    bench = ingest(f"from: {{ connection: disk, path: {path} }}, to: raw.orders")
+    with pytest.raises(TaskFailed, match="leads out of the project"):
+        bench.run("land")
+
+
+def test_a_link_that_leads_out_of_the_project_is_not_followed(ingest, tmp_path_factory):
+    bench = ingest(ORDERS)
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "a.ndjson"
+    elsewhere.write_text('{"id": 1}\n')
+    (bench.folder / "data" / "a.ndjson").symlink_to(elsewhere)
+    with pytest.raises(TaskFailed, match="leads out of the project"):
+        bench.run("land")
+
+
+def test_a_pattern_that_fits_nothing_fails(ingest):
+    with pytest.raises(InputNotFound, match="no file fits"):
+        ingest(ORDERS).run("land")
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("from: { connection: dusk, path: x }, to: raw.x", "there is no connection 'dusk'"),
+        ("from: { path: x }, to: raw.x", "'connection' is missing"),
+        ("from: { connection: disk, pat: x }, to: raw.x", "'pat' is not known here"),
+        ("from: { connection: disk, path: x }, to: raw", "is not the name of a table"),
+        ("from: { connection: disk, path: x }, to: raw.x, columns: { a: integer }", "'integer' is no type"),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(ingest, task, message):
+    with pytest.raises(ProjectInvalid) as refused:
+        ingest(task)
+    assert any(message in problem.message for problem in refused.value.problems)
