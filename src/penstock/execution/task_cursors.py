@@ -62,11 +62,14 @@ class TaskCursors:
         )
 
     def restore(self, part: str) -> None:
-        """Set what was put aside with rows that were written already, and forget what was set for others since."""
+        """Set what was put aside with rows that were written already, and forget what was set for others since.
+
+        Where nothing is put aside any more, it was recorded with the rows: then there is nothing to record.
+        """
         name = self._name(part)
-        if (aside := self.get(name)) is not None:
-            self._kept.add(name)
-            self._values, self._taken = dict(aside["values"]), dict(aside["taken"])
+        aside = self.get(name) or {"values": {}, "taken": {}}
+        self._kept.add(name)
+        self._values, self._taken = dict(aside["values"]), dict(aside["taken"])
 
     def commit(self, tx: Any) -> None:
         """Record what was set, in the transaction that publishes the rows."""

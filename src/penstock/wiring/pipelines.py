@@ -93,7 +93,7 @@ def lazy_lake(
 
 def task_kinds() -> Mapping[str, RunTaskKind]:
     """Return the kinds of tasks that pipelines have."""
-    return run_kinds(suites=GxSuites())
+    return run_kinds(suites=GxSuites(), connectors=connectors())
 
 
 def assemble_projects(database: Database, blobs: Blobs, audit: Audit, clock: Clock) -> Projects:
