@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from penstock.access.egress import HttpEgress
 from penstock.core.access import WorkspaceId
@@ -18,6 +20,9 @@ from penstock.sandbox.strict import StrictSandbox
 from penstock.storage.job_files import JobFiles
 from penstock.wiring.stores import open_store
 
+if TYPE_CHECKING:
+    from penstock.execution.task_attempts import TaskAttempts
+
 
 @dataclass(frozen=True, slots=True)
 class RunnerParts:
@@ -26,6 +31,7 @@ class RunnerParts:
     blobs: Blobs
     versions: OpenVersions
     egress: Egress
+    opened: OpenedTasks
 
     def report(self) -> SandboxReport:
         """Return what the self-test shows; the first time it takes a while."""
@@ -39,6 +45,33 @@ class RunnerParts:
         """Return the files of one part of a job."""
         return JobFiles(self.blobs, assignment)
 
+    def tasks(self) -> TaskAttempts:
+        """Return what carries out tasks of pipelines; the first time it takes a while."""
+        return self.opened.tasks()
+
+
+class OpenedTasks:
+    """What carries out tasks of pipelines, once somebody needs it: it has a database, and the lake."""
+
+    def __init__(self, settings: Settings, strict: StrictSandbox) -> None:
+        self._settings, self._strict = settings, strict
+        self._lock = threading.Lock()
+        self._stack = contextlib.ExitStack()
+        self._found: TaskAttempts | None = None
+
+    def tasks(self) -> TaskAttempts:
+        """Return it."""
+        from penstock.wiring.tasks import open_task_attempts
+
+        with self._lock:
+            if self._found is None:
+                self._found = self._stack.enter_context(open_task_attempts(self._settings, strict=self._strict))
+            return self._found
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._stack.close()
+
 
 @contextlib.contextmanager
 def open_runner(settings: Settings, *, threads: int) -> Iterator[RunnerParts]:
@@ -48,5 +81,9 @@ def open_runner(settings: Settings, *, threads: int) -> Iterator[RunnerParts]:
         settings: what the worker was told.
         threads: how many parts run at once.
     """
-    with contextlib.closing(OpenVersions(StrictSandbox(), seats=threads + 1)) as versions:
-        yield RunnerParts(open_store(settings), versions, HttpEgress())
+    strict = StrictSandbox()
+    with (
+        contextlib.closing(OpenVersions(strict, seats=threads + 1)) as versions,
+        contextlib.closing(OpenedTasks(settings, strict)) as opened,
+    ):
+        yield RunnerParts(open_store(settings), versions, HttpEgress(), opened)

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
@@ -26,10 +26,15 @@ from penstock.core.errors import PenstockError, TransientError
 from penstock.core.jobs import AttemptReport, EntryId
 from penstock.core.ports import PartFiles, Sandbox
 from penstock.core.ports.access import Egress
+from penstock.core.runs import TASK_PARTS
 from penstock.core.scripts import SandboxReport, ScriptVersion
 from penstock.core.work import Assignment
 from penstock.execution.parts import as_error, run_part
+from penstock.execution.stopping import StopSign
 from penstock.worker import messages
+
+if TYPE_CHECKING:
+    from penstock.execution.task_attempts import TaskAttempts
 
 EXIT_SANDBOX_GONE: Final = 75
 _ALIVE_MS: Final = 1_000
@@ -60,6 +65,9 @@ class Parts(Protocol):
     def files(self, assignment: Assignment, /) -> PartFiles:
         """Return the files of one part."""
 
+    def tasks(self) -> TaskAttempts:
+        """Return what carries out tasks of pipelines; the first time it takes a while."""
+
 
 class Runner:
     """Reads assignments from a channel and writes how they ended.
@@ -84,7 +92,7 @@ class Runner:
         self._waiting: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
         self._guests: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._running: dict[tuple[EntryId, int], PartSandbox] = {}
+        self._running: dict[tuple[EntryId, int], StopSign] = {}
         self._stopped: set[tuple[EntryId, int]] = set()
         self._to_begin: set[tuple[EntryId, int]] = set()
         self._scripts: dict[str, ScriptVersion] = {}
@@ -140,9 +148,9 @@ class Runner:
     def _stop(self, entry: EntryId, token: int) -> None:
         with self._lock:
             self._stopped.add((entry, token))
-            sandbox = self._running.get((entry, token))
-        if sandbox is not None:
-            sandbox.stop()
+            stop = self._running.get((entry, token))
+        if stop is not None:
+            stop.ask()
 
     def _give_back(self, entry: EntryId, token: int) -> None:
         with self._lock:
@@ -171,14 +179,18 @@ class Runner:
     def _attempt(self, assignment: Assignment) -> AttemptReport:
         lease = assignment.lease
         key = lease.entry.id, lease.token
-        sandbox, files = self._parts.sandbox(lease.entry.workspace), self._parts.files(assignment)
+        sandbox, files, stop = self._parts.sandbox(lease.entry.workspace), self._parts.files(assignment), StopSign()
         with self._lock:
-            self._running[key] = sandbox
+            self._running[key] = stop
             stopped = key in self._stopped
         try:
             if stopped:
                 return _cancelled(0.0)
-            report = run_part(assignment, sandbox=sandbox, files=files, egress=self._parts.egress)
+            with stop.watched(sandbox.stop):
+                if lease.entry.part in TASK_PARTS:
+                    report = self._parts.tasks().carry_out(lease.entry, sandbox=sandbox, stop=stop)
+                else:
+                    report = run_part(assignment, sandbox=sandbox, files=files, egress=self._parts.egress)
         except Exception as error:  # noqa: BLE001  # the door of an attempt: whatever it was, the others go on
             report = AttemptReport("crashed", error=_bug(error))
         finally:
