@@ -21,6 +21,7 @@ from penstock.usecases.audit import AuditLog
 from penstock.usecases.keys import Keys
 from penstock.usecases.members import Members
 from penstock.usecases.quotas import QuotaUse
+from penstock.usecases.recent_keys import RecentKeys
 from penstock.usecases.secrets import Secrets
 from penstock.usecases.workspaces import Workspaces
 
@@ -50,11 +51,12 @@ def assemble_access(settings: Settings, database: Database, queue: Queue, clock:
     master = load_master_keys(settings.master_key, home=Path(settings.home), embedded=settings.embedded)
     audit, quotas, keys = SqlAudit(clock), SqlQuotas(clock), SqlKeys(clock)
     workspaces, members, secrets = SqlWorkspaces(clock), SqlMembers(clock), SqlSecrets(clock, master)
+    recent = RecentKeys()
     audit_log = AuditLog(database, SqlAuditChain(), audit)
     parts = Access(
         workspaces=Workspaces(database, workspaces, members, keys, quotas, queue, audit, clock),
-        members=Members(database, members, keys, workspaces, audit),
-        keys=Keys(database, keys, members, audit, audit_log, clock),
+        members=Members(database, members, keys, workspaces, audit, recent),
+        keys=Keys(database, keys, members, audit, audit_log, clock, recent),
         quotas=QuotaUse(database, quotas, queue),
         secrets=Secrets(database, secrets, audit),
         audit_log=audit_log,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from penstock.core.ports import Clock, Database
+from penstock.core.ports import Clock, Database, Lake
+from penstock.core.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.sandbox.heavy import HeavySandbox
@@ -60,4 +63,47 @@ def open_lake(
     with contextlib.closing(catalog), contextlib.closing(LockedFooters(strict)) as footers:
         lake = IcebergLake(database, catalog, clock, footers=footers, rewrite=LockedRewrite(heavy))
         lake.recover()
+        yield lake
+
+
+class LazyLake:
+    """A lake that is opened when somebody first needs it: what it is made of takes most of a second to load."""
+
+    def __init__(self, opening: Callable[[], contextlib.AbstractContextManager[IcebergLake]]) -> None:
+        self._opening = opening
+        self._lock = threading.Lock()
+        self._stack = contextlib.ExitStack()
+        self._lake: IcebergLake | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a method of the lake."""
+        with self._lock:
+            if self._lake is None:
+                self._lake = self._stack.enter_context(self._opening())
+        return getattr(self._lake, name)
+
+    def close(self) -> None:
+        """Close the lake, if it was opened."""
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def lazy_lake(
+    settings: Settings, database: Database, clock: Clock, *, strict: StrictSandbox, heavy: HeavySandbox
+) -> Iterator[Lake]:
+    """Give the lake that settings say, and close it at the end."""
+    lake = LazyLake(
+        partial(
+            open_lake,
+            database,
+            clock,
+            strict=strict,
+            heavy=heavy,
+            home=Path(settings.home),
+            warehouse=settings.warehouse,
+            catalog_url=settings.catalog_url,
+            s3_endpoint=settings.s3_endpoint,
+        )
+    )
+    with contextlib.closing(lake):
         yield lake

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from penstock.checks.judging import GxSuites
 from penstock.connectors import connectors
@@ -29,35 +26,10 @@ from penstock.usecases.projects import Projects
 from penstock.usecases.run_work import RunWork
 from penstock.usecases.runs import Runs
 from penstock.usecases.tables import Tables
-from penstock.wiring.lake import open_lake
-
-if TYPE_CHECKING:
-    from penstock.storage.tables.lake import IcebergLake
 
 ATTEMPTS = "attempts"
 Secret = Callable[[str, str], str]
 Resolve = Callable[[str, str], Destination]
-
-
-class LazyLake:
-    """A lake that is opened when somebody first needs it: what it is made of takes most of a second to load."""
-
-    def __init__(self, opening: Callable[[], contextlib.AbstractContextManager[IcebergLake]]) -> None:
-        self._opening = opening
-        self._lock = threading.Lock()
-        self._stack = contextlib.ExitStack()
-        self._lake: IcebergLake | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        """Return a method of the lake."""
-        with self._lock:
-            if self._lake is None:
-                self._lake = self._stack.enter_context(self._opening())
-        return getattr(self._lake, name)
-
-    def close(self) -> None:
-        """Close the lake, if it was opened."""
-        self._stack.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +39,6 @@ class Pipelines:
     projects: Projects
     runs: Runs
     tables: Tables
-
-
-@contextlib.contextmanager
-def lazy_lake(
-    settings: Settings, database: Database, clock: Clock, *, strict: StrictSandbox, heavy: HeavySandbox
-) -> Iterator[Lake]:
-    """Give the lake that settings say, and close it at the end."""
-    lake = LazyLake(
-        partial(
-            open_lake,
-            database,
-            clock,
-            strict=strict,
-            heavy=heavy,
-            home=Path(settings.home),
-            warehouse=settings.warehouse,
-            catalog_url=settings.catalog_url,
-            s3_endpoint=settings.s3_endpoint,
-        )
-    )
-    with contextlib.closing(lake):
-        yield lake
 
 
 def task_kinds() -> Mapping[str, RunTaskKind]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.access.workspaces import SqlWorkspaces
 from penstock.core.errors import SchemaUnknown, SettingInvalid
@@ -32,13 +34,10 @@ from penstock.usecases.health import HealthChecks
 from penstock.usecases.jobs import Jobs
 from penstock.usecases.keys import Keys
 from penstock.usecases.members import Members
-from penstock.usecases.projects import Projects
 from penstock.usecases.quotas import QuotaUse
 from penstock.usecases.retention import Retention
 from penstock.usecases.run_work import RunWork
-from penstock.usecases.runs import Runs
 from penstock.usecases.secrets import Secrets
-from penstock.usecases.tables import Tables
 from penstock.usecases.trials import Trials
 from penstock.usecases.uploads import Uploads
 from penstock.usecases.versions import Scripts
@@ -46,8 +45,14 @@ from penstock.usecases.webhooks import WebhookChecks
 from penstock.usecases.work import Work
 from penstock.usecases.workspaces import Workspaces
 from penstock.wiring.access import assemble_access
-from penstock.wiring.pipelines import assemble_pipelines, lazy_lake
+from penstock.wiring.lake import lazy_lake
 from penstock.wiring.stores import open_store
+
+if TYPE_CHECKING:
+    from penstock.usecases.projects import Projects
+    from penstock.usecases.runs import Runs
+    from penstock.usecases.tables import Tables
+    from penstock.wiring.pipelines import Pipelines
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +80,24 @@ class Server:
     scripts: Scripts
     approvals: Approvals
     retention: Retention
-    projects: Projects
-    runs: Runs
-    tables: Tables
     lake: Lake
     engines: HeavySandbox
+    pipelines: Callable[[], Pipelines]  # made when first needed: half of a second that a supervisor does without
+
+    @property
+    def projects(self) -> Projects:
+        """What can be asked of projects."""
+        return self.pipelines().projects
+
+    @property
+    def runs(self) -> Runs:
+        """What can be asked of runs."""
+        return self.pipelines().runs
+
+    @property
+    def tables(self) -> Tables:
+        """What can be asked of tables."""
+        return self.pipelines().tables
 
 
 @contextlib.contextmanager
@@ -154,17 +172,23 @@ def _assemble(
     uploads = Uploads(database, blobs, quotas)
     health = HealthChecks(database, blobs, SqlFigures(), clock)
     trials = Trials(sandbox)
-    pipelines = assemble_pipelines(
-        settings,
-        database,
-        blobs=blobs,
-        audit=audit,
-        clock=clock,
-        queue=queue,
-        run_work=run_work,
-        lake=lake,
-        heavy=engines,
-    )
+
+    @functools.cache
+    def pipelines() -> Pipelines:
+        from penstock.wiring.pipelines import assemble_pipelines
+
+        return assemble_pipelines(
+            settings,
+            database,
+            blobs=blobs,
+            audit=audit,
+            clock=clock,
+            queue=queue,
+            run_work=run_work,
+            lake=lake,
+            heavy=engines,
+        )
+
     return Server(
         settings,
         clock,
@@ -187,9 +211,7 @@ def _assemble(
         scripts=Scripts(database, script_records, blobs, queue, quotas, audit, trials, clock),
         approvals=Approvals(database, script_records, audit, clock),
         retention=Retention(database, SqlRetentionRecords(), blobs, quotas, audit, clock),
-        projects=pipelines.projects,
-        runs=pipelines.runs,
-        tables=pipelines.tables,
         lake=lake,
         engines=engines,
+        pipelines=pipelines,
     )

@@ -20,7 +20,8 @@ from penstock.execution.task_attempts import TaskAttempts
 from penstock.sandbox.heavy import HeavySandbox
 from penstock.sandbox.strict import StrictSandbox
 from penstock.storage.blobs.small import BlobsWithSmall, SmallBlobRows
-from penstock.wiring.pipelines import assemble_attempts, assemble_projects, cores, lazy_lake
+from penstock.wiring.lake import lazy_lake
+from penstock.wiring.pipelines import assemble_attempts, assemble_projects, cores
 from penstock.wiring.stores import open_store
 
 
