@@ -33,6 +33,9 @@ class FromFiles(BaseModel):
     path: str = Field(min_length=1, description="A path or a pattern, such as orders/*.csv or **/*.ndjson.gz")
     format: FileFormat | None = Field(None, description="What the files are, where their names do not tell.")
     records_at: str = Field("", description="Where in a JSON document its records are: names with dots between.")
+    may_be_missing: bool = Field(
+        default=False, description="Whether it is fine when no file fits: on some days a shop is closed."
+    )
     only_new: bool = Field(default=True, description="Whether each state of a file is taken once, and never again.")
 
 
@@ -60,9 +63,10 @@ def take_new(found: Iterable[Found], wanted: FromFiles, ctx: PipelineContext) ->
         TaskFailed: when they are larger together than a task may read.
     """
     files = list(found)
-    if not files:
+    if not files and not wanted.may_be_missing:
         raise InputNotFound(
-            f"no file fits {wanted.path!r}", hint="Look at the path: it begins at the connection's folder."
+            f"no file fits {wanted.path!r}",
+            hint="Look at the path: it begins at the connection's folder. Say may_be_missing: true where that is fine.",
         )
     known = ctx.cursors.seen([(file.name, file.mark) for file in files]) if wanted.only_new else frozenset()
     new = [file for file in files if file.name not in known]

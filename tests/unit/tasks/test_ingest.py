@@ -239,6 +239,11 @@ def test_a_pattern_that_fits_nothing_fails(ingest):
         ingest(ORDERS).run("land")
 
 
+def test_a_pattern_that_may_fit_nothing_lands_nothing(ingest):
+    task = 'from: { connection: disk, path: "*.ndjson", may_be_missing: true }, to: raw.orders'
+    assert ingest(task).run("land") == {"rows": 0, "rejected": 0, "bytes": 0}
+
+
 @pytest.mark.parametrize(
     ("task", "message"),
     [
