@@ -26,6 +26,7 @@ from penstock.core.tables import TableName, table_name
 from penstock.project.alert_names import problems_of_names, problems_of_urls
 from penstock.project.checking import check, nearest
 from penstock.project.durations import parse_duration
+from penstock.project.expressions import problems_of_expressions, tables_of_items
 from penstock.project.models import NAME, PipelineModel, ProjectModel, TaskModel
 from penstock.project.secret_references import problems_elsewhere, problems_of_connection, texts
 from penstock.project.yaml_trees import Path, Tree, read_yaml
@@ -195,7 +196,8 @@ class _Loading:
         own = {key: value for key, value in given.items() if key not in _COMMON}
         spec = check(kind.Spec, own, tree=tree, path=path, problems=self.problems, also=_COMMON)
         timeout_s = None if common is None else self._timeout(common, tree, path)
-        reads = () if spec is None else self._tables(kind.reads(spec), given, tree, path)
+        listed = () if common is None else tables_of_items(common.for_each)
+        reads = () if spec is None else self._tables([*kind.reads(spec), *listed], given, tree, path)
         writes = () if spec is None else self._tables(kind.writes(spec), given, tree, path)
         if common is None or spec is None:
             return None
@@ -245,6 +247,7 @@ class _Loading:
         self.problems += _shared_tables(project)
         for pipeline in project.pipelines.values():
             self.problems += _cycles(pipeline)
+            self.problems += problems_of_expressions(pipeline, project, predecessors(pipeline))
 
     def _unknown_kind(self, what: str, kind: Any, known: Mapping[str, Any], tree: Tree, path: Path) -> None:
         if kind is None:

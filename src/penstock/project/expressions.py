@@ -1,0 +1,161 @@
+"""What a task says that is worked out in a run only, checked before one: `when`, `for_each` and `${...}`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
+
+from penstock.core import limits
+from penstock.core.conditions import ConditionInvalid, parse_condition
+from penstock.core.errors import RequestInvalid
+from penstock.core.plan import TaskName
+from penstock.core.projects import Pipeline, Place, Project, ProjectProblem, Task
+from penstock.core.tables import table_name
+from penstock.core.templates import unknown_names
+from penstock.project.checking import nearest
+from penstock.project.secret_references import texts
+
+# By what it gives: the names that it needs, and those that it may have besides.
+FORMS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "files": (("connection",), ()),
+    "partitions": ((), ()),
+    "rows": ((), ("where",)),
+    "values": ((), ()),
+}
+_FORMS_SHOWN: Final = (
+    "Write one of: {files: PATTERN, connection: NAME}, {partitions: TABLE}, {rows: TABLE, where: CONDITION},"
+    " {values: [...]}."
+)
+
+
+def tables_of_items(form: Mapping[str, Any] | None) -> list[str]:
+    """Return the tables whose rows or partitions a task is done for."""
+    return [str(form[name]) for name in ("partitions", "rows") if name in form] if form else []
+
+
+def problems_of_expressions(
+    pipeline: Pipeline, project: Project, before: Mapping[TaskName, Collection[TaskName]]
+) -> Iterator[ProjectProblem]:
+    """Yield what is wrong with the expressions of a pipeline's tasks.
+
+    Args:
+        pipeline: whose tasks.
+        project: with its connections.
+        before: the tasks that each waits for.
+    """
+    for task in pipeline.tasks.values():
+        yield from _condition(task, pipeline, _all_before(task.name, before))
+        yield from _items(task, project)
+        yield from _templates(task, pipeline)
+
+
+def _condition(task: Task, pipeline: Pipeline, earlier: Collection[TaskName]) -> Iterator[ProjectProblem]:
+    if task.when is None:
+        return
+    try:
+        parse_condition(task.when, params=pipeline.params, tasks=earlier)
+    except ConditionInvalid as error:
+        late = error.word in pipeline.tasks and error.word not in earlier
+        hint = f"Add {error.word} to after:." if late else nearest(error.word, error.valid)
+        yield _problem(task.place_of("when"), f"when: {error}", hint)
+
+
+def _all_before(name: TaskName, before: Mapping[TaskName, Collection[TaskName]]) -> Collection[TaskName]:
+    found: set[TaskName] = set()
+    waiting = list(before.get(name, ()))
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += before.get(one, ())
+    return found
+
+
+def _items(task: Task, project: Project) -> Iterator[ProjectProblem]:
+    form = task.for_each
+    if form is None:
+        return
+    place = task.place_of("for_each")
+    kinds = [name for name in FORMS if name in form]
+    if len(kinds) != 1:
+        words = "it says nothing of what" if not kinds else f"it says both {' and '.join(kinds)}"
+        yield _problem(place, f"for_each: {words}", _FORMS_SHOWN)
+        return
+    needed, possible = FORMS[kinds[0]]
+    for name in needed:
+        if name not in form:
+            yield _problem(place, f"for_each: {name!r} is missing", f"Add {name}: to it.")
+    valid = (kinds[0], *needed, *possible)
+    for name in form:
+        if name not in valid:
+            yield _problem(
+                task.place_of("for_each", name), f"for_each: {name!r} is not known here", nearest(name, valid)
+            )
+    yield from _values(task, form) if kinds[0] == "values" else _texts(task, form, valid, project)
+
+
+def _texts(task: Task, form: Mapping[str, Any], valid: tuple[str, ...], project: Project) -> Iterator[ProjectProblem]:
+    for name in valid:
+        value, place = form.get(name), task.place_of("for_each", name)
+        if name in form and (not isinstance(value, str) or not value):
+            yield _problem(place, f"for_each: {name}: {str(value)[:80]!r} is not text", "Write text.")
+        elif name == "connection" and isinstance(value, str) and value not in project.connections:
+            words = f"for_each: there is no connection {value!r}"
+            yield _problem(place, words, nearest(value, project.connections))
+        elif name in ("partitions", "rows") and isinstance(value, str):
+            try:
+                table_name(value)
+            except RequestInvalid as error:
+                yield _problem(place, f"for_each: {error.message}", error.hint)
+
+
+def _values(task: Task, form: Mapping[str, Any]) -> Iterator[ProjectProblem]:
+    values, place = form["values"], task.place_of("for_each", "values")
+    if not isinstance(values, list) or not values:
+        yield _problem(place, "for_each: values is a list of what the task is done for", "Write values: [a, b].")
+        return
+    if len(values) > limits.RUN_ITEMS.value:
+        words = f"for_each: {len(values):,} values; a task is done for {limits.RUN_ITEMS.value:,} at most"
+        yield _problem(place, words, "Put them into a table, and use {rows: TABLE, where: CONDITION}.")
+    names = [tuple(sorted(value)) if isinstance(value, dict) else () for value in values]
+    for index, value in enumerate(values):
+        where = task.place_of("for_each", "values", index)
+        parts = list(value.values()) if isinstance(value, dict) else [value]
+        if not all(isinstance(part, str | int | float) for part in parts) or not parts:
+            yield _problem(where, f"for_each: value {index + 1} is neither text nor number, nor a mapping of those", "")
+        elif names[index] != names[0]:
+            words = f"for_each: value {index + 1} has other names than the first: {', '.join(names[index]) or 'none'}"
+            yield _problem(
+                where, words, f"Give each the names {', '.join(names[0])}." if names[0] else "Make them alike."
+            )
+    if len({str(value) for value in values}) < len(values):
+        yield _problem(place, "for_each: a value stands there twice", "Take one of the two away.")
+
+
+def _templates(task: Task, pipeline: Pipeline) -> Iterator[ProjectProblem]:
+    spec = task.spec.model_dump(mode="json", by_alias=True) if hasattr(task.spec, "model_dump") else task.spec
+    parts = _parts(task.for_each)
+    for path, text in texts(spec, ()):
+        yield from _unknown(task, path, text, pipeline, item=task.for_each is not None, parts=parts)
+    for path, text in texts(task.for_each or {}, ("for_each",)):
+        yield from _unknown(task, path, text, pipeline, item=False, parts=())
+
+
+def _parts(form: Mapping[str, Any] | None) -> tuple[str, ...]:
+    first = form["values"][0] if form and isinstance(form.get("values"), list) and form["values"] else None
+    return tuple(first) if isinstance(first, dict) else ()
+
+
+def _unknown(
+    task: Task, path: tuple[Any, ...], text: str, pipeline: Pipeline, *, item: bool, parts: tuple[str, ...]
+) -> Iterator[ProjectProblem]:
+    for found in unknown_names(text, params=pipeline.params, item=item, parts=parts):
+        name = found.found.strip("${} ")
+        words = f"{path[-1] if path else 'the task'}: {found.found[:80]!r} stands for nothing here"
+        yield _problem(
+            task.place_of(*path), words, nearest(name, found.valid) + " Write $${ for the characters themselves."
+        )
+
+
+def _problem(place: Place, message: str, hint: str) -> ProjectProblem:
+    return ProjectProblem("project_invalid", message, place, hint or "Correct the value.")
