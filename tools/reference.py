@@ -3,12 +3,15 @@
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import click
+from pydantic import BaseModel
 
 from penstock.core import limits, settings
 
@@ -80,6 +83,103 @@ def expectation_sections() -> Iterator[str]:
             yield from ("| argument | when left out | meaning |", "|---|---|---|", *rows, "")
 
 
+def task_kinds() -> Mapping[str, Any]:
+    """Return the kinds of tasks that pipelines have, by name."""
+    from penstock.wiring.pipelines import task_kinds as kinds
+
+    return kinds()
+
+
+def connectors() -> Mapping[str, Any]:
+    """Return the kinds of connections, by name."""
+    from penstock.connectors import connectors as kinds
+
+    return kinds()
+
+
+def task_kind_section(name: str) -> Iterator[str]:
+    """Yield what a kind of task is and what one may say: its module's docstring, and its fields."""
+    kind = task_kinds()[name]
+    yield f"{inspect.getdoc(sys.modules[type(kind).__module__])}\n"
+    yield "## What a task of this kind says\n"
+    yield from fields(kind.Spec)
+    yield "Beside these it may say what every task may: see [projects](../projects.md)."
+
+
+def connection_section(name: str) -> Iterator[str]:
+    """Yield what a kind of connection is, its settings, and what an ingest and an export say of it."""
+    kind = connectors()[name]
+    yield f"{inspect.getdoc(sys.modules[type(kind).__module__])}\n"
+    yield "## Settings\n"
+    yield from fields(kind.Spec)
+    for title, model in (
+        ("What an `ingest` says under `from`", kind.From),
+        ("What an `export` says under `to`", kind.To),
+    ):
+        if model is not None:
+            yield f"## {title}\n"
+            yield "Beside `connection`, the name of a connection of this kind:\n"
+            yield from fields(model)
+
+
+def project_sections() -> Iterator[str]:
+    """Yield what penstock.yml and the files in pipelines/ may say."""
+    from penstock.project import models
+
+    for title, model in (
+        ("`penstock.yml`", models.ProjectModel),
+        ("A file in `pipelines/`", models.PipelineModel),
+        ("Every task", models.TaskModel),
+    ):
+        yield f"## {title}\n"
+        yield from fields(model)
+
+
+def kind_tables() -> Iterator[str]:
+    """Yield the lists of the kinds of tasks and connections."""
+    for title, folder, kinds in (
+        ("task kind", "task-kinds", task_kinds()),
+        ("connection", "connections", connectors()),
+    ):
+        yield f"| {title} | what it is for |"
+        yield "|---|---|"
+        for name, kind in sorted(kinds.items()):
+            doc = inspect.getdoc(sys.modules[type(kind).__module__]) or ""
+            yield f"| [`{name}`]({folder}/{name}.md) | {doc.splitlines()[0]} |"
+        yield ""
+
+
+def fields(model: Any, *, title: str = "") -> Iterator[str]:
+    """Yield the table of a model's fields, and then those of the models in them."""
+    if title:
+        yield f"### {title}\n"
+    yield from ("| name | when left out | meaning |", "|---|---|---|")
+    for name, field in sorted(model.model_fields.items(), key=lambda item: not item[1].is_required()):
+        left_out = "*required*" if field.is_required() else f"`{shown(field.get_default(call_default_factory=True))}`"
+        meaning = (field.description or "").replace("|", "\\|")
+        yield f"| `{field.alias or name}` | {left_out} | {meaning} |"
+    yield ""
+    for name, field in model.model_fields.items():
+        for inner in dict.fromkeys(models_in(field.annotation)):
+            about = (inspect.getdoc(inner) or "").splitlines()[0]
+            yield from fields(inner, title=f"`{field.alias or name}`: {about[:1].lower()}{about[1:].rstrip('.')}")
+
+
+def models_in(annotation: Any) -> Iterator[Any]:
+    """Yield the models that an annotation is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from models_in(part)
+
+
+def shown(value: Any) -> str:
+    """Return a default as YAML would have it."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", by_alias=True)
+    return json.dumps(list(value) if isinstance(value, tuple | set | frozenset) else value)
+
+
 def argument_rows(spec: Any) -> Iterator[str]:
     """Yield a row for each argument of a type of expectation that is its own; all rows' conditions stand once above."""
     for name, argument in sorted(spec.model_fields.items(), key=lambda item: not item[1].is_required()):
@@ -120,13 +220,19 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "reference/settings.md": settings_table,
     "reference/cli.md": command_sections,
     "reference/expectations.md": expectation_sections,
+    "reference/projects.md": project_sections,
+    "reference/kinds.md": kind_tables,
+    **{f"reference/task-kinds/{name}.md": partial(task_kind_section, name) for name in task_kinds()},
+    **{f"reference/connections/{name}.md": partial(connection_section, name) for name in connectors()},
     "errors/index.md": errors_table,
 }
 
 
 def rendered(page: str) -> str:
     """Return what the page should be: its own words down to the mark, then what the code says."""
-    words, mark, _ = (DOCS / page).read_text("utf-8").partition(MARK)
+    path = DOCS / page
+    written = path.read_text("utf-8") if path.exists() else f"# `{path.stem}`\n\n{MARK}"
+    words, mark, _ = written.partition(MARK)
     assert mark, f"docs/{page} has lost its mark"
     return f"{words}{MARK}\n" + "\n".join(PAGES[page]()).rstrip() + "\n"
 
@@ -144,4 +250,5 @@ def openapi() -> str:
 if __name__ == "__main__":
     (DOCS / OPENAPI).write_text(openapi(), "utf-8")
     for name in PAGES:
+        (DOCS / name).parent.mkdir(exist_ok=True)
         (DOCS / name).write_text(rendered(name), "utf-8")

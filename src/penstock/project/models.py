@@ -90,7 +90,7 @@ class ProjectModel(Model):
     """`penstock.yml`."""
 
     name: Annotated[str, StringConstraints(pattern=PROJECT_NAME)] = Field(description="The project's name.")
-    description: str = ""
+    description: str = Field("", description="What it is for, in a sentence.")
     connections: dict[Name, dict[str, Any]] = Field(default_factory=dict, description="How to reach what is outside.")
     pools: dict[Name, Annotated[int, Field(ge=1, le=10_000)]] = Field(
         default_factory=dict, description="How many tasks of each pool may run at once."
@@ -99,7 +99,4 @@ class ProjectModel(Model):
         default_factory=dict,
         max_length=limits.ALERT_TARGETS.value,
         description="Where alerts go, by name: URLs of apprise, such as slack://${secret:SLACK} or mailtos://...",
-    )
-    environments: dict[Name, dict[str, Any]] = Field(
-        default_factory=dict, description="What differs where: connections by name."
     )
