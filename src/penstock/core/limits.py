@@ -59,6 +59,7 @@ DATABASE_STATEMENT: Final = Limit(
 SMALL_BLOB: Final = Limit("small_blob", 16, "KiB", "a file of its own costs more than the row it would save")
 KEYS: Final = Limit("keys", 100, "keys a member", "what nobody can keep in view cannot be kept safe", "conflict")
 KEY_USE_ROUNDED: Final = Limit("key_use_rounded", 600, "s", "a request is not worth a write to the database")
+KEY_AGE: Final = Limit("key_age", 1, "s", "every request shows one; another process's revocation may wait that long")
 LOGIN_KEY: Final = Limit("login_key", 90, "days", "a forgotten key must not open doors for ever", "not_logged_in")
 MEMBERS: Final = Limit("members", 10_000, "members a workspace", "a team is smaller", "conflict")
 MASTER_KEYS: Final = Limit("master_keys", 4, "keys", "one is in use, older ones for as long as it takes to rewrap")
@@ -250,3 +251,5 @@ TASK_LOG_LINES: Final = Limit(
 )
 TASK_TELL: Final = Limit("task_tell", 250, "ms", "what is watched need not be written more often than one can see")
 BRANCH_KEPT: Final = Limit("branch_kept", 14, "days", "so long a run that failed can be resumed")
+SCHEDULES_AT_ONCE: Final = Limit("schedules_at_once", 100, "schedules", "so many begin runs in one tick; others follow")
+SCHEDULE_TICK: Final = Limit("schedule_tick", 1, "s", "a schedule has minutes; nobody waits for more than a second")

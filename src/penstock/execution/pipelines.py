@@ -8,18 +8,18 @@ fails, nothing is published, and what it wrote waits on its branches for somebod
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from penstock.base.ids import new_id
 from penstock.core import limits
+from penstock.core.conditions import ConditionInvalid, parse_condition
 from penstock.core.jobs import Entry, EntryId, Lane
 from penstock.core.plan import TaskName
 from penstock.core.runs import PUBLISH, TASK_ENDED, PipelineRun, RunTask, TaskPart
 from penstock.core.tables import SnapshotId, TableName
 
-Holds = Callable[[RunTask, PipelineRun], bool]  # whether a task's `when` is true
 _WELL: Final = frozenset(["succeeded", "skipped"])
 
 
@@ -35,20 +35,20 @@ class Following:
     entries: tuple[Entry, ...] = ()
 
 
-def start(run: PipelineRun, *, now: float, holds: Holds) -> Following:
+def start(run: PipelineRun, *, now: float) -> Following:
     """Return how a new run stands once it has begun."""
     tasks = tuple(
         dataclasses.replace(task, state="skipped", finished_at=now) if task.action == "skip" else task
         for task in run.tasks
     )
-    return advance(dataclasses.replace(run, state="running", started_at=now, tasks=tasks), now=now, holds=holds)
+    return advance(dataclasses.replace(run, state="running", started_at=now, tasks=tasks), now=now)
 
 
-def advance(run: PipelineRun, *, now: float, holds: Holds) -> Following:
+def advance(run: PipelineRun, *, now: float) -> Following:
     """Return how a run stands once everything that can follow has followed."""
     entries: list[Entry] = []
     while (task := _next(run)) is not None:
-        task, entry = _begin(run, task, now=now, holds=holds)
+        task, entry = _begin(run, task, now=now)
         run = with_task(run, task)
         if entry is not None:
             entries.append(entry)
@@ -56,7 +56,7 @@ def advance(run: PipelineRun, *, now: float, holds: Holds) -> Following:
         if not _has_failed(run) and run.published_at is None:
             if any(task.wrote and not task.report.get("published") for task in run.tasks):
                 return Following(run, (*entries, entry_of(run, PUBLISH, part="publish")))
-            return advance(dataclasses.replace(run, published_at=now), now=now, holds=holds)
+            return advance(dataclasses.replace(run, published_at=now), now=now)
         if all(task.state in TASK_ENDED for task in run.tasks):
             return Following(ended(run, now=now), tuple(entries))
     return Following(run, tuple(entries))
@@ -115,14 +115,14 @@ def again(run: PipelineRun, names: Iterable[TaskName], *, reason: str) -> Pipeli
     return dataclasses.replace(run, tasks=tasks)
 
 
-def resumed(run: PipelineRun, *, now: float, holds: Holds) -> Following:
+def resumed(run: PipelineRun, *, now: float) -> Following:
     """Return how a run that ended badly stands once it goes on: what did not succeed is done again, and only that."""
     wrong = [task.name for task in run.tasks if task.state not in _WELL]
     run = again(run, wrong, reason="resumed")
     run = dataclasses.replace(
         run, state="running", finished_at=None, error=None, cancel_asked_at=None, resumes=run.resumes + 1
     )
-    return advance(run, now=now, holds=holds)
+    return advance(run, now=now)
 
 
 def with_task(run: PipelineRun, task: RunTask) -> PipelineRun:
@@ -175,15 +175,26 @@ def _next(run: PipelineRun) -> RunTask | None:
     return None
 
 
-def _begin(run: PipelineRun, task: RunTask, *, now: float, holds: Holds) -> tuple[RunTask, Entry | None]:
+def _begin(run: PipelineRun, task: RunTask, *, now: float) -> tuple[RunTask, Entry | None]:
     blocking = _blocking(run, task)
     if blocking and task.trigger == "all_succeeded":
         reason = f"{blocking[0].name} {'failed' if blocking[0].state == 'failed' else 'did not succeed'}"
         return dataclasses.replace(task, state="blocked", reason=reason, finished_at=now), None
-    if task.when is not None and not holds(task, run):
-        return dataclasses.replace(task, state="skipped", reason=f"not now: {task.when}", finished_at=now), None
+    try:
+        if task.when is not None and not _holds(task.when, run):
+            return dataclasses.replace(task, state="skipped", reason=f"not now: {task.when}", finished_at=now), None
+    except ConditionInvalid as wrong:
+        error = {"code": "task_failed", "message": f"when: {wrong}", "hint": "Correct the condition, then resume."}
+        failed = dataclasses.replace(task, state="failed", reason=error["message"], error=error, finished_at=now)
+        return failed, None
     part: TaskPart = "expand" if task.for_each is not None else "task"
     return dataclasses.replace(task, state="queued", items=None, items_done=0), entry_of(run, task.name, part=part)
+
+
+def _holds(condition: str, run: PipelineRun) -> bool:
+    outcomes = {task.name: task.state for task in run.tasks}
+    parsed = parse_condition(condition, params=run.params, tasks=outcomes)
+    return parsed.holds(date=run.date, params=run.params, outcomes=outcomes)
 
 
 def _blocking(run: PipelineRun, task: RunTask) -> list[RunTask]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from penstock.core.ports.pipelines import RunTaskKind
 from penstock.core.ports.runs import RunRecords
 from penstock.core.projects import PipelineName, Project, Task
 from penstock.core.runs import PipelineRun, RunTask
+from penstock.core.templates import Meanings, filled
 from penstock.execution.items import list_items
 from penstock.execution.marks import Marks
 from penstock.execution.stopping import StopSign
@@ -107,7 +107,8 @@ class _Attempt:
             return told | {"state": "skipped", "reason": "up to date: same code, settings and inputs as the last time"}
         with self._context(item, mark) as context:
             context.pins = heads
-            spec = kind.Spec.model_validate(filled(self.task.spec, context.occurrence))
+            meanings = Meanings(self.run.date, self.run.id, self.run.params, item)
+            spec = kind.Spec.model_validate(filled(self.task.spec, meanings))
             report = dict(kind.run(spec, context))
         report |= {"published": True} if context.published else {}
         return told | {"reads": context.reads | dict(heads), "wrote": context.wrote, "report": report}
@@ -164,31 +165,3 @@ def _failed(error: PenstockError) -> AttemptReport:
     if isinstance(error, TransientError) and error.code in _OUTAGES:
         return AttemptReport("transient", error=told)
     return AttemptReport("crashed" if isinstance(error, Bug) else "failed", error=told)
-
-
-_NAME: Final = re.compile(r"\$\{(date|run|item|params\.\w+|item\.\w+)\}")
-
-
-def filled(value: Any, occurrence: Occurrence) -> Any:
-    """Return settings with what `${...}` stands for."""
-    match value:
-        case str():
-            return _NAME.sub(lambda found: _meaning(found[1], occurrence), value)
-        case Mapping():
-            return {key: filled(one, occurrence) for key, one in value.items()}
-        case list() | tuple():
-            return [filled(one, occurrence) for one in value]
-    return value
-
-
-def _meaning(name: str, occurrence: Occurrence) -> str:
-    match name.split("."):
-        case ["date"]:
-            return occurrence.date or ""
-        case ["run"]:
-            return occurrence.run
-        case ["params", param]:
-            return str(occurrence.params[param])
-        case ["item", part]:
-            return str(occurrence.item[part])
-    return str(occurrence.item)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ class RunWork:
     records: RunRecords
     queue: Queue
     clock: Clock
+    note_end: Callable[[Any, PipelineRun], None] = lambda _tx, _run: None
 
     def settle(self, tx: Any, ended: Sequence[Ended], *, now: float) -> None:
         """Record what follows from attempts that have ended."""
@@ -47,7 +48,7 @@ class RunWork:
             run = runs[lease.entry.run]
             if run.state in ENDED or run.cancel_asked_at is not None:
                 self.queue.finish(tx, [lease], busy_s={})
-                runs[run.id] = self._save(tx, run, self._stopped(tx, run, now=now))
+                runs[run.id] = self._close(tx, run, self._stopped(tx, run, now=now), now)
                 continue
             going.append(lease)
             runs[run.id] = self._save(tx, run, _begun(run, lease.entry, now))
@@ -65,18 +66,18 @@ class RunWork:
 
     def start(self, tx: Any, run: PipelineRun, *, now: float) -> PipelineRun:
         """Begin a run that is recorded already."""
-        return self._follow(tx, run, pipelines.start(run, now=now, holds=_holds), now)
+        return self._follow(tx, run, pipelines.start(run, now=now), now)
 
     def resume(self, tx: Any, run: PipelineRun, *, now: float) -> PipelineRun:
         """Go on with a run that ended badly."""
-        return self._follow(tx, run, pipelines.resumed(run, now=now, holds=_holds), now)
+        return self._follow(tx, run, pipelines.resumed(run, now=now), now)
 
     def stop(self, tx: Any, run: PipelineRun, *, now: float) -> PipelineRun:
         """End a run: at once when nothing of it runs, else when that has stopped."""
         self.records.ask_cancel(tx, run.id, now=now)
         self.queue.cancel(tx, run.id)
         asked = replace(run, cancel_asked_at=run.cancel_asked_at or now)
-        return self._save(tx, run, self._stopped(tx, asked, now=now))
+        return self._close(tx, run, self._stopped(tx, asked, now=now), now)
 
     def interrupt(self, tx: Any, run: PipelineRun, *, now: float) -> PipelineRun:
         """End a run whose worker has ended without it."""
@@ -91,7 +92,7 @@ class RunWork:
         if report.outcome == "succeeded":
             return self._succeed(tx, run, entry, report.report, now)
         if run.cancel_asked_at is not None:
-            return self._save(tx, run, self._stopped(tx, run, now=now))
+            return self._close(tx, run, self._stopped(tx, run, now=now), now)
         if (report.error or {}).get("code") == _NEEDS_RERUN and entry.part == "publish":
             return self._rerun(tx, run, report, now)
         if (following := _another_try(run, entry, report, now)) is not None:
@@ -175,8 +176,8 @@ class RunWork:
 
     def _go_on(self, tx: Any, before: PipelineRun, run: PipelineRun, now: float) -> PipelineRun:
         if run.cancel_asked_at is not None:
-            return self._save(tx, before, self._stopped(tx, run, now=now))
-        return self._follow(tx, before, pipelines.advance(run, now=now, holds=_holds), now)
+            return self._close(tx, before, self._stopped(tx, run, now=now), now)
+        return self._follow(tx, before, pipelines.advance(run, now=now), now)
 
     def _follow(self, tx: Any, before: PipelineRun, following: pipelines.Following, now: float) -> PipelineRun:
         if following.entries:
@@ -190,8 +191,10 @@ class RunWork:
 
     def _close(self, tx: Any, before: PipelineRun, run: PipelineRun, now: float) -> PipelineRun:
         self._save(tx, before, run)
-        if run.state in ENDED and run.backfill is not None:
-            self.admit(tx, run, now=now)
+        if run.state in ENDED and before.state not in ENDED:
+            self.note_end(tx, run)
+            if run.backfill is not None:
+                self.admit(tx, run, now=now)
         return run
 
     def admit(self, tx: Any, run: PipelineRun, *, now: float) -> None:
@@ -265,8 +268,3 @@ def _waiting_again(run: PipelineRun, entry: Entry, report: AttemptReport) -> Pip
     state = "running" if entry.part == "item" else "queued"
     reason = f"tried again: {told.get('message', report.outcome)}"
     return pipelines.with_task(run, replace(task, state=state, reason=reason, error=told))  # type: ignore[arg-type]
-
-
-def _holds(task: RunTask, run: PipelineRun) -> bool:
-    """Return whether a task's `when` is true."""
-    return task.when is None or bool(run)

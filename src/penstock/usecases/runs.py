@@ -26,7 +26,6 @@ from penstock.core.runs import (
     PipelineRun,
     RunFilter,
     RunTask,
-    RunTrigger,
     TaskProgress,
 )
 from penstock.core.tables import SnapshotId, TableName
@@ -76,6 +75,19 @@ class _State:
     def last_fingerprint(self, task: Task) -> str | None:
         """Return the fingerprint of a task's last success."""
         return (self.dated if depends_on_date(task) else self.undated).get(task.name)
+
+
+class _Unknown:
+    """The state of which nothing is known."""
+
+    def head(self, _table: TableName) -> None:
+        """Return nothing."""
+
+    def mark(self, _task: Task, _table: TableName) -> None:
+        """Return nothing."""
+
+    def last_fingerprint(self, _task: Task) -> None:
+        """Return nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +184,6 @@ class Runs:
         actor: Actor,
         select: Sequence[str] = (),
         revision: str | None = None,
-        trigger: RunTrigger = "manual",
     ) -> PipelineRun:
         """Begin a run.
 
@@ -184,10 +195,10 @@ class Runs:
         found = self.projects.load(project, actor=actor, revision=revision)
         chosen = pipeline_of(found, pipeline)
         plan = self._plan(actor.workspace, found, chosen, occasion, select)
-        run = self._run(found, chosen, plan, actor=actor, trigger=trigger, selected=tuple(select))
+        run = self._run(found, chosen, plan, workspace=actor.workspace, by=actor.member, selected=tuple(select))
 
         def write(tx: Any) -> PipelineRun:
-            self._bound(tx, actor.workspace, found)
+            self.bound(tx, actor.workspace, found)
             self.records.insert(tx, run)
             self.audit.record(tx, actor, AuditEvent("run.start", run.id, details=_details(run)))
             return self.work.start(tx, run, now=self.clock())
@@ -231,13 +242,13 @@ class Runs:
             created_at=now,
             created_by=actor.member,
         )
-        plan = self._plan(actor.workspace, found, chosen, Occasion(date_from, params or {}, again=again), select)
-        first = self._run(found, chosen, plan, actor=actor, trigger="backfill", selected=tuple(select))
-        first = replace(first, backfill=backfill.id, tasks=tuple(_undecided(task) for task in first.tasks))
+        occasion = Occasion(date_from, params or {}, again=again)
+        first = self.undecided(found, chosen, occasion, workspace=actor.workspace, by=actor.member, words=select)
+        first = replace(first, trigger="backfill", backfill=backfill.id)
         runs = [replace(first, id=RunId(new_id("run")), date=date) for date in dates]
 
         def write(tx: Any) -> Backfill:
-            self._bound(tx, actor.workspace, found)
+            self.bound(tx, actor.workspace, found)
             self.records.insert_backfill(tx, backfill)
             for run in runs:
                 self.records.insert(tx, run)
@@ -327,6 +338,28 @@ class Runs:
 
     # ---- making plans and runs ----
 
+    def undecided(
+        self,
+        project: Project,
+        pipeline: Pipeline,
+        occasion: Occasion,
+        *,
+        workspace: WorkspaceId,
+        by: str,
+        words: Sequence[str] = (),
+    ) -> PipelineRun:
+        """Return a run, not recorded yet, whose tasks see for themselves what is to be done when their turn comes."""
+        plan = plan_pipeline(
+            pipeline,
+            revision=project.revision,
+            code={},
+            occasion=occasion,
+            state=_Unknown(),
+            selected=select(pipeline, words),
+        )
+        run = self._run(project, pipeline, plan, workspace=workspace, by=by, selected=tuple(words))
+        return replace(run, tasks=tuple(replace(task, action="decide", reason="") for task in run.tasks))
+
     def _plan(
         self, workspace: WorkspaceId, project: Project, pipeline: Pipeline, occasion: Occasion, words: Sequence[str]
     ) -> PipelinePlan:
@@ -353,21 +386,21 @@ class Runs:
         pipeline: Pipeline,
         plan: PipelinePlan,
         *,
-        actor: Actor,
-        trigger: RunTrigger,
+        workspace: WorkspaceId,
+        by: str,
         selected: tuple[str, ...],
     ) -> PipelineRun:
         tasks = tuple(self._task(pipeline.tasks[decision.task], decision) for decision in plan.decisions)
         return PipelineRun(
             id=RunId(new_id("run")),
-            workspace=actor.workspace,
+            workspace=workspace,
             project=project.name,
             pipeline=pipeline.name,
             revision=project.revision,
             state="queued",
-            trigger=trigger,
+            trigger="manual",
             created_at=self.clock(),
-            created_by=actor.member,
+            created_by=by,
             date=plan.occasion.date,
             timezone=pipeline.schedule.timezone if pipeline.schedule else "UTC",
             params=plan.occasion.params,
@@ -393,7 +426,7 @@ class Runs:
             reason=decision.reason,
         )
 
-    def _bound(self, tx: Any, workspace: WorkspaceId, project: Project) -> None:
+    def bound(self, tx: Any, workspace: WorkspaceId, project: Project) -> None:
         """Let no more of each pool run at once than the project says."""
         for pool, running_max in project.pools.items():
             self.queue.bound_lane(tx, workspace, lane_of(project.name, "", pool), running_max=running_max)
@@ -401,11 +434,6 @@ class Runs:
 
 def _details(run: PipelineRun) -> dict[str, str | int | float | bool | None]:
     return {"project": run.project, "pipeline": run.pipeline, "revision": run.revision, "date": run.date}
-
-
-def _undecided(task: RunTask) -> RunTask:
-    """Return a task of a later date: whether it is up to date, its own run sees when its turn comes."""
-    return replace(task, action="run" if task.action == "run" else "decide", reason="")
 
 
 def _check_date(date: str | None) -> None:
