@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from typing import Final
@@ -11,25 +12,53 @@ import click
 
 from penstock import __version__
 
-_COMMANDS: Final = {
-    "process": "Run a script over files, safely.",
-    "check": "Say what would keep a script from running.",
-    "scripts": "Keep scripts on a server: push, try, publish, activate, roll back.",
-    "doctor": "Say whether scripts can run safely on this machine.",
-    "up": "Start a whole server: the API and a worker.",
-    "db": "See and upgrade the schema of the records database.",
-    "api": "Serve the HTTP API.",
-    "worker": "Carry out jobs.",
-    "jobs": "Submit records to a server, watch jobs, fetch results.",
-    "login": "Log in to a server.",
-    "logout": "End the key of this machine.",
-    "quota": "Show what the workspace may use, and uses.",
-    "members": "Decide who may work in the workspace, and as what.",
-    "keys": "Make, list and end API keys.",
-    "secrets": "Store values that never come out again.",
-    "audit": "See who did what, and check that the log of it is whole.",
-    "workspaces": "Make workspaces and set what they may use, on the server's machine.",
+_SECTIONS: Final = {
+    "Scripts": {
+        "process": "Run a script over files, safely.",
+        "check": "Say what would keep a script from running.",
+        "scripts": "Keep scripts on a server: push, try, publish, activate, roll back.",
+        "jobs": "Submit records to a server, watch jobs, fetch results.",
+    },
+    "Projects and pipelines": {
+        "init": "Make a project that runs at once.",
+        "validate": "Say all that is wrong with a project.",
+        "test": "Run a project's examples and its suites on samples.",
+        "plan": "Say what a run would do, and why.",
+        "run": "Run a pipeline.",
+        "backfill": "Run a pipeline for many dates.",
+        "status": "List runs; say what failed, where, and whose it is.",
+        "logs": "Print what the tasks of a run have said.",
+        "resume": "Go on with a run that failed or was stopped.",
+        "cancel": "End a run or a back-fill.",
+        "deploy": "Send a project to a server, where its schedules run.",
+        "schedules": "Show when pipelines run by themselves; pause them.",
+    },
+    "Tables": {
+        "tables": "List what is published, its columns and snapshots; do the upkeep.",
+        "query": "Run a SELECT over published tables.",
+        "checks": "Show what became of expectation suites.",
+        "lineage": "Show what a table was made from, and by whom.",
+        "rollback": "Make readers see an earlier snapshot again.",
+    },
+    "Server": {
+        "doctor": "Say whether scripts can run safely on this machine.",
+        "up": "Start a whole server: the API and a worker.",
+        "api": "Serve the HTTP API.",
+        "worker": "Carry out jobs and runs.",
+        "db": "See and upgrade the schema of the records database.",
+        "workspaces": "Make workspaces and set what they may use, on the server's machine.",
+    },
+    "Access": {
+        "login": "Log in to a server.",
+        "logout": "End the key of this machine.",
+        "quota": "Show what the workspace may use, and uses.",
+        "members": "Decide who may work in the workspace, and as what.",
+        "keys": "Make, list and end API keys.",
+        "secrets": "Store values that never come out again.",
+        "audit": "See who did what, and check that the log of it is whole.",
+    },
 }
+_COMMANDS: Final = {name: words for section in _SECTIONS.values() for name, words in section.items()}
 
 
 class Commands(click.Group):
@@ -48,8 +77,9 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list for --help without loading any of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
 
 
 @click.group(
@@ -65,9 +95,11 @@ def cli(ctx: click.Context) -> None:
     \b
     Examples:
       penstock process clean.py orders.ndjson -o clean.ndjson
-      penstock check clean.py
+      penstock init shop && cd shop && penstock run
       penstock doctor
     """
+    if os.environ.get("NO_COLOR"):  # no-color.org
+        ctx.color = False
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

@@ -64,8 +64,13 @@ def run_list_lines(runs: Sequence[View]) -> Iterator[str]:
     yield from lines
 
 
-def run_lines(run: View) -> Iterator[str]:
-    """Yield all that is known of a run: whose it is, its tasks, and of each that failed what, where and whose."""
+def run_lines(run: View, *, flag: str = "") -> Iterator[str]:
+    """Yield all that is known of a run: whose it is, its tasks, and of each that failed what, where and whose.
+
+    Args:
+        run: as the API shows it.
+        flag: what commands need to mean the same place, such as ` --server`.
+    """
     yield from _head_lines(run)
     yield ""
     yield from task_lines(run["tasks"])
@@ -80,7 +85,7 @@ def run_lines(run: View) -> Iterator[str]:
     if run["error"] and not any(task["state"] == "failed" for task in run["tasks"]):
         yield ""
         yield from _error_lines(run["error"])
-    if (following := _next(run)) is not None:
+    if (following := _next(run, flag)) is not None:
         yield ""
         yield following
 
@@ -269,11 +274,11 @@ def _said_by_task(check: View, run: View) -> bool:
     return any(task["name"] == check["task"] and task["state"] == "failed" for task in run["tasks"])
 
 
-def _next(run: View) -> str | None:
+def _next(run: View, flag: str) -> str | None:
     if run["state"] in ("failed", "cancelled"):
         failed = next((task["name"] for task in run["tasks"] if task["state"] == "failed"), "")
         words = [f"penstock logs {run['id']} {failed}".rstrip(), f"penstock resume {run['id']}"]
-        return "next       " + "   ".join(words)
+        return "next       " + "   ".join(f"{word}{flag}" for word in words)
     return None
 
 

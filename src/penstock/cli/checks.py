@@ -1,0 +1,38 @@
+"""`penstock checks`."""
+
+from __future__ import annotations
+
+import click
+
+from penstock.cli.place import json_option, open_place, server_option
+from penstock.cli.rows import print_json
+from penstock.cli.run_texts import check_lines
+
+
+@click.command(name="checks")
+@click.option("--run", help="Of one run: an id, or `last`.")
+@click.option("--table", help="Of one table.")
+@click.option("--limit", type=click.IntRange(1, 1_000), default=20, show_default=True, help="How many.")
+@server_option
+@json_option
+def command(*, run: str | None, table: str | None, limit: int, server: bool, as_json: bool) -> None:
+    """Show what became of expectation suites, the newest first: each expectation that was not met, with its figures.
+
+    Samples of rows are masked. With --json they have the shape of Great Expectations' validation results.
+
+    \b
+    Examples:
+      penstock checks
+      penstock checks --run last
+      penstock checks --table marts.daily_sales --json
+    """
+    with open_place(server=server) as place:
+        found = place.checks(run=run, table=table)[:limit]
+    if as_json:
+        print_json(list(found))
+        return
+    for check in found:
+        for line in check_lines(check):
+            click.echo(line)
+    if not found:
+        click.echo("no suite was run yet", err=True)

@@ -1,0 +1,71 @@
+"""`penstock schedules`."""
+
+from __future__ import annotations
+
+import click
+
+from penstock.cli.place import json_option, open_place, server_option
+from penstock.cli.rows import print_json, print_rows
+
+_COLUMNS = ["project", "pipeline", "cron", "timezone", "state", "last_date", "next_at"]
+
+
+@click.group(name="schedules", invoke_without_command=True)
+@server_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, *, server: bool, as_json: bool) -> None:
+    """Show when pipelines run by themselves; pause a schedule, or let it go on.
+
+    Schedules run where a server runs: `penstock up`. A revision's schedules begin with its deploy.
+
+    \b
+    Examples:
+      penstock schedules --server
+      penstock schedules pause sales --server
+      penstock schedules resume shop/sales --server
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    with open_place(server=server) as place:
+        found = place.schedules()
+    rows = [{**each, "state": "paused" if each["paused"] else "active"} for each in found]
+    print_rows(rows, _COLUMNS, as_json=as_json, empty="no pipeline has a schedule")
+
+
+@command.command()
+@click.argument("pipeline")
+@server_option
+@json_option
+def pause(*, pipeline: str, server: bool, as_json: bool) -> None:
+    """Keep the schedule of PIPELINE from running it, until somebody resumes it.
+
+    \b
+    Examples:
+      penstock schedules pause sales --server
+    """
+    _set(pipeline, paused=True, server=server, as_json=as_json)
+
+
+@command.command()
+@click.argument("pipeline")
+@server_option
+@json_option
+def resume(*, pipeline: str, server: bool, as_json: bool) -> None:
+    """Let the schedule of PIPELINE run it again.
+
+    \b
+    Examples:
+      penstock schedules resume sales --server
+    """
+    _set(pipeline, paused=False, server=server, as_json=as_json)
+
+
+def _set(pipeline: str, *, paused: bool, server: bool, as_json: bool) -> None:
+    with open_place(server=server) as place:
+        state = place.pause(pipeline, paused=paused)
+    if as_json:
+        print_json(state)
+        return
+    following = "it waits for: penstock schedules resume" if state["paused"] else f"it runs next at {state['next_at']}"
+    click.echo(f"{state['project']}/{state['pipeline']}: {following}")
