@@ -192,7 +192,7 @@ def _begin(run: PipelineRun, task: RunTask, *, now: float) -> tuple[RunTask, Ent
 
 
 def _holds(condition: str, run: PipelineRun) -> bool:
-    outcomes = {task.name: task.state for task in run.tasks}
+    outcomes: dict[str, str] = {task.name: task.state for task in run.tasks}
     parsed = parse_condition(condition, params=run.params, tasks=outcomes)
     return parsed.holds(date=run.date, params=run.params, outcomes=outcomes)
 

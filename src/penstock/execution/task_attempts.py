@@ -142,9 +142,7 @@ class _Attempt:
             part="" if item is None else hashlib.sha256(orjson.dumps(item)).hexdigest()[:16],
         )
         return TaskContext(
-            parts=dataclasses.replace(
-                self.of.parts, sandbox=self.sandbox, files_folder=self.of.files(self.run.workspace)
-            ),
+            parts=dataclasses.replace(self.of.parts, sandbox=self.sandbox, files_folder=files),
             occurrence=occurrence,
             project=self.project,
             folder=self.of.folder / f"{self.run.id}-{self.task.name}-{self.entry.number}",

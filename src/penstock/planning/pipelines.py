@@ -17,6 +17,7 @@ from penstock.base.hashing import fingerprint
 from penstock.core.errors import RequestInvalid
 from penstock.core.plan import TaskName
 from penstock.core.projects import Pipeline, Task
+from penstock.core.runs import RunTask
 from penstock.core.tables import SnapshotId, TableName
 from penstock.project.checking import nearest
 from penstock.project.loading import predecessors
@@ -126,15 +127,17 @@ def task_fingerprint(
     task: Task, *, code: str, marks: Mapping[TableName, str | None], date: str | None, params: Mapping[str, Any]
 ) -> str:
     """Return the hash of all that a task's result depends on."""
-    text = _text(task)
+    text = _text(spec_json(task), task)
     how = {"when": task.when, "for_each": task.for_each}
     used = {name: value for name, value in params.items() if f"${{params.{name}" in text}
     return fingerprint(task.kind, text, how, code, sorted(marks.items()), date if depends_on_date(task) else None, used)
 
 
-def depends_on_date(task: Task) -> bool:
+def depends_on_date(task: Task | RunTask) -> bool:
     """Return whether a task does something else for another date."""
-    return getattr(task.spec, "window", "all") == "day" or "${date" in _text(task)
+    said = task.spec if isinstance(task, RunTask) else spec_json(task)
+    window = said.get("window", "all") if isinstance(said, Mapping) else "all"
+    return window == "day" or "${date" in _text(said, task)
 
 
 def spec_json(task: Task) -> Any:
@@ -142,8 +145,8 @@ def spec_json(task: Task) -> Any:
     return task.spec.model_dump(mode="json", by_alias=True) if hasattr(task.spec, "model_dump") else task.spec
 
 
-def _text(task: Task) -> str:
-    return json.dumps([spec_json(task), task.for_each, task.when], sort_keys=True, default=str)
+def _text(said: Any, task: Task | RunTask) -> str:
+    return json.dumps([said, task.for_each, task.when], sort_keys=True, default=str)
 
 
 def in_order(before: Mapping[TaskName, Collection[TaskName]]) -> list[TaskName]:

@@ -266,20 +266,22 @@ class SqlRunRecords:
         of = {"workspace": workspace, "project": project, "pipeline": pipeline, "date": date or ""}
         return {TaskName(task): fingerprint for task, fingerprint in _SUCCESSES.fetch(tx, of)}
 
-    def note_successes(self, tx: Connection, run: PipelineRun, tasks: Iterable[RunTask], *, now: float) -> None:
-        """Remember the fingerprints of tasks that succeeded, and whose results readers see."""
+    def note_successes(
+        self, tx: Connection, run: PipelineRun, tasks: Iterable[tuple[RunTask, str | None]], *, now: float
+    ) -> None:
+        """Remember the fingerprints of tasks that succeeded, and whose results readers see, each for a date or none."""
         rows = [
             {
                 "workspace": run.workspace,
                 "project": run.project,
                 "pipeline": run.pipeline,
                 "task": task.name,
-                "date": run.date or "",
+                "date": date or "",
                 "fingerprint": task.fingerprint,
                 "run": run.id,
                 "at": now,
             }
-            for task in tasks
+            for task, date in tasks
             if task.fingerprint is not None
         ]
         if rows:

@@ -19,6 +19,7 @@ from penstock.core.work import Ended
 from penstock.execution import pipelines
 from penstock.execution.advance import after_back_off
 from penstock.execution.advance import again as try_again
+from penstock.planning.pipelines import depends_on_date
 
 _NEEDS_RERUN: Final = "needs_rerun"
 
@@ -186,7 +187,8 @@ class RunWork:
         if run.published_at is not None:
             known = {task.name for task in before.tasks if task.state == "succeeded"} if before.published_at else set()
             new = [task for task in run.tasks if task.state == "succeeded" and task.name not in known]
-            self.records.note_successes(tx, run, new, now=now)
+            dated = [(task, run.date if depends_on_date(task) else None) for task in new]
+            self.records.note_successes(tx, run, dated, now=now)
         return self._close(tx, before, run, now)
 
     def _close(self, tx: Any, before: PipelineRun, run: PipelineRun, now: float) -> PipelineRun:

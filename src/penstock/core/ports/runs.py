@@ -110,8 +110,10 @@ class RunRecords(Protocol):
     ) -> Mapping[TaskName, str]:
         """Return the fingerprint of the last success of each task of a pipeline for a date."""
 
-    def note_successes(self, tx: Any, run: PipelineRun, tasks: Iterable[RunTask], *, now: float) -> None:
-        """Remember the fingerprints of tasks that succeeded, and whose results readers see."""
+    def note_successes(
+        self, tx: Any, run: PipelineRun, tasks: Iterable[tuple[RunTask, str | None]], *, now: float
+    ) -> None:
+        """Remember the fingerprints of tasks that succeeded, and whose results readers see, each for a date or none."""
 
     def clear_progress(self, tx: Any, run: RunId, task: TaskName) -> None:
         """Forget how far attempts of a task had come."""
