@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from penstock.core.engines import EngineFailure
@@ -19,6 +20,9 @@ _HINTS: Final = {
 }
 
 
+_NO_TABLE: Final = re.compile(r"Table with name (\S+) does not exist")
+
+
 def failed(failure: EngineFailure, what: str) -> TaskFailed:
     """Return the error of an engine's failure.
 
@@ -30,6 +34,14 @@ def failed(failure: EngineFailure, what: str) -> TaskFailed:
     known = {"code": failure.code, "line": failure.line, "cpu_s": round(failure.cpu_s, 3)}
     return TaskFailed(
         f"{what} failed{where}: {failure.message}",
-        hint=_HINTS.get(failure.code, "Correct the query."),
+        hint=_hint(failure),
         figures={name: value for name, value in known.items() if value is not None},
     )
+
+
+def _hint(failure: EngineFailure) -> str:
+    if found := _NO_TABLE.search(failure.message):
+        return (
+            f"Name the tables that it reads under from, such as from: {{{found[1][:60].rstrip('!')}: staging.orders}}."
+        )
+    return _HINTS.get(failure.code, "Correct the query.")

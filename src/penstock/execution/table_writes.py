@@ -61,6 +61,7 @@ def query_columns(ask: Ask, sql: str, write: TableWrite, known: Sequence[Column]
         raise refusal([(str(name), str(what)) for name, what in found["problems"]])
     theirs = {column.name: column.type for column in known}
     columns = tuple(Column(str(name), _type(type_) or theirs[name]) for name, type_ in found["columns"])
+    _require_added(write, columns)
     if write.policy == "freeze" and known:
         _require_frozen(write, known, columns)
     return QueryColumns(columns, frozenset(map(str, found["added"])))
@@ -136,6 +137,18 @@ def _part(name: str, said: Any, depth: int) -> Column:
     if kind is None:
         raise Bug("an engine named a part without a type", hint="Report this line.")
     return Column(name, kind)
+
+
+def _require_added(write: TableWrite, columns: Sequence[Column]) -> None:
+    """Raise when the rows have a column that would be added, of another type: whoever reads by it would miss them."""
+    mine = {column.name: column.type for column in columns}
+    problems = [
+        (column.name, f"it is {spelled(mine[column.name])}, and has to be {spelled(column.type)}")
+        for column, _ in write.added
+        if column.name in mine and mine[column.name] != column.type
+    ]
+    if problems:
+        raise refusal(problems)
 
 
 def _require_frozen(write: TableWrite, known: Sequence[Column], columns: Sequence[Column]) -> None:
