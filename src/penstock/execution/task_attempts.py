@@ -25,7 +25,7 @@ from penstock.execution.items import list_items
 from penstock.execution.marks import Marks
 from penstock.execution.stopping import StopSign
 from penstock.execution.task_context import TaskContext, TaskParts
-from penstock.planning.pipelines import depends_on_date, task_fingerprint
+from penstock.planning.fingerprints import depends_on_date, task_fingerprint
 
 # What passes by itself, and is no fault of the task: trying again costs it nothing.
 _OUTAGES: Final = frozenset(

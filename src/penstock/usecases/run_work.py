@@ -19,7 +19,7 @@ from penstock.core.work import Ended
 from penstock.execution import pipelines
 from penstock.execution.advance import after_back_off
 from penstock.execution.advance import again as try_again
-from penstock.planning.pipelines import depends_on_date
+from penstock.planning.fingerprints import depends_on_date
 
 _NEEDS_RERUN: Final = "needs_rerun"
 

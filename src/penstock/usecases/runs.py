@@ -31,14 +31,13 @@ from penstock.core.runs import (
 from penstock.core.tables import SnapshotId, TableName
 from penstock.execution.marks import Marks
 from penstock.execution.pipelines import lane_of
+from penstock.planning.fingerprints import depends_on_date, spec_json
 from penstock.planning.pipelines import (
     Decision,
     Occasion,
     PipelinePlan,
-    depends_on_date,
     plan_pipeline,
     select,
-    spec_json,
 )
 from penstock.usecases.permissions import require
 from penstock.usecases.projects import Projects, pipeline_of

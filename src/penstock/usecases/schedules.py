@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.core import limits
 from penstock.core.access import MemberId
@@ -12,11 +12,11 @@ from penstock.core.errors import NotFound, ProjectInvalid
 from penstock.core.ports import Clock, Database, Queue
 from penstock.core.ports.runs import ProjectRecords, RunRecords
 from penstock.core.runs import ScheduleState
-from penstock.planning.pipelines import Occasion
 from penstock.planning.schedules import due
-from penstock.usecases.projects import pipeline_of
 from penstock.usecases.run_work import RunWork
-from penstock.usecases.runs import Runs
+
+if TYPE_CHECKING:
+    from penstock.usecases.runs import Runs
 
 BY: Final = MemberId("schedule")
 
@@ -47,6 +47,9 @@ class Schedules:
         return begun
 
     def _begin(self, state: ScheduleState) -> int:
+        from penstock.planning.pipelines import Occasion
+        from penstock.usecases.projects import pipeline_of
+
         runs = self.runs()
         try:
             project = runs.projects.loaded(state.workspace, state.project)

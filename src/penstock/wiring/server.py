@@ -24,6 +24,7 @@ from penstock.sandbox.strict import StrictSandbox
 from penstock.storage.blobs.small import BlobsWithSmall, SmallBlobRows
 from penstock.storage.figures import SqlFigures
 from penstock.storage.job_records import SqlJobRecords
+from penstock.storage.project_records import SqlProjectRecords
 from penstock.storage.retention_records import SqlRetentionRecords
 from penstock.storage.run_records import SqlRunRecords
 from penstock.storage.script_records import SqlScriptRecords
@@ -37,6 +38,7 @@ from penstock.usecases.members import Members
 from penstock.usecases.quotas import QuotaUse
 from penstock.usecases.retention import Retention
 from penstock.usecases.run_work import RunWork
+from penstock.usecases.schedules import Schedules
 from penstock.usecases.secrets import Secrets
 from penstock.usecases.trials import Trials
 from penstock.usecases.uploads import Uploads
@@ -82,6 +84,7 @@ class Server:
     retention: Retention
     lake: Lake
     engines: HeavySandbox
+    schedules: Schedules
     pipelines: Callable[[], Pipelines]  # made when first needed: half of a second that a supervisor does without
 
     @property
@@ -213,5 +216,14 @@ def _assemble(
         retention=Retention(database, SqlRetentionRecords(), blobs, quotas, audit, clock),
         lake=lake,
         engines=engines,
+        schedules=Schedules(
+            database,
+            SqlProjectRecords(),
+            SqlRunRecords(),
+            run_work,
+            queue,
+            lambda: pipelines().runs,
+            clock,
+        ),
         pipelines=pipelines,
     )

@@ -67,6 +67,7 @@ def _chores(server: Server, worker: str) -> list[Chore]:
         Chore("tick", limits.REAP.value / 1000, Patient(server.work.tick, reach=reach, pause_s=limits.LEASE.value)),
         Chore("reconcile", limits.RECONCILE.value, server.work.reconcile),
         Chore("seal", limits.SEAL.value, server.audit_log.seal),
+        Chore("schedules", limits.SCHEDULE_TICK.value, server.schedules.tick),
         Chore("retention", limits.RETENTION_TICK.value, lambda: server.retention.tick(worker)),
     ]
 
