@@ -147,7 +147,11 @@ class Children:
         return seat
 
     def ask(self, seat: Seat, request: dict[str, Any], data: bytes = b"") -> Reply | Death:
-        """Send one request to a child and wait for its reply or its end."""
+        """Send one request to a child and wait for its reply or its end.
+
+        Raises:
+            SandboxUnavailable: when it had ended before it was asked, or ends with its zygote.
+        """
         self.tell(seat, request, data)
         return self.hear(seat)
 
@@ -164,8 +168,10 @@ class Children:
             seat.channel.send(message, socket.MSG_DONTWAIT)
         except BlockingIOError:  # a child that has left so many requests unread will read no more
             self._kill(seat, "no_result", "it does not listen")
-        except (BrokenPipeError, ConnectionResetError):  # hear() finds out how it ended
-            pass
+        except (BrokenPipeError, ConnectionResetError):
+            if seat.runs == 1:  # tenant code was not near it
+                raise self._ended_parked() from None
+            # hear() finds out how it ended
 
     def hear(self, seat: Seat) -> Reply | Death:
         """Wait for a child's reply or its end, no longer than the wall time of its limits."""
@@ -311,10 +317,13 @@ class Children:
         pid = int.from_bytes(word, sys.byteorder)
         if not 0 < pid < _PROCESS_IDS:
             self.give_back(seat)
-            raise SandboxUnavailable(
-                f"a child of {self._spec['name']} ended while it was parked", hint="Run: penstock doctor"
-            )
+            raise self._ended_parked()
         seat.pid = pid
+
+    def _ended_parked(self) -> SandboxUnavailable:
+        return SandboxUnavailable(
+            f"a child of {self._spec['name']} ended while it was parked", hint="Run: penstock doctor"
+        )
 
     def _keep(self) -> None:
         """Take note of every child that ends, and put a new one in its place, until the zygote is gone."""
@@ -388,7 +397,8 @@ class Children:
             killed = self._kill(seat, "no_result", "the process closed its channel and gave no result")
             if seat.end is None or seat.end["status"] == signal.SIGKILL:
                 return killed
-        end = seat.end or {"status": 0, "cpu_s": 0.0}
+        if (end := seat.end) is None:  # nobody is left to tell how, and it was not by itself
+            raise SandboxUnavailable(f"the zygote of {self._spec['name']} has ended", hint="Run: penstock doctor")
         code, detail = _cause(end["status"], end["cpu_s"], self._spec["cpu_s"])
         return Death(code, detail, seat.output.mark(), end["cpu_s"])
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import os
+import signal
 import threading
 import time
 
@@ -12,6 +14,7 @@ from penstock.core.errors import SandboxUnavailable
 from penstock.core.scripts import Chunk, ChunkResult, InputFile, ScriptVersion
 from penstock.sandbox.open_versions import OpenVersions
 from penstock.sandbox.strict import StrictSandbox
+from tests.processes import descendants_of, still_there
 
 COUNTS = b"seen = []\ndef process(data):\n    seen.append(1)\n    return {'seen': len(seen)}\n"
 SLOW = b"def process(data):\n    while True: pass\n"
@@ -128,3 +131,29 @@ def test_a_sandbox_whose_zygotes_have_died_is_unavailable_and_then_there_again(v
     with contextlib.suppress(SandboxUnavailable):
         run(versions.for_part("ws_1"), fresh)
     assert run(versions.for_part("ws_1"), fresh) == b'{"seen":1}\n'
+
+
+def test_a_child_whose_zygote_is_killed_ends_with_it_and_its_script_is_not_to_blame(versions):
+    endless = script(SLOW + b"# alone\n")
+    part = versions.for_part("ws_1")
+    with part.open_script(endless, parallel=1) as runner:
+        pid = zygote(versions, "ws_1", endless)._zygote.pid
+        threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
+        with pytest.raises(SandboxUnavailable, match="zygote of .* has ended"):
+            runner.run(ONE, seed=1, emit="ndjson", skip={})
+
+
+def test_a_child_that_is_killed_while_it_is_parked_is_no_fault_of_its_script(versions):
+    given = script(COUNTS + b"# parked\n")
+    part = versions.for_part("ws_1")
+    with part.open_script(given, parallel=1) as runner:
+        time.sleep(0.2)  # until they have said their numbers
+        parked = descendants_of(zygote(versions, "ws_1", given)._zygote.pid)
+        assert len(parked) == 2
+        for pid in parked:
+            os.kill(pid, signal.SIGKILL)
+        assert still_there(parked) == []
+        for _ in parked:
+            with pytest.raises(SandboxUnavailable, match="while it was parked"):
+                runner.run(ONE, seed=1, emit="ndjson", skip={})
+        assert isinstance(runner.run(ONE, seed=1, emit="ndjson", skip={}), ChunkResult)
