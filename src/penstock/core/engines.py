@@ -18,7 +18,7 @@ _MARKS: Final[Mapping[str, Callable[[str], Any]]] = {
     "time": str,
     "text": str,
 }
-HeavyProfile = Literal["sql", "probe"]
+HeavyProfile = Literal["sql", "mysql", "sqlite", "probe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class EngineRequest:
         ask: what the profile's program is asked for.
         reads: files that it may read, and nothing else of the machine but libraries. Links give nothing.
         writes: the one folder in which it may make files: its staging folder.
+        link: a connected socket, which it may read and write: all of the network that it has. The caller closes it.
     """
 
     profile: HeavyProfile
@@ -54,6 +55,7 @@ class EngineRequest:
     reads: Sequence[str]
     writes: str
     limits: EngineLimits = field(default_factory=EngineLimits)
+    link: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

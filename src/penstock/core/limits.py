@@ -192,6 +192,7 @@ PIECES_BATCH: Final = Limit("pieces_batch", 1_000, "chunks", "a job may have 20,
 RETENTION_ROUNDS: Final = Limit("retention_rounds", 5, "batches a tick", "a thousand jobs; the next tick goes on")
 SWEEP_BATCH: Final = Limit("sweep_batch", 1_000, "blobs", "one page of a listing of S3")
 EVENT_STREAM: Final = Limit("event_stream", 600, "s", "a key that was ended must not listen for ever")
+DATABASE_CONNECT: Final = Limit("database_connect", 20, "s", "a server that is there answers at once")
 ALERT_WAIT: Final = Limit("alert_wait", 30, "s", "a receiver that is slow must not hold others up")
 ALERT_ATTEMPTS: Final = Limit("alert_attempts", 16, "tries", "with back-off half an hour; then it is given up")
 ALERT_BATCH: Final = Limit("alert_batch", 20, "alerts a tick", "each takes a second, some half a minute")

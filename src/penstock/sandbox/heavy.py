@@ -176,7 +176,7 @@ class _Child:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=words,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[theirs.fileno(), *([] if request.link is None else [request.link])],
                     start_new_session=True,
                 )
         except OSError as error:
@@ -454,6 +454,7 @@ def _message(request: EngineRequest) -> dict[str, Any]:
         "libraries": [*_SYSTEM, str(BOOT.parents[2] / "penstock_guest"), sys.base_prefix, *library_paths()],
         "reads": list(request.reads),
         "writes": request.writes,
+        "link": request.link,
         "limits": {
             "memory_bytes": bounds.memory_bytes,
             "disk_bytes": bounds.disk_bytes,

@@ -14,7 +14,7 @@ from penstock_guest.heavy.locking import lock_engine
 from penstock_guest.lock import LockError
 
 SPILL: Final = ".spill"  # the folder, in the staging folder, of what did not fit into memory
-_PROFILES: Final = {"sql": "penstock_guest.heavy.sql", "probe": "penstock_guest.heavy.probe"}
+_PROFILES: Final = {name: f"penstock_guest.heavy.{name}" for name in ("sql", "mysql", "sqlite", "probe")}
 _MESSAGE_CHARACTERS_MAX: Final = 2_000
 _LAST_DESCRIPTOR: Final = 65_536
 
@@ -23,8 +23,7 @@ def load(request: dict[str, Any], *, channel: int) -> tuple[ModuleType | None, d
     """Load a profile and lock this process; return the profile, None when that failed, and what became of it."""
     try:
         program = importlib.import_module(_PROFILES[request["profile"]])
-        os.closerange(3, channel)
-        os.closerange(channel + 1, _LAST_DESCRIPTOR)
+        _close_all_but(channel, request["link"])
         os.chdir(request["writes"])
         os.umask(0o077)
         abi = lock_engine(
@@ -33,6 +32,15 @@ def load(request: dict[str, Any], *, channel: int) -> tuple[ModuleType | None, d
     except (LockError, ImportError, OSError) as error:
         return None, {"unlocked": f"{type(error).__name__}: {error}"}
     return program, {"landlock_abi": abi}
+
+
+def _close_all_but(*kept: int | None) -> None:
+    """Close what imports may have left open; kept are the way to the service, and the link where there is one."""
+    first = 3
+    for number in sorted(each for each in kept if each is not None):
+        os.closerange(first, number)
+        first = number + 1
+    os.closerange(first, _LAST_DESCRIPTOR)
 
 
 def work(program: ModuleType, request: dict[str, Any]) -> dict[str, Any]:
