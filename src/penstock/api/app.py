@@ -13,6 +13,7 @@ from penstock.api.dependencies import Json
 from penstock.api.document import document
 from penstock.api.metrics import RequestMetrics, ServerMetrics
 from penstock.api.middleware import Observed
+from penstock.api.quick import Quick
 from penstock.api.rates import RateLimiter
 from penstock.api.requests import RequestFacts
 from penstock.api.routes import routers
@@ -53,6 +54,7 @@ def create_app(server: Server) -> FastAPI:
     for router in found:
         app.include_router(router)
     app.state.routes = [route for router in found for route in router.routes]
+    app.add_middleware(Quick, server=server, rates=app.state.rates, watch=app.state.watch)
     app.add_middleware(Observed, metrics=RequestMetrics(registry), refused=_refusals(server), unbounded=_UNBOUNDED)
     return app
 

@@ -9,8 +9,9 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.responses import JSONResponse
 
+from penstock.api.rates import RateLimiter
 from penstock.api.requests import facts_of
-from penstock.core.access import Actor
+from penstock.core.access import Actor, Quotas
 from penstock.core.errors import NotLoggedIn, TooMany
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def current_actor(request: Request, _shown: Annotated[Any, Depends(_BEARER)]) ->
     server: Server = request.app.state.server
     actor = server.keys.authenticate(bearer_key(request), origin=facts.origin, request_id=facts.request_id)
     facts.actor = actor
-    _hold_to_rate(request, actor)
+    hold_to_rate(request.app.state.rates, actor, server.quotas.of(actor.workspace))
     return actor
 
 
@@ -64,12 +65,16 @@ def bearer_key(request: Request) -> str:
     return key.strip()
 
 
-def _hold_to_rate(request: Request, actor: Actor) -> None:
-    per_s = request.app.state.server.quotas.of(actor.workspace).requests_per_s
-    wait_s = request.app.state.rates.take(actor.workspace, per_s=per_s)
+def hold_to_rate(rates: RateLimiter, actor: Actor, quotas: Quotas) -> None:
+    """Take one request of a workspace's rate.
+
+    Raises:
+        TooMany: when it sends more requests a second than its quota allows.
+    """
+    wait_s = rates.take(actor.workspace, per_s=quotas.requests_per_s)
     if wait_s:
         raise TooMany(
-            f"the workspace sends more than its {per_s:,} requests a second",
+            f"the workspace sends more than its {quotas.requests_per_s:,} requests a second",
             hint="Wait for the seconds that Retry-After says, or ask for a higher quota.",
             retry_after_s=wait_s,
         )

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-from penstock.api.job_models import JobAsk
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from penstock.api.dependencies import Json
+from penstock.api.job_models import JobAsk, show_job
 from penstock.api.uploads import Received
+from penstock.api.watching import JobWatch
 from penstock.base.hashing import fingerprint
+from penstock.core import limits
 from penstock.core.access import Actor
 from penstock.core.errors import TransientError, UserError
-from penstock.core.jobs import Job, JobRequest
+from penstock.core.jobs import ENDED, Job, JobRequest
 
 _RECORDS: Final = {"type": "string", "format": "binary"}
 _ASK: Final[dict[str, Any]] = JobAsk.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -92,10 +100,22 @@ def accept(
 ) -> tuple[Job, bool]:
     """Return the job that a request made, and whether it is new; an input that no job came of goes again."""
     received = finish()
+    try:
+        job, created = server.jobs.submit(request_of(received, idempotency_key), actor=actor)
+    except UserError:  # after any other error the job may be there nevertheless; what is nobody's is swept up later
+        _drop(received, server)
+        raise
+    if not created:
+        _drop(received, server)
+    return job, created
+
+
+def request_of(received: Received, idempotency_key: str | None) -> JobRequest:
+    """Return what is asked for, with the fingerprint by which the same is known again."""
     ask, input_ = received.ask, received.input
     options = ask.options()
     asked = (ask.script, ask.version, options, input_.name, input_.format, input_.encoding)
-    request = JobRequest(
+    return JobRequest(
         script=ask.script,
         version=ask.version,
         input=input_,
@@ -104,14 +124,30 @@ def accept(
         idempotency_key=idempotency_key,
         small=received.small,
     )
-    try:
-        job, created = server.jobs.submit(request, actor=actor)
-    except UserError:  # after any other error the job may be there nevertheless; what is nobody's is swept up later
-        _drop(received, server)
-        raise
+
+
+async def answer(
+    job: Job, *, created: bool, prefer: str | None, server: Any, actor: Actor, watch: JobWatch
+) -> Response:
+    """Return the response to a submit, after its end when somebody waits for that."""
+    headers = {"Location": f"/api/v1/jobs/{job.id}"}
     if not created:
-        _drop(received, server)
-    return job, created
+        headers["Idempotent-Replayed"] = "true"
+    if (wait_s := _wait_of(prefer)) is not None:
+        with watch.waiter(actor.workspace) as may_wait:
+            if may_wait:
+                headers["Preference-Applied"] = f"wait={wait_s}"
+            if may_wait and job.state not in ENDED:
+                seen = await watch.until_end(job.id, timeout_s=wait_s)
+                job = await run_in_threadpool(partial(server.jobs.read, job.id, actor=actor)) if seen is None else seen
+    ended = wait_s is not None and job.state in ENDED
+    return Json(show_job(job), status_code=200 if ended else 202, headers=headers)
+
+
+def _wait_of(prefer: str | None) -> int | None:
+    """Return the seconds of `Prefer: wait=N`, and at most what is allowed. Source: RFC 7240."""
+    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?", prefer or "")
+    return min(int(found[1]), limits.PREFER_WAIT.value) if found else None
 
 
 def _drop(received: Received, server: Any) -> None:

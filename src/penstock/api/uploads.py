@@ -116,26 +116,27 @@ async def _receive_envelope(request: Request, server: Any, actor: Actor, encodin
             hint="Send it as it is; or send the records alone, compressed, as application/x-ndjson.",
         )
     body = await _held(request)
+    return lambda: take_envelope(body, server, actor)
 
-    def finish() -> Received:
-        envelope = split_envelope(body)
-        ask = ask_from_json(envelope.options)
-        if envelope.records is None:
-            pointer = server.uploads.point_to(envelope.blob, actor=actor)
-            name = ask.name or str(envelope.blob).rpartition("/")[2]
-            return Received(ask, JobInput(pointer, name=_harmless(name), format=ask.format), None, ours=False)
-        if ask.format not in (None, "json"):
-            raise RequestInvalid(
-                f"body.format: records inside JSON are JSON, not {ask.format}",
-                hint="Leave `format` out, or send the records as a body of their own.",
-                problems=[{"place": "body.format", "message": "is for inputs that are not inline"}],
-            )
-        lines = as_lines(envelope.records)
-        pointer, small = _Arriving(server, actor, envelope.records if lines is None else lines).store()
-        format_ = "json" if lines is None else "ndjson"
-        return Received(ask, JobInput(pointer, name=ask.name or "records.json", format=format_), small, ours=True)
 
-    return finish
+def take_envelope(body: bytes, server: Any, actor: Actor) -> Received:
+    """Return what a JSON body asks for; its records are stored, or in hand when they are few."""
+    envelope = split_envelope(body)
+    ask = ask_from_json(envelope.options)
+    if envelope.records is None:
+        pointer = server.uploads.point_to(envelope.blob, actor=actor)
+        name = ask.name or str(envelope.blob).rpartition("/")[2]
+        return Received(ask, JobInput(pointer, name=_harmless(name), format=ask.format), None, ours=False)
+    if ask.format not in (None, "json"):
+        raise RequestInvalid(
+            f"body.format: records inside JSON are JSON, not {ask.format}",
+            hint="Leave `format` out, or send the records as a body of their own.",
+            problems=[{"place": "body.format", "message": "is for inputs that are not inline"}],
+        )
+    lines = as_lines(envelope.records)
+    pointer, small = _Arriving(server, actor, envelope.records if lines is None else lines).store()
+    format_ = "json" if lines is None else "ndjson"
+    return Received(ask, JobInput(pointer, name=ask.name or "records.json", format=format_), small, ours=True)
 
 
 async def _held(request: Request) -> bytes:

@@ -58,6 +58,14 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^job_[0-9A-Z]{26}$": "must be what `next` of the page before said",
     r"^[A-Za-z0-9._-]{1,100}$": _WORD,
     r"^[0-9]{1,15}:[0-9a-f]{64}$": "must be a number and a hash, NUMBER:HASH, as verifying printed them",
+    r"^[A-Za-z0-9_-]{1,64}$": "must consist of letters, digits, _ and -, at most 64 of them",
+    r"^run_[0-9A-Z]{26}$": "must be what `next` of the page before said",
+    r"^[a-z][a-z0-9_-]{0,62}$": "must be up to 63 lower-case letters, digits, _ and -, a letter first",
+    r"^[a-z][a-z0-9_]{0,62}$": "must be up to 63 lower-case letters, digits and _, a letter first",
+    r"^[a-z][a-z0-9_]{0,99}\.[a-z][a-z0-9_]{0,99}$": "must be a table as layer.name, such as marts.daily_sales",
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$": "must be a date, such as 2026-01-31",
+    r"^[0-9a-f]{8,64}$": "must be the hash of a revision, or its first 8 digits or more",
+    r"^-?[0-9]{1,19}$": "must be the number of a snapshot",
     r"^[0-9]{1,15}$": "must be what `next` of the page before said",
 }
 

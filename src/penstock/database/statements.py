@@ -49,7 +49,8 @@ class Statement:
         cursor = self._execute(tx, values)
         make = self._makers.get(tx.dialect.name)
         if make is None:
-            kind = namedtuple("Found", [column[0] for column in cursor.description])  # type: ignore[misc]  # known now
+            names = [column[0] for column in cursor.description]
+            kind = namedtuple("Found", names)  # type: ignore[misc]  # noqa: PYI024  # what it has is known only now
             make = self._makers[tx.dialect.name] = kind._make
         return [make(row) for row in cursor.fetchall()]
 

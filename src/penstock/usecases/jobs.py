@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -79,6 +80,25 @@ class Jobs:
             TooMany: when a quota of the workspace is used up.
             RequestInvalid: when an option is out of its range.
         """
+        job, created = self.database.write(self._acceptance(request, actor))
+        if created:
+            self.queue.announce()
+        return job, created
+
+    def submit_soon(self, request: JobRequest, *, actor: Actor) -> Future[tuple[Job, bool]]:
+        """Begin to accept a job, as `submit` does, and return at once what will have the outcome.
+
+        Workers hear of it by `queue.announce`, which whoever asked calls then. A webhook is looked at first, and that
+        may take a second.
+        """
+        return self.database.ask(self._acceptance(request, actor))
+
+    def _acceptance(self, request: JobRequest, actor: Actor) -> Callable[[Any], tuple[Job, bool]]:
+        """Return the work that accepts a job; whatever can be checked without the database is checked now.
+
+        Raises:
+            RequestInvalid: when an option is out of its range.
+        """
         require(actor, "jobs:write")
         _check(request.options)
         job_id = RunId(new_id("job"))
@@ -123,10 +143,7 @@ class Jobs:
             self.audit.record(tx, actor, AuditEvent("job.submit", job_id, details={"version": version.id}))
             return job, True
 
-        job, created = self.database.write(accept)
-        if created:
-            self.queue.announce()
-        return job, created
+        return accept
 
     def read(self, job_id: str, *, actor: Actor) -> Job:
         """Return a job as it stands.
@@ -137,6 +154,17 @@ class Jobs:
         require(actor, "jobs:read")
         with self.database.read() as tx:
             return self.records.read(tx, actor.workspace, job_id)
+
+    def look(self, job_id: str, *, actor: Actor) -> tuple[Job, Waiting | None]:
+        """Return a job as it stands, and why it waits, if it does.
+
+        Raises:
+            NotFound: when the workspace has none under that id.
+        """
+        require(actor, "jobs:read")
+        with self.database.read() as tx:
+            job = self.records.read(tx, actor.workspace, job_id)
+            return job, None if job.state in ENDED else self.queue.explain(tx, job.id)
 
     def list(self, wanted: JobFilter, *, actor: Actor) -> list[Job]:
         """Return jobs, newest first."""

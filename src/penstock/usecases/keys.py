@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.core.access import PERMISSIONS, Actor, ApiKey, AuditEvent, KeyId, Permission
@@ -14,6 +14,7 @@ from penstock.core.ports.access import KeyRecords, MemberRecords
 from penstock.usecases.audit import AuditLog
 from penstock.usecases.names import check_name
 from penstock.usecases.permissions import require
+from penstock.usecases.recent_keys import RecentKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,12 @@ class Keys:
     audit: Audit
     audit_log: AuditLog
     clock: Clock
+    recent: RecentKeys = field(default_factory=RecentKeys)
+
+    def recognise(self, text: str, *, origin: str, request_id: str = "") -> Actor | None:
+        """Return who shows a key, when that is known without asking the database."""
+        known = self.recent.get(text)
+        return known and replace(known, origin=origin, request_id=request_id)
 
     def authenticate(self, text: str, *, origin: str, request_id: str = "") -> Actor:
         """Return who shows a key.
@@ -33,6 +40,9 @@ class Keys:
         Raises:
             NotLoggedIn: when there is no such key, or it has ended; the workspace of an ended one is told by its audit.
         """
+        if (known := self.recognise(text, origin=origin, request_id=request_id)) is not None:
+            return known
+        changes, asked_s = self.recent.changes, self.recent.now_s()
         try:
             with self.database.read() as tx:
                 found = self.records.authenticate(tx, text)
@@ -43,6 +53,7 @@ class Keys:
             )
             self.audit_log.refused(actor, event)
             raise
+        self.recent.keep(text, found, changes=changes, asked_s=asked_s)
         key = found.key
         if key is not None and self.records.use_is_due(key):
             with contextlib.suppress(TransientError):  # a database that cannot be written to can still be read
@@ -113,4 +124,6 @@ class Keys:
             self.audit.record(tx, actor, AuditEvent("key.revoke", found.id, details={"member": found.member}))
             return ended
 
-        return self.database.write(revoke)
+        ended = self.database.write(revoke)
+        self.recent.forget()
+        return ended

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.core.access import Actor, AuditEvent, Member, Role
@@ -12,6 +12,7 @@ from penstock.core.ports import Audit, Database
 from penstock.core.ports.access import KeyRecords, MemberRecords, WorkspaceRecords
 from penstock.usecases.names import check_name
 from penstock.usecases.permissions import require
+from penstock.usecases.recent_keys import RecentKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Members:
     keys: KeyRecords
     workspaces: WorkspaceRecords
     audit: Audit
+    recent: RecentKeys = field(default_factory=RecentKeys)
 
     def list(self, *, actor: Actor, after: str = "", limit: int = 100) -> Sequence[Member]:
         """Return the members of the actor's workspace, by id."""
@@ -76,7 +78,9 @@ class Members:
             self.audit.record(tx, actor, AuditEvent("member.change", found.id, details=details))
             return self.records.set_role(tx, found, role)
 
-        return self.database.write(change)
+        changed = self.database.write(change)
+        self.recent.forget()
+        return changed
 
     def remove(self, member: str, *, actor: Actor) -> None:
         """Remove a member and end every key of theirs.
@@ -96,6 +100,7 @@ class Members:
             self.audit.record(tx, actor, event)
 
         self.database.write(remove)
+        self.recent.forget()
 
     def _require_another_admin(self, tx: Any, member: Member) -> None:
         if member.role == "admin" and not self.records.other_admins(tx, member):

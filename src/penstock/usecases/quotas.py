@@ -19,6 +19,11 @@ class QuotaUse:
     records: QuotaBook
     queue: Queue
 
+    def known(self, workspace: WorkspaceId) -> Quotas | None:
+        """Return a workspace's quotas, when they are known without asking the database."""
+        usage = self.records.cached(workspace)
+        return None if usage is None else usage.quotas
+
     def of(self, workspace: WorkspaceId) -> Quotas:
         """Return a workspace's quotas, a second old at most; for the doors, which hold every request to them."""
         usage = self.records.cached(workspace)

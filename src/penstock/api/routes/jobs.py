@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request
@@ -23,10 +22,9 @@ from penstock.api.job_models import (
     show_job,
 )
 from penstock.api.problems import MEDIA_TYPE
-from penstock.api.submitting import SUBMIT_BODY, accept
+from penstock.api.submitting import SUBMIT_BODY, accept, answer
 from penstock.api.uploads import receive
-from penstock.core import limits
-from penstock.core.jobs import ENDED, JobFilter, ScriptId
+from penstock.core.jobs import JobFilter, ScriptId
 from penstock.core.plan import RunId
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -77,19 +75,8 @@ async def submit_job(
     """
     finish = await receive(request, server=server, actor=actor)
     job, created = await run_in_threadpool(accept, finish, server=server, actor=actor, idempotency_key=idempotency_key)
-    headers = {"Location": f"{router.prefix}/{job.id}"}
-    if not created:
-        headers["Idempotent-Replayed"] = "true"
-    if (wait_s := _wait_of(prefer)) is not None:
-        with request.app.state.watch.waiter(actor.workspace) as may_wait:
-            if may_wait:
-                headers["Preference-Applied"] = f"wait={wait_s}"
-            if may_wait and job.state not in ENDED:
-                job = await request.app.state.watch.until_end(job.id, timeout_s=wait_s) or await run_in_threadpool(
-                    server.jobs.read, job.id, actor=actor
-                )
-    ended = wait_s is not None and job.state in ENDED
-    return Json(show_job(job), status_code=200 if ended else 202, headers=headers)
+    watch = request.app.state.watch
+    return await answer(job, created=created, prefer=prefer, server=server, actor=actor, watch=watch)
 
 
 @router.get("", name="list_jobs", response_model=JobPage)
@@ -122,8 +109,7 @@ def list_jobs(
 @router.get("/{job_id}", name="read_job", response_model=JobShown)
 def read_job(job_id: JobId, server: CurrentServer, actor: CurrentActor) -> Response:
     """Return a job as it stands, and why it waits."""
-    job = server.jobs.read(job_id, actor=actor)
-    waiting = None if job.state in ENDED else server.jobs.waiting(job_id, actor=actor)
+    job, waiting = server.jobs.look(job_id, actor=actor)
     return Json(show_job(job, waiting=waiting))
 
 
@@ -221,12 +207,6 @@ def replay_job(
     """Run the dead letters of a job as the input of a new one."""
     job = server.jobs.replay(job_id, version=version, actor=actor, idempotency_key=idempotency_key)
     return Json(show_job(job), status_code=202, headers={"Location": f"{router.prefix}/{job.id}"})
-
-
-def _wait_of(prefer: str | None) -> int | None:
-    """Return the seconds of `Prefer: wait=N`, and at most what is allowed. Source: RFC 7240."""
-    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?", prefer or "")
-    return min(int(found[1]), limits.PREFER_WAIT.value) if found else None
 
 
 def _labels(texts: list[str]) -> dict[str, str]:
