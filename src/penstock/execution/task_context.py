@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from penstock.core import duckdb_sql, limits
 from penstock.core.access import Destination
 from penstock.core.columns import Column
-from penstock.core.engines import EngineAnswer, EngineLimits, EngineRequest, plain_rows
+from penstock.core.engines import EngineAnswer, EngineLimits, EngineRequest, HeavyProfile, plain_rows
 from penstock.core.errors import NotFound
 from penstock.core.limits import QUERY_ROWS
 from penstock.core.plan import TaskName
@@ -261,6 +261,22 @@ class TaskContext:
             self.cursors.restore(writing.order.author.part)
         self.wrote[write.table] = written.snapshot
         return written
+
+    def run_driver(
+        self, profile: HeavyProfile, ask: Mapping[str, Any], *, reads: Sequence[str] = (), link: int | None = None
+    ) -> Mapping[str, Any]:
+        """Return what the driver of a database answered, run in a locked child that may write to the staging folder.
+
+        Raises:
+            TaskFailed: when it ended without an answer.
+        """
+        bounds = EngineLimits(disk_bytes=limits.SOURCE_BYTES.value * 2**20)
+        request = EngineRequest(profile, ask, list(reads), str(self.staging), bounds, link)
+        ended = self.parts.engines.run(request, stop=self.stop)
+        self.stop.check()
+        if isinstance(ended, EngineAnswer):
+            return ended.answer
+        raise failed(ended, "reading the database")
 
     def publish(self) -> None:
         """Publish now what this task has written, with the cursors: of ingests only."""

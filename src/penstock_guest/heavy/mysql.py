@@ -49,7 +49,7 @@ def answer(ask: dict[str, Any], _limits: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         ask: `link`; `user`, `password`, `database`, `host`, `tls` (`verify`, `require`, `off`), `ca` (PEM) or
-            `ca_file`; `session`: statements to begin with; and either `look`: queries by name, each answered with its
+            `ca_file`; `timeout_s` of a statement; `session`: statements to begin with; and either `look`: queries by name, each answered with its
             columns and its first row as texts; or `read`: a query whose rows are written to the file `output`.
     """
     try:
@@ -84,12 +84,19 @@ def _connected(ask: dict[str, Any]) -> Iterator[Any]:
     connection.connect(Link(ask["link"]))
     try:
         with connection.cursor() as cursor:
-            for statement in ask["session"]:
+            for statement in (_bound(connection, ask["timeout_s"]), *ask["session"]):
                 cursor.execute(statement)
         yield connection
     finally:
         with contextlib.suppress(pymysql.err.Error, OSError):
             connection._force_close()  # noqa: SLF001  # `close` would read what is left of an answer
+
+
+def _bound(connection: Any, timeout_s: int) -> str:
+    """Return the statement that bounds how long others take; the two servers have different words for it."""
+    if "MariaDB" in str(connection.server_version):
+        return f"SET SESSION max_statement_time = {timeout_s}"
+    return f"SET SESSION max_execution_time = {timeout_s * 1000}"
 
 
 def _tls(ask: dict[str, Any]) -> ssl.SSLContext:

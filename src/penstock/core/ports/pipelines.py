@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from penstock.core.access import Destination, WorkspaceId
 from penstock.core.columns import Column
-from penstock.core.engines import EngineAnswer, EngineLimits
+from penstock.core.engines import EngineAnswer, EngineLimits, HeavyProfile
 from penstock.core.plan import RunId, TaskName
 from penstock.core.ports.checks import CheckedSuite
 from penstock.core.ports.tasks import Sandbox
@@ -220,6 +220,21 @@ class PipelineContext(Protocol):
             TaskFailed: with the engine's words and line.
             SchemaRefused: when the columns do not fit those of the table.
             RowsOutside: when rows lie outside of the partitions that are written.
+        """
+
+    def run_driver(
+        self, profile: HeavyProfile, ask: Mapping[str, Any], *, reads: Sequence[str] = (), link: int | None = None
+    ) -> Mapping[str, Any]:
+        """Return what the driver of a database answered, run in a locked child that may write to the staging folder.
+
+        Args:
+            profile: which.
+            ask: what for; see its program in `penstock_guest/heavy`.
+            reads: files that it may read.
+            link: a connected socket, its only way out.
+
+        Raises:
+            TaskFailed: when it ended without an answer.
         """
 
     def publish(self) -> None:
