@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from penstock_guest import exact_json
-from penstock_guest.reading import Segment, Undecodable, decode, locate
+from penstock_guest.reading import InputError, Segment, Undecodable, decode, locate
+from penstock_guest.reading.decompression import gunzip
 
 if TYPE_CHECKING:
     from penstock_guest.child import Output
@@ -39,11 +40,17 @@ _WORDS_MAX: Final = 10
 _MARK_MAX: Final = 2_000  # characters of a cursor
 _LONG: Final = range(-(2**63), 2**63)
 _DIGEST_BYTES: Final = 16
+_KNOWN_MAX: Final = 1_000
+_UNZIPPED_MAX: Final = 128 * 2**20
 Record = dict[str, Any]
 
 
 class Broken(Exception):
     """An answer is not what it is said to be."""
+
+    def __init__(self, message: str, *, is_json: bool = True) -> None:
+        super().__init__(message)
+        self.is_json = is_json
 
 
 @dataclass(slots=True)
@@ -76,16 +83,16 @@ class RawLines:
 
     def run(self, request: dict[str, Any], given: memoryview, output: Output) -> dict[str, Any]:
         """Write lines, then those of what was rejected."""
-        data, letters = _parts(request, given)
-        making = _Making(self._shapes, wide=exact_json.may_hold_long_integer(data), cursor_at=request["cursor_at"])
         try:
+            data, letters = _parts(request, given)
+            making = _Making(self._shapes, data, request)
             if request["form"] == "page":
                 following = making.take_page(data, request)
             else:
                 following = None
                 making.take_chunk(data, letters, request)
         except Broken as broken:
-            return {"broken": str(broken)}
+            return {"broken": str(broken), "is_json": broken.is_json}
         output.write(b"".join(making.lines))
         output_bytes = output.size_bytes
         output.write(b"".join(making.rejected))
@@ -97,27 +104,32 @@ class RawLines:
             "kinds": making.kinds(),
             "next": following,
             "highest": making.highest,
+            "at_highest": making.at_highest[:_KNOWN_MAX],
+            "left_out": making.left_out,
         }
 
 
 class _Making:
     """The lines of one request."""
 
-    def __init__(self, shapes: dict[tuple[Any, ...], Shape], *, wide: bool, cursor_at: str | None) -> None:
+    def __init__(self, shapes: dict[tuple[Any, ...], Shape], data: bytes, request: dict[str, Any]) -> None:
         self.lines: list[bytes] = []
         self.rejected: list[bytes] = []
         self.highest: list[Any] | None = None  # how it is compared, and what it is
+        self.at_highest: list[str] = []  # hashes of the records that have it
+        self.left_out = 0
         self._shapes = shapes
         self._seen: dict[tuple[Any, ...], Shape] = {}
-        self._wide = wide
-        self._cursor_at = None if cursor_at is None else cursor_at.split(".")
+        self._wide = exact_json.may_hold_long_integer(data)
+        self._cursor_at = None if request["cursor_at"] is None else request["cursor_at"].split(".")
+        self._known = frozenset(request["known"])
 
     def take_page(self, data: bytes, request: dict[str, Any]) -> Any:
         """Take the records of a JSON document, and return what it says of the next."""
         try:
             document = exact_json.loads_for(data)(data)
         except orjson.JSONDecodeError as error:
-            raise Broken(f"it is not JSON: {error.msg}") from None
+            raise Broken(f"it is not JSON: {error.msg}", is_json=False) from None
         for number, record in enumerate(_records(document, request["records_at"]), 1):
             self._take(record, number)
         return None if request["next_at"] is None else _next(document, request["next_at"])
@@ -162,14 +174,17 @@ class _Making:
                 line = locate(places[0], places[1], places[2].line()).line
             self._reject(line, shape.fault, _text(record))
             return
-        if self._cursor_at is not None:
-            self._look_at_cursor(record)
         text = orjson.dumps(record, option=orjson.OPT_SORT_KEYS) if not self._wide else _sorted(record)
-        digest = hashlib.blake2b(text, digest_size=_DIGEST_BYTES).hexdigest().encode()
+        digest = hashlib.blake2b(text, digest_size=_DIGEST_BYTES).hexdigest()
+        if self._cursor_at is not None:
+            self._look_at_cursor(record, digest)
+            if digest in self._known:
+                self.left_out += 1
+                return
         if shape.changed:
             _change(record, shape)
             text = orjson.dumps(record)
-        self.lines.append(b'{"_hash":"%b"%b%b\n' % (digest, b"," if record else b"", text[1:]))
+        self.lines.append(b'{"_hash":"%b"%b%b\n' % (digest.encode(), b"," if record else b"", text[1:]))
 
     def _shape(self, key: tuple[Any, ...], record: Record) -> Shape:
         """Return the shape of a record that is the first of it in this request."""
@@ -185,21 +200,46 @@ class _Making:
     def _reject(self, line: int | None, error: str, text: str) -> None:
         self.rejected.append(orjson.dumps({"line": line, "error": error, "record": text[:_TEXT_MAX]}) + b"\n")
 
-    def _look_at_cursor(self, record: Record) -> None:
+    def _look_at_cursor(self, record: Record, digest: str) -> None:
         value = _walk(record, self._cursor_at or [])
         if type(value) not in (str, int, float) or (type(value) is str and len(value) > _MARK_MAX):
             return
         rank = _rank(value)
         try:
             if self.highest is None or rank > self.highest[0]:
-                self.highest = [rank, value]
+                self.highest, self.at_highest = [rank, value], [digest]
+            elif rank == self.highest[0]:
+                self.at_highest.append(digest)
         except TypeError:
             raise Broken("the cursor field holds numbers here and texts there") from None
 
 
 def _parts(request: dict[str, Any], given: memoryview) -> tuple[bytes, bytes]:
+    """Return what was sent, its compression undone, and what a reader could not cut.
+
+    Raises:
+        Broken: when it cannot be undone, or becomes too large.
+    """
     size, letters = request["input_bytes"], request["letters_bytes"]
-    return bytes(given[: size - letters]), bytes(given[size - letters : size])
+    data = bytes(given[: size - letters])
+    if request["encoding"] == "gzip":
+        data = _unzipped(data)
+    elif request["encoding"] != "identity":
+        raise Broken("it is compressed in a way that was not asked for")
+    return data, bytes(given[size - letters : size])
+
+
+def _unzipped(data: bytes) -> bytes:
+    parts, size = [], 0
+    try:
+        for part in gunzip(iter((data,))):
+            parts.append(part)
+            size += len(part)
+            if size > _UNZIPPED_MAX:
+                raise Broken(f"it becomes more than {_UNZIPPED_MAX // 2**20} MiB")
+    except InputError as error:
+        raise Broken(f"it is damaged: {error.message}", is_json=False) from None
+    return b"".join(parts)
 
 
 def _shape_of(record: Record) -> Shape:

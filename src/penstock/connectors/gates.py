@@ -165,7 +165,7 @@ _making = threading.Lock()
 def gate(ctx: PipelineContext, name: str, settings: Settings) -> Gate:
     """Return the gate of a connection of the run's project; another one when its settings have changed."""
     key = (ctx.occurrence.workspace, ctx.occurrence.project, name)
-    own = Settings.model_validate({field: getattr(settings, field) for field in Settings.model_fields})
+    own = own_settings(settings)
     with _making:
         known = _gates.get(key)
         if known is None or known[0] != own:
@@ -173,3 +173,8 @@ def gate(ctx: PipelineContext, name: str, settings: Settings) -> Gate:
                 _gates.pop(next(iter(_gates)))
             known = _gates[key] = own, Gate(name, own)
         return known[1]
+
+
+def own_settings(settings: Settings) -> Settings:
+    """Return what a gate needs of a connection's settings."""
+    return Settings.model_validate({name: getattr(settings, name) for name in Settings.model_fields})

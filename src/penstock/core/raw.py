@@ -20,11 +20,15 @@ class PageQuestion:
         records_at: where the records are: an array, or one object.
         next_at: where it says what comes next: a URL or a cursor; None when it does not.
         cursor_at: the field of each record whose highest value is wanted; None for none.
+        known: hashes of records that have landed before, and are left out.
+        encoding: how the answer is compressed: `identity` or `gzip`.
     """
 
     records_at: str = ""
     next_at: str | None = None
     cursor_at: str | None = None
+    known: tuple[str, ...] = ()
+    encoding: str = "identity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class RawLines:
         kinds: which kinds of values each column has, nulls aside; a column of nulls alone has none.
         next: what the answer says comes next; None when it says that there is no more, or nothing.
         highest: of the cursor's field: what it is compared by, and its value; None when no record has it.
+        at_highest: hashes of the records that have it, a thousand at most.
+        left_out: how many records were left out because they are known.
     """
 
     lines: bytes
@@ -47,6 +53,8 @@ class RawLines:
     kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
     next: str | int | None = None
     highest: tuple[Any, Any] | None = None
+    at_highest: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 def later(one: tuple[Any, Any] | None, other: tuple[Any, Any] | None) -> tuple[Any, Any] | None:

@@ -6,6 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any, Final
 
 from penstock.core import limits
@@ -17,9 +18,10 @@ from penstock.sandbox.strict import StrictSandbox
 
 _MIB: Final = 2**20
 _INPUT_BYTES: Final = 2 * limits.SOURCE_PAGE.value * _MIB  # a page; or a chunk and what could not be cut of it
-_OUTPUT_BYTES: Final = 8 * limits.SOURCE_PAGE.value * _MIB
+_OUTPUT_BYTES: Final = 10 * limits.SOURCE_PAGE.value * _MIB
 _NAME_MAX: Final = 256
 _MARK_MAX: Final = 2_000
+_HASH_CHARACTERS: Final = 32
 _CHUNK_RECORDS: Final = 10_000
 _SPEC: Final = {
     "program": "raw",
@@ -52,8 +54,7 @@ class StrictRawReader:
 
     def page(self, data: bytes, question: PageQuestion) -> RawLines:
         """Return the records of one JSON answer, and what it says of the next."""
-        asked = {"records_at": question.records_at, "next_at": question.next_at, "cursor_at": question.cursor_at}
-        return self._ask({"form": "page", "input_bytes": len(data), "letters_bytes": 0} | asked, data)
+        return self._ask({"form": "page", "input_bytes": len(data), "letters_bytes": 0} | asdict(question), data)
 
     def lines(self, file: InputFile, *, records_at: str = "") -> Iterator[RawLines]:
         """Yield the records of a file in pieces, in order; several pieces are worked on at once."""
@@ -78,6 +79,8 @@ class StrictRawReader:
             "letters_bytes": len(chunk.dead_letters),
             "records_at": records_at,
             "cursor_at": None,
+            "known": (),
+            "encoding": "identity",
         }
         return self._ask(request, chunk.payload + chunk.dead_letters)
 
@@ -94,7 +97,11 @@ class StrictRawReader:
             )
         if "broken" in reply.message:
             words = "".join(letter if letter.isprintable() else " " for letter in str(reply.message["broken"])[:500])
-            raise SourceRefused(f"what came cannot be read: {words}", hint="Look at records_at, and at the source.")
+            raise SourceRefused(
+                f"what came cannot be read: {words}",
+                hint="Look at records_at, and at the source.",
+                figures={"is_json": reply.message.get("is_json") is not False},
+            )
         try:
             return _answer(reply.message, reply.output, reply.dead_letters)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -111,13 +118,30 @@ def _answer(message: Mapping[str, Any], lines: bytes, rejected: bytes) -> RawLin
     following = message["next"]
     if type(following) not in (str, int, bool, type(None)) or len(str(following)) > _MARK_MAX:
         raise TypeError("no next page")
-    return RawLines(lines, rejected, records, refused, kinds, following, _highest(message["highest"]))
+    at_highest = tuple(_hash(found) for found in message["at_highest"])
+    return RawLines(
+        lines=lines,
+        rejected=rejected,
+        records=records,
+        refused=refused,
+        kinds=kinds,
+        next=following,
+        highest=_highest(message["highest"]),
+        at_highest=at_highest,
+        left_out=int(message["left_out"]),
+    )
 
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not 0 < len(name) <= _NAME_MAX or "\0" in name:
         raise ValueError("no name")
     return name
+
+
+def _hash(found: Any) -> str:
+    if not isinstance(found, str) or len(found) != _HASH_CHARACTERS:
+        raise ValueError("no hash")
+    return found
 
 
 def _kind(kind: Any) -> str:

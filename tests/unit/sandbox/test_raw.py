@@ -1,10 +1,12 @@
 """Raw data as lines, in real locked children."""
 
+import gzip
+
 import orjson
 import pytest
 
 from penstock.core.errors import SourceRefused
-from penstock.core.raw import PageQuestion, later
+from penstock.core.raw import PageQuestion
 from penstock.core.scripts import InputFile
 from penstock.sandbox.raw import StrictRawReader, open_raw
 from penstock.sandbox.strict import StrictSandbox
@@ -105,7 +107,19 @@ def test_ndjson_with_a_broken_line_and_a_document_inside(reader: StrictRawReader
     assert [row["line"] for row in rows(found.rejected)] == [2]
 
 
-def test_the_later_of_two_cursors():
-    assert later(None, (1, "a")) == (1, "a")
-    assert later((2, "b"), (1, "a")) == (2, "b")
-    assert later(("x", "x"), (1, "a")) == ("x", "x")
+def test_records_that_are_known_are_left_out_and_those_at_the_highest_cursor_named(reader: StrictRawReader):
+    first = reader.page(b'[{"id": 1, "at": 5}, {"id": 2, "at": 7}, {"id": 3, "at": 7}]', PageQuestion(cursor_at="at"))
+    assert len(first.at_highest) == 2
+    question = PageQuestion(cursor_at="at", known=first.at_highest)
+    again = reader.page(b'[{"at": 7, "id": 2}, {"id": 3, "at": 7}, {"id": 4, "at": 7}]', question)
+    assert [row["id"] for row in rows(again.lines)] == [4]
+    assert len(again.at_highest) == 3
+
+
+def test_a_compressed_page_is_undone_in_the_child(reader: StrictRawReader):
+    data = gzip.compress(b'[{"id": 1}]')
+    assert reader.page(data, PageQuestion(encoding="gzip")).records == 1
+    with pytest.raises(SourceRefused, match="damaged"):
+        reader.page(data[:-9], PageQuestion(encoding="gzip"))
+    with pytest.raises(SourceRefused, match="becomes more than"):
+        reader.page(gzip.compress(b" " * (130 * 2**20), compresslevel=1), PageQuestion(encoding="gzip"))
