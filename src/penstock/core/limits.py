@@ -254,3 +254,6 @@ TASK_TELL: Final = Limit("task_tell", 250, "ms", "what is watched need not be wr
 BRANCH_KEPT: Final = Limit("branch_kept", 14, "days", "so long a run that failed can be resumed")
 SCHEDULES_AT_ONCE: Final = Limit("schedules_at_once", 100, "schedules", "so many begin runs in one tick; others follow")
 SCHEDULE_TICK: Final = Limit("schedule_tick", 1, "s", "a schedule has minutes; nobody waits for more than a second")
+LOGS_KEPT: Final = Limit("logs_kept", 90, "days", "what tasks have said; the runs themselves stay")
+UPKEEP_BATCH: Final = Limit("upkeep_batch", 100, "runs", "removed in one turn; the next turn goes on")
+UPKEEP_TICK: Final = Limit("upkeep_tick", 3_600, "s", "what is left of runs is looked for so often")

@@ -27,6 +27,7 @@ from penstock.storage.job_records import SqlJobRecords
 from penstock.storage.project_records import SqlProjectRecords
 from penstock.storage.retention_records import SqlRetentionRecords
 from penstock.storage.run_records import SqlRunRecords
+from penstock.storage.run_upkeep_records import SqlRunUpkeepRecords
 from penstock.storage.script_records import SqlScriptRecords
 from penstock.storage.work_records import SqlWorkRecords
 from penstock.usecases.approvals import Approvals
@@ -37,6 +38,7 @@ from penstock.usecases.keys import Keys
 from penstock.usecases.members import Members
 from penstock.usecases.quotas import QuotaUse
 from penstock.usecases.retention import Retention
+from penstock.usecases.run_upkeep import RunUpkeep
 from penstock.usecases.run_work import RunWork
 from penstock.usecases.schedules import Schedules
 from penstock.usecases.secrets import Secrets
@@ -85,6 +87,7 @@ class Server:
     lake: Lake
     engines: HeavySandbox
     schedules: Schedules
+    upkeep: RunUpkeep
     pipelines: Callable[[], Pipelines]  # made when first needed: half of a second that a supervisor does without
 
     @property
@@ -225,5 +228,6 @@ def _assemble(
             lambda: pipelines().runs,
             clock,
         ),
+        upkeep=RunUpkeep(database, SqlRunUpkeepRecords(), lake, clock),
         pipelines=pipelines,
     )

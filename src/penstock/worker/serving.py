@@ -68,6 +68,7 @@ def _chores(server: Server, worker: str) -> list[Chore]:
         Chore("reconcile", limits.RECONCILE.value, server.work.reconcile),
         Chore("seal", limits.SEAL.value, server.audit_log.seal),
         Chore("schedules", limits.SCHEDULE_TICK.value, server.schedules.tick),
+        Chore("upkeep", limits.UPKEEP_TICK.value, server.upkeep.tick),
         Chore("retention", limits.RETENTION_TICK.value, lambda: server.retention.tick(worker)),
     ]
 

@@ -130,6 +130,16 @@ class RunRecords(Protocol):
         """Return results of suites, the newest first."""
 
 
+class RunUpkeepRecords(Protocol):
+    """What is left of runs that have ended."""
+
+    def abandoned(self, tx: Any, *, ended_before: float, limit: int) -> Sequence[tuple[WorkspaceId, RunId]]:
+        """Return runs that ended badly and were not resumed, and have branches or pins still."""
+
+    def forget_logs(self, tx: Any, *, ended_before: float, limit: int) -> int:
+        """Remove what tasks of runs have said that ended long ago; return of how many runs."""
+
+
 class AttemptRecords(Protocol):
     """What an attempt itself writes while it runs."""
 
