@@ -109,7 +109,7 @@ class Task:
     names: Mapping[tuple[str | int, ...], Place] = field(default_factory=dict, repr=False, compare=False)
 
     def place_of(self, *path: str | int) -> Place:
-        """Return where a value stands, such as `place_of("from", "connection")`, or the nearest around it that is there."""
+        """Return where a value stands, such as `place_of("from", "path")`, or the nearest around it that is there."""
         for length in range(len(path), 0, -1):
             if (place := self.places.get(path[:length])) is not None:
                 return place

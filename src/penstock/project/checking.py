@@ -182,7 +182,8 @@ def _words(error: ErrorDetails, subject: str, wanted: str) -> tuple[str, str]:
     message = message[0].lower() + message[1:]
     words, _, hint = message.partition("; ")
     hint = _sentence(hint) if hint else "Correct the value."
-    return words if found in words or found == "what stands here" else f"{found}: {words}", hint
+    said = found in words or found == "what stands here" or isinstance(error["input"], Mapping | list)
+    return words if said else f"{found}: {words}", hint
 
 
 def _sentence(words: str) -> str:

@@ -7,10 +7,8 @@ from typing import Any, Final
 
 from penstock.core import limits
 from penstock.core.conditions import ConditionInvalid, parse_condition
-from penstock.core.errors import RequestInvalid
 from penstock.core.plan import TaskName
 from penstock.core.projects import Pipeline, Place, Project, ProjectProblem, Task
-from penstock.core.tables import table_name
 from penstock.core.templates import unknown_names
 from penstock.project.checking import nearest
 from penstock.project.secret_references import texts
@@ -44,16 +42,15 @@ def problems_of_expressions(
         before: the tasks that each waits for.
     """
     for task in pipeline.tasks.values():
-        yield from _condition(task, pipeline, _all_before(task.name, before))
+        if task.when is not None:
+            yield from _condition(task, task.when, pipeline, _all_before(task.name, before))
         yield from _items(task, project)
         yield from _templates(task, pipeline)
 
 
-def _condition(task: Task, pipeline: Pipeline, earlier: Collection[TaskName]) -> Iterator[ProjectProblem]:
-    if task.when is None:
-        return
+def _condition(task: Task, when: str, pipeline: Pipeline, earlier: Collection[TaskName]) -> Iterator[ProjectProblem]:
     try:
-        parse_condition(task.when, params=pipeline.params, tasks=earlier)
+        parse_condition(when, params=pipeline.params, tasks=earlier)
     except ConditionInvalid as error:
         late = error.word in pipeline.tasks and error.word not in earlier
         hint = f"Add {error.word} to after:." if late else nearest(error.word, error.valid)
@@ -102,11 +99,6 @@ def _texts(task: Task, form: Mapping[str, Any], valid: tuple[str, ...], project:
         elif name == "connection" and isinstance(value, str) and value not in project.connections:
             words = f"for_each: there is no connection {value!r}"
             yield _problem(place, words, nearest(value, project.connections))
-        elif name in ("partitions", "rows") and isinstance(value, str):
-            try:
-                table_name(value)
-            except RequestInvalid as error:
-                yield _problem(place, f"for_each: {error.message}", error.hint)
 
 
 def _values(task: Task, form: Mapping[str, Any]) -> Iterator[ProjectProblem]:

@@ -15,8 +15,9 @@ from pydantic import Field, StringConstraints, model_validator
 from penstock.core.errors import TaskFailed
 from penstock.core.ports import PipelineContext
 from penstock.core.projects import Project, ProjectProblem, Task
+from penstock.core.select_texts import select_problem
 from penstock.core.tables import Reading
-from penstock.tasks.project_texts import filled_text, text_hash, text_problems
+from penstock.tasks.project_texts import filled_text, problem, text_hash, text_problems
 from penstock.tasks.windows import TableText, WindowSpec, read_window, write_window
 
 NameText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
@@ -75,9 +76,15 @@ class SqlTask:
         return text_hash(project, spec.file)
 
     def problems(self, task: Task, project: Project, /) -> Iterator[ProjectProblem]:
-        """Yield what is wrong with the query's file."""
-        if task.spec.file is not None:
-            yield from text_problems(task, project, "file", task.spec.file, ending=".sql")
+        """Yield what is wrong with the query, as far as that is seen without an engine."""
+        spec: SqlSpec = task.spec
+        if spec.file is None:
+            yield from _query_problems(task, "sql", spec.sql or "", name="sql")
+            return
+        missing = list(text_problems(task, project, "file", spec.file, ending=".sql"))
+        yield from missing
+        if not missing:
+            yield from _query_problems(task, "file", project.files[spec.file].decode(), name=spec.file)
 
     def run(self, spec: SqlSpec, ctx: PipelineContext, /) -> Mapping[str, Any]:
         """Write the query's rows."""
@@ -94,6 +101,12 @@ class SqlTask:
 
 
 KIND: Final = SqlTask()
+
+
+def _query_problems(task: Task, field: str, text: str, *, name: str) -> Iterator[ProjectProblem]:
+    if (words := select_problem(text)) is not None:
+        hint = "Write one SELECT; what it gives is what the table becomes."
+        yield problem(task, f"{name}: {words}", hint, field)
 
 
 def read_tables(ctx: PipelineContext, tables: Mapping[str, str], spec: WindowSpec) -> dict[str, Reading]:
