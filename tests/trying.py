@@ -50,11 +50,12 @@ def end_of(
     emit: str = "ndjson",
     skip: Mapping[int, Mapping[str, Any]] | None = None,
     rest: Mapping[str, Any] | None = None,
+    careful: bool = False,
     **options: Any,
 ) -> ChunkResult | ChunkDeath:
     """Run a script over one chunk, once, and return how that ended."""
     with sandbox.open_script(script_of(source, **options), parallel=1) as runner:
-        return runner.run(chunk_of(records), seed=seed, emit=emit, skip=skip or {}, rest=rest)
+        return runner.run(chunk_of(records), seed=seed, emit=emit, skip=skip or {}, rest=rest, careful=careful)
 
 
 def result_of(

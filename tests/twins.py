@@ -24,6 +24,7 @@ class TwinRunner:
         fates: what becomes of a record, by its line: a ChunkDeath to die there, `fail`, `drop`; else it is kept.
         pauses_s: how long a chunk takes, by its first line.
         runs: every run, as (first line, seed, what was skipped).
+        careful: whether each was to be careful.
         stopped: whether somebody asked it to end.
     """
 
@@ -32,6 +33,7 @@ class TwinRunner:
     pauses_s: dict[bytes, float] = field(default_factory=dict)
     printed: str = ""
     runs: list[tuple[bytes, int, dict[int, Mapping[str, Any]]]] = field(default_factory=list)
+    careful: list[bool] = field(default_factory=list)
     stopped: bool = False
     running: int = 0
     running_max: int = 0
@@ -45,11 +47,13 @@ class TwinRunner:
         emit: str,
         skip: Mapping[int, Mapping[str, Any]],
         rest: Mapping[str, Any] | None = None,
+        careful: bool = False,
     ) -> ChunkResult | ChunkDeath:
         """Return what the fates say."""
         lines = chunk.payload.splitlines(keepends=True)
         with self._lock:
             self.runs.append((lines[0].strip(), seed, dict(skip)))
+            self.careful.append(careful)
             self.running += 1
             self.running_max = max(self.running_max, self.running)
         time.sleep(self.pauses_s.get(lines[0].strip(), 0))

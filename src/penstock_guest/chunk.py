@@ -34,6 +34,7 @@ REHEARSAL: Final[dict[str, Any]] = {
     "emit": "ndjson",
     "skip": {},
     "rest": None,
+    "careful": False,
 }
 _NOTHING: Final[dict[int, dict[str, Any]]] = {}
 

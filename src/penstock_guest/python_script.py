@@ -14,6 +14,7 @@ from penstock_guest.chunk import Account, Call, as_lines, run_batch, run_each
 from penstock_guest.failures import Describer
 from penstock_guest.printed import Printed
 from penstock_guest.reading import decode
+from penstock_guest.room import with_room
 from penstock_guest.wire import HEADER_BYTES
 
 # A script whose text has none of these draws no random numbers. To seed them takes twice as long as a small record.
@@ -95,6 +96,8 @@ class PythonScript:
             call = Call(call.function, tables.encoder(request["emit"], self._schemas), self._describer)
             tables.run_table(call, payload, request, account, self._schemas)
             return
+        if request["careful"]:
+            call = Call(call.function, with_room(call.lines_of), self._describer)
         records = decode(request["format"], payload)
         if self._schemas is not None:
             records = self._schemas.check_records(records)

@@ -68,20 +68,26 @@ def run_chunk(runner: ScriptRunner, chunk: Chunk, *, seed: int, emit: str) -> Ch
     """Return what became of a chunk.
 
     A record that kills its child becomes a dead letter, and the rest of the chunk runs again in a fresh child; after
-    `chunk_reruns` such deaths, or one that no single record caused, every record left fails.
+    `chunk_reruns` such deaths, or one that no single record caused, every record left fails. After the first crash the
+    whole chunk runs again with care: what crashed it may have been an output too large to be written, which then is an
+    error of its record.
     """
     if chunk.records == 0:
         return ChunkResult(b"", b"", records=0, produced=0, dropped=0, failed=0, rows=0)
     skip: dict[int, dict[str, Any]] = {}
     rest: dict[str, Any] | None = None
+    careful = False
     while True:
-        end = runner.run(chunk, seed=seed, emit=emit, skip=skip, rest=rest)
+        end = runner.run(chunk, seed=seed, emit=emit, skip=skip, rest=rest, careful=careful)
         if isinstance(end, ChunkResult):
             return end
         if end.phase == "starting":
             raise _top_level_failed(end)
         if rest or len(skip) == chunk.records:  # nothing of it was run, so this is no fault of the script
             raise Bug(f"the dead letters of a chunk could not be written: {end.detail}", hint="Try a smaller --chunk.")
+        if end.code == "crashed" and not careful:
+            careful = True
+            continue
         error = _error(end)
         if end.phase == "records" and end.record < chunk.records and end.record not in skip:
             if len(skip) < limits.CHUNK_RERUNS.value:

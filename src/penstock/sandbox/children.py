@@ -65,6 +65,7 @@ class Seat:
         self.end: dict[str, Any] | None = None
         self.ended = threading.Event()
         self.in_use = False
+        self.unheard = False  # its child had ended before it was asked for anything
         self.counted_cpu_s = 0.0
         self.left_s: float | None = None  # when its child had given its reply
 
@@ -150,7 +151,7 @@ class Children:
         """Send one request to a child and wait for its reply or its end.
 
         Raises:
-            SandboxUnavailable: when it had ended before it was asked, or ends with its zygote.
+            SandboxUnavailable: when it was killed before it was asked, or ends with its zygote.
         """
         self.tell(seat, request, data)
         return self.hear(seat)
@@ -169,9 +170,7 @@ class Children:
         except BlockingIOError:  # a child that has left so many requests unread will read no more
             self._kill(seat, "no_result", "it does not listen")
         except (BrokenPipeError, ConnectionResetError):
-            if seat.runs == 1:  # tenant code was not near it
-                raise self._ended_parked() from None
-            # hear() finds out how it ended
+            seat.unheard = seat.runs == 1  # hear() finds out how it ended
 
     def hear(self, seat: Seat) -> Reply | Death:
         """Wait for a child's reply or its end, no longer than the wall time of its limits."""
@@ -399,6 +398,8 @@ class Children:
                 return killed
         if (end := seat.end) is None:  # nobody is left to tell how, and it was not by itself
             raise SandboxUnavailable(f"the zygote of {self._spec['name']} has ended", hint="Run: penstock doctor")
+        if seat.unheard and end["status"] == signal.SIGKILL and end["cpu_s"] < self._spec["cpu_s"]:
+            raise self._ended_parked()  # its limits end it in other ways, and so does its script
         code, detail = _cause(end["status"], end["cpu_s"], self._spec["cpu_s"])
         return Death(code, detail, seat.output.mark(), end["cpu_s"])
 

@@ -122,6 +122,7 @@ class StrictSandbox:
             "encoding": file.encoding,
             "records_max": chunk_records,
             "as_arrow": as_arrow,
+            "columns": file.columns,
         }
         spec = _carrier_spec("read", file.name, file.size_bytes or _FEED_BYTES)
         spec |= {"streamed": streamed, "size_bytes": file.size_bytes, "reading": reading}
@@ -165,6 +166,7 @@ class StrictScriptRunner:
         emit: str,
         skip: Mapping[int, Mapping[str, Any]],
         rest: Mapping[str, Any] | None = None,
+        careful: bool = False,
     ) -> ChunkResult | ChunkDeath:
         """Return what became of the chunk, or how its child died."""
         request = {
@@ -176,6 +178,7 @@ class StrictScriptRunner:
             "emit": emit,
             "skip": {str(index): error for index, error in skip.items()},
             "rest": rest,
+            "careful": careful,
         }
         reply = self._children.run(request, chunk.payload)
         if isinstance(reply, Death):

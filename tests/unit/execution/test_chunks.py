@@ -10,9 +10,9 @@ from penstock.execution.chunks import chunk_seed, run_chunk, run_in_order
 from tests.twins import TwinRunner, chunk_of, counted
 
 
-def death(record=0, *, code="crashed", phase="records"):
+def death(record=0, *, code="forbidden_call", phase="records"):
     """The end of a child that one record brought about."""
-    return ChunkDeath(code, "the process crashed", phase, record)
+    return ChunkDeath(code, "the process was stopped", phase, record)
 
 
 def ran(runner, chunks, *, parallel=2):
@@ -81,7 +81,7 @@ def test_a_chunk_without_records_needs_no_child():
 def test_a_record_that_kills_its_child_becomes_a_dead_letter_and_the_rest_runs_again():
     runner = TwinRunner(fates={b"b": death(1)})
     result = run_chunk(runner, chunk_of(b"a", b"b", b"c"), seed=1, emit="ndjson")
-    assert (lines(result), result.dead_letters) == ([b"a", b"c"], b"b crashed\n")
+    assert (lines(result), result.dead_letters) == ([b"a", b"c"], b"b forbidden_call\n")
     assert len(runner.runs) == 2
 
 
@@ -101,7 +101,9 @@ def test_with_the_fourth_record_that_kills_its_child_the_chunk_fails():
     """The three keep their own error; each record left gets that of the chunk."""
     runner = TwinRunner(fates={b"%d" % number: death(number) for number in range(4)})
     result = run_chunk(runner, chunk_of(b"0", b"1", b"2", b"3", b"4"), seed=1, emit="ndjson")
-    assert result.dead_letters == b"0 crashed\n1 crashed\n2 crashed\n3 chunk_failed\n4 chunk_failed\n"
+    assert (
+        result.dead_letters == b"0 forbidden_call\n1 forbidden_call\n2 forbidden_call\n3 chunk_failed\n4 chunk_failed\n"
+    )
     assert (lines(result), len(runner.runs)) == ([], 5)
 
 
@@ -123,6 +125,15 @@ def test_a_child_that_blames_a_record_which_is_not_there_fails_the_chunk(record)
 def test_a_child_that_blames_a_record_which_was_skipped_fails_the_chunk():
     runner = TwinRunner(fates={b"a": death(0), b"b": death(0)})
     assert run_chunk(runner, chunk_of(b"a", b"b", b"c"), seed=1, emit="ndjson").failed == 3
+
+
+def test_after_a_crash_the_chunk_runs_again_with_care_before_a_record_is_blamed():
+    """What crashed it may be an output too large to write, which then is the record's own error."""
+    runner = TwinRunner(fates={b"b": death(1, code="crashed")})
+    result = run_chunk(runner, chunk_of(b"a", b"b", b"c"), seed=1, emit="ndjson")
+    assert (lines(result), result.dead_letters) == ([b"a", b"c"], b"b crashed\n")
+    assert runner.careful == [False, True, True]
+    assert [list(skipped) for _, _, skipped in runner.runs] == [[], [], [1]]
 
 
 def test_a_top_level_that_dies_ends_the_run():

@@ -24,6 +24,7 @@ class ScriptRunner(Protocol):
         emit: str,
         skip: Mapping[int, Mapping[str, Any]],
         rest: Mapping[str, Any] | None = None,
+        careful: bool = False,
     ) -> ChunkResult | ChunkDeath:
         """Return what became of the chunk, however the script behaved. Safe to call from several threads.
 
@@ -33,6 +34,7 @@ class ScriptRunner(Protocol):
             emit: format of the output, `ndjson` or `arrow`.
             skip: records that are not to be tried, by index, with the error that they fail with.
             rest: the error that all others fail with, untried; None to try them.
+            careful: whether to make sure, for each output, that there is memory to write it; that takes longer.
         """
 
     def stop(self) -> None:
