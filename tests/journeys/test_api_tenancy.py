@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.carrying import SHOP, carry_out
 from tests.serving import Api, Tenant
 from tools import reference
 
@@ -33,6 +34,11 @@ BODIES: dict[str, Any] = {
     "approve": {},
     "put_secret": {"value": "x"},
     "try_version": [{"a": 1}],
+    "plan_pipeline": {},
+    "start_run": {},
+    "start_backfill": {"date_from": "2026-01-01", "date_to": "2026-01-01"},
+    "roll_table_back": {"to": "1"},
+    "query_tables": {"sql": "SELECT 1"},
 }
 QUERIES = {"diff_versions": "?from=1.0.0&to=1.0.0"}
 PROBLEM = {"type", "title", "status", "detail", "code", "hint", "retry", "request_id"}
@@ -59,7 +65,20 @@ def owner(api: Api) -> tuple[Tenant, dict[str, str]]:
         approval = http.post(
             f"{path}/versions/{version['version']}/approval", json={"reason": "it is slow"}
         ).raise_for_status()
+        project = http.post("/api/v1/projects", json={"files": SHOP}).raise_for_status().json()
+        pipeline = "/api/v1/pipelines/shop/sales"
+        run = http.post(f"{pipeline}/runs", json={}).raise_for_status().json()["id"]
+        dates = {"date_from": "2026-01-31", "date_to": "2026-01-31"}
+        backfill = http.post(f"{pipeline}/backfills", json=dates).raise_for_status().json()["id"]
+        carry_out(api, tenant)
     ids = {
+        "project": "shop",
+        "pipeline": "sales",
+        "revision": project["revision"],
+        "run_id": run,
+        "task": "land",
+        "backfill_id": backfill,
+        "table": "raw.orders",
         "job_id": job,
         "script": tenant.script,
         "version": tenant.version,

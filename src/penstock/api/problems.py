@@ -26,6 +26,7 @@ from penstock.core.errors import (
     NotFound,
     NotLoggedIn,
     PenstockError,
+    ProjectInvalid,
     RequestInvalid,
     ScriptRejected,
     TooLarge,
@@ -33,8 +34,10 @@ from penstock.core.errors import (
     TransientError,
     UserError,
 )
+from penstock.core.projects import ProjectProblem
 
 MEDIA_TYPE: Final = "application/problem+json"
+_PROBLEMS_MAX: Final = 200
 _RETRY_AFTER_S: Final = 1.0  # when nobody knows better
 
 
@@ -131,6 +134,8 @@ def respond(error: PenstockError, *, request_id: str, headers: dict[str, str] | 
     }
     if isinstance(error, RequestInvalid | ScriptRejected) and error.problems:
         body["problems"] = error.problems
+    if isinstance(error, ProjectInvalid):
+        body["problems"] = [_of_project(problem) for problem in error.problems[:_PROBLEMS_MAX]]
     all_headers = {**_headers(error), **(headers or {})}
     content = orjson.dumps(body, default=str, option=orjson.OPT_NON_STR_KEYS)
     return Response(content, status_code=status, headers=all_headers, media_type=MEDIA_TYPE)
@@ -164,6 +169,12 @@ async def _on_penstock_error(request: Request, error: Exception) -> Response:
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return _answer(request, invalid(error.errors()))
+
+
+def _of_project(problem: ProjectProblem) -> dict[str, str | int]:
+    place = {"place": str(problem.place), "file": problem.place.file}
+    lines = {"line": problem.place.line, "column": problem.place.column}
+    return {**place, **lines, "message": problem.message, "code": problem.code, "hint": problem.hint}
 
 
 def invalid(errors: Sequence[Any], *, known: Collection[str] = ()) -> RequestInvalid:

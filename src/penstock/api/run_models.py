@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from penstock.core import limits
 
@@ -25,11 +26,23 @@ RunCursor = Annotated[str | None, Query(pattern=r"^run_[0-9A-Z]{26}$", descripti
 Scalar = str | int | float | bool | None
 
 
+def _bytes(text: Any) -> bytes:
+    try:
+        return base64.b64decode(str(text).encode("ascii"), validate=True)
+    except ValueError:
+        raise ValueError("must be base64") from None
+
+
+Base64 = Annotated[
+    bytes, BeforeValidator(_bytes), WithJsonSchema({"type": "string", "contentEncoding": "base64"}, mode="validation")
+]
+
+
 class RunAsk(BaseModel):
     """What a run is to be for."""
 
     model_config = ConfigDict(extra="forbid")
-    date: Day | None = Field(None, description="The logical date; by default today's, in the schedule's time zone.")
+    date: Day | None = Field(None, description="The logical date; None for a run without one.")
     params: dict[str, Scalar] = Field(default_factory=dict, max_length=100, description="Those that differ.")
     again: bool = Field(default=False, description="Run tasks though they are up to date.")
     select: list[str] = Field(
@@ -63,7 +76,7 @@ class DeployAsk(BaseModel):
         max_length=limits.PROJECT_FILES.value,
         description="Text by path from the project's folder.",
     )
-    binary: dict[str, Base64Bytes] = Field(
+    binary: dict[str, Base64] = Field(
         default_factory=dict, max_length=limits.PROJECT_FILES.value, description="Files that are not text, in base64."
     )
     note: str = Field("", max_length=500, description="Why, in a sentence.")

@@ -180,7 +180,9 @@ def _head_lines(run: View) -> Iterator[str]:
 
 
 def _published(run: View) -> str:
-    tables = ", ".join(f"{table}@{snapshot}" for table, snapshot in run["published"].items())
+    by_themselves = [task["wrote"] for task in run["tasks"] if task["report"].get("published")]
+    seen = {table: snapshot for wrote in [*by_themselves, run["published"]] for table, snapshot in wrote.items()}
+    tables = ", ".join(f"{table}@{snapshot}" for table, snapshot in seen.items())
     if not run["ended"]:
         return tables or "not yet"
     if run["state"] == "succeeded":

@@ -17,6 +17,7 @@ import orjson
 from penstock import __version__
 from penstock.core import errors
 from penstock.core.errors import Bug, PenstockError, ServerUnavailable, TooMany, TransientError, UserError
+from penstock.core.projects import Place, ProjectProblem
 
 PREFIX: Final = "/api/v1"
 _OUTSIDE: Final = frozenset(["/health", "/health/live", "/health/ready", "/metrics"])
@@ -211,9 +212,26 @@ def error_of(status: int, body: bytes, *, headers: Mapping[str, str]) -> Penstoc
         return kind(message, hint=hint, retry_after_s=_retry_after_s(headers))
     if issubclass(kind, errors.RequestInvalid | errors.ScriptRejected):
         return kind(message, hint=hint, problems=problem.get("problems") or [])
+    if issubclass(kind, errors.ProjectInvalid):
+        return _project_invalid(problem, message, hint)
     if issubclass(kind, errors.TooManyErrors):
         kind = type(code, (UserError,), {"code": code})
     return kind(message, hint=hint)
+
+
+def _project_invalid(problem: Mapping[str, Any], message: str, hint: str) -> PenstockError:
+    """Return the error of a project, each of its problems with its place."""
+    try:
+        found = [
+            ProjectProblem(
+                each["code"], each["message"], Place(each["file"], each["line"], each["column"]), each["hint"]
+            )
+            for each in problem["problems"]
+        ]
+        return errors.ProjectInvalid(found)
+    except (KeyError, TypeError, IndexError):
+        bare: type[UserError] = type("project_invalid", (UserError,), {"code": errors.ProjectInvalid.code})
+        return bare(message, hint=hint)
 
 
 def _tree(root: type[PenstockError]) -> Iterator[type[PenstockError]]:

@@ -125,4 +125,4 @@ def _files(ask: DeployAsk) -> dict[str, bytes]:
         raise RequestInvalid(
             "a file's text has half of a surrogate pair", hint="Send files that are not UTF-8 in binary.", problems=[]
         ) from None
-    return text | dict(ask.binary)
+    return text | ask.binary

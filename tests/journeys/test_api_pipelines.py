@@ -1,0 +1,171 @@
+"""A project on a server, by HTTP and by its client: deployed, planned, run, watched, queried, rolled back."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from penstock.api.routes import projects as routes
+from penstock.client import Client
+from penstock.core.errors import Conflict, NotAllowed, NotFound, PenstockError, ProjectInvalid
+from tests.carrying import SHOP, carry_out
+from tests.serving import Api, Tenant
+
+FILES = {name: content.encode() for name, content in SHOP.items()}
+
+
+@pytest.fixture(scope="module")
+def tenant(api: Api) -> Tenant:
+    return api.tenant("shopkeeper")
+
+
+@pytest.fixture(scope="module")
+def client(api: Api, tenant: Tenant) -> Iterator[Client]:
+    with api.client(tenant) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def run(api: Api, tenant: Tenant, client: Client) -> str:
+    """A run that has landed two orders, and set one line aside."""
+    client.projects.deploy(FILES)
+    run = client.runs.start("shop", "sales", date="2026-01-31")
+    carry_out(api, tenant)
+    return run.id
+
+
+def test_a_deploy_says_what_has_changed_and_which_schedules_run(client: Client, run: str):
+    again = client.projects.deploy(FILES, note="the same")
+    assert again.shown["before"] == again.revision
+    assert again.shown["changes"] == {"added": [], "changed": [], "removed": []}
+    more = client.projects.deploy({**FILES, "data/orders.ndjson": b"", "scripts/x.bin": b"\xff\xfe"}, note="less data")
+    assert more.shown["changes"] == {"added": ["scripts/x.bin"], "changed": ["data/orders.ndjson"], "removed": []}
+    assert [(each["cron"], each["paused"]) for each in more.shown["schedules"]] == [("0 2 * * *", False)]
+    assert client.projects.activate("shop", again.revision[:12]).revision == again.revision
+    assert [each.active for each in client.projects.revisions("shop")] == [False, True]
+    assert [each.revision for each in client.projects.list()] == [again.revision]
+
+
+def test_a_project_that_is_not_valid_changes_nothing_and_every_problem_is_said(client: Client, run: str):
+    before = client.projects.list()
+    with pytest.raises(ProjectInvalid, match="there is no task kind 'ingset'") as refused:
+        client.projects.deploy(
+            {**FILES, "pipelines/sales.yml": FILES["pipelines/sales.yml"].replace(b"ingest", b"ingset")}
+        )
+    assert [str(problem.place) for problem in refused.value.problems] == ["pipelines/sales.yml:4:16"]
+    assert client.projects.list() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        ({"files": {"../x": ""}}, "request_invalid", "downwards"),
+        ({"files": {"a": "", "a/b": ""}}, "request_invalid", "a folder that is a file"),
+        ({"files": {"a": ""}, "binary": {"a": ""}}, "request_invalid", "both files and binary"),
+        ({"binary": {"a": "no base64!"}}, "request_invalid", "body.binary.a"),
+        ({"files": {}, "mode": 1}, "request_invalid", "body.mode"),
+        ({"files": {f"f{number}": "" for number in range(5001)}}, "request_invalid", "5,000"),
+        ({"binary": {"a": base64.b64encode(bytes(16 * 2**20 + 1)).decode()}}, "too_large", "16 MiB"),
+    ],
+)
+def test_files_that_cannot_be_those_of_a_project_are_refused(api: Api, tenant: Tenant, body, code, words):
+    with api.http(tenant) as http:
+        refused = http.post("/api/v1/projects", json=body).json()
+    assert refused["code"] == code
+    assert words in refused["detail"]
+
+
+def test_a_body_that_is_too_large_is_not_taken_to_its_end(api: Api, tenant: Tenant):
+    def blocks():
+        for _ in range(routes._BODY_BYTES // 2**20 + 2):
+            yield bytes(2**20)
+
+    with api.http(tenant) as http:
+        refused = http.post("/api/v1/projects", content=blocks())
+    assert refused.status_code == 413
+
+
+def test_a_run_says_what_it_did_and_whose_it_is(client: Client, tenant: Tenant, run: str):
+    found = client.runs.read(run)
+    assert (found.state, found.date, found.ended) == ("succeeded", "2026-01-31", True)
+    assert (found.shown["started_by"], found.shown["revision"]["deployed_by"]) == ("ada", "ada")
+    assert found.tasks[0]["report"]["rows"] == 2
+    assert [each.id for each in client.runs.list(project="shop", state="succeeded")][-1] == run
+    said = client.runs.logs(run, task="land")
+    assert [line["cursor"] for line in said] == sorted(line["cursor"] for line in said)
+    assert client.runs.logs(run, after=said[-1]["cursor"]) == []
+    assert client.runs.checks(run=run) == []
+    with pytest.raises(Conflict, match="has succeeded"):
+        client.runs.resume(run)
+
+
+def test_a_plan_says_what_would_run(client: Client, run: str):
+    plan = client.runs.plan("shop", "sales", date="2026-02-01", select=["land"])
+    assert [(task["name"], task["action"]) for task in plan["tasks"]] == [("land", "run")]
+    with pytest.raises(NotFound, match="no pipeline 'sale'") as refused:
+        client.runs.plan("shop", "sale")
+    assert "Did you mean 'sales'?" in refused.value.hint
+
+
+def test_a_watch_tells_what_becomes_of_a_run(api: Api, tenant: Tenant, client: Client, run: str):
+    other = client.runs.start("shop", "sales", date="2026-02-02").id
+    worker = threading.Timer(0.3, carry_out, [api, tenant])
+    worker.start()
+    steps = list(client.runs.watch(other))
+    worker.join(60)
+    assert (steps[0].state, steps[0].tasks[0]["state"], steps[-1].state) == ("running", "queued", "succeeded")
+    with api.http(tenant) as http, http.stream("GET", f"/api/v1/runs/{other}/events") as stream:
+        mark = next(line for line in stream.iter_lines() if line.startswith("id: ")).removeprefix("id: ")
+    with api.http(tenant) as http:
+        seen = http.get(f"/api/v1/runs/{other}/events", headers={"Last-Event-ID": mark})
+    assert seen.status_code == 204
+
+
+def test_published_tables_are_queried_described_and_rolled_back(client: Client, run: str):
+    table = client.tables.read("raw.orders")
+    assert {column["name"] for column in table["columns"]} >= {"id", "total", "_run", "_date"}
+    answer = client.tables.query("SELECT id, total FROM raw.orders ORDER BY id", rows_max=1)
+    assert (answer.rows, answer.truncated) == ([[1, 2.5]], True)
+    pinned = client.tables.query("SELECT count(*) FROM raw.orders", at={"raw.orders": table["snapshot"]})
+    assert pinned.rows == [[2]]
+    tree = client.tables.lineage("raw.orders")
+    assert (tree["run"], tree["task"], tree["upstream"]) == (run, "land", [])
+    assert [each["snapshot"] for each in client.tables.history("raw.orders")] == [table["snapshot"]]
+    assert client.tables.rollback("raw.orders", table["snapshot"])["snapshot"] == table["snapshot"]
+    assert [each["table"] for each in client.tables.maintain("raw.orders")] == ["raw.orders"]
+    with pytest.raises(NotFound, match=r"raw\.order ") as refused:
+        client.tables.history("raw.order")
+    assert "raw.orders" in refused.value.hint
+
+
+def test_a_backfill_runs_each_date_and_can_be_ended(client: Client, run: str):
+    begun = client.runs.backfill("shop", "sales", date_from="2026-03-01", date_to="2026-03-05", parallel=2)
+    assert sum(begun["counts"].values()) == 5
+    ended = client.runs.cancel_backfill(begun["id"])
+    assert ended["counts"] == {"cancelled": 5}
+    assert [each["id"] for each in client.runs.backfills("shop")] == [begun["id"]]
+    with pytest.raises(PenstockError, match="no date lies from"):
+        client.runs.backfill("shop", "sales", date_from="2026-03-05", date_to="2026-03-01")
+
+
+def test_a_schedule_is_paused_and_goes_on(client: Client, run: str):
+    assert client.projects.pause("shop", "sales", paused=True)["paused"]
+    assert [each["schedule"]["paused"] for each in client.projects.pipelines("shop")] == [True]
+    assert not client.projects.pause("shop", "sales", paused=False)["paused"]
+
+
+def test_a_viewer_sees_an_editor_runs_and_neither_deploys(api: Api, tenant: Tenant, run: str):
+    with Client(api.url, api.key_of(tenant, "viewer")) as viewer:
+        assert viewer.runs.read(run).ended
+        assert viewer.tables.query("SELECT 1 AS one").rows == [[1]]
+        with pytest.raises(NotAllowed, match="pipelines:run"):
+            viewer.runs.start("shop", "sales")
+    with Client(api.url, api.key_of(tenant, "editor")) as editor:
+        assert editor.runs.cancel(editor.runs.start("shop", "sales").id).state == "cancelled"
+        with pytest.raises(NotAllowed, match="pipelines:deploy"):
+            editor.projects.deploy(FILES)
+        with pytest.raises(NotAllowed, match="pipelines:deploy"):
+            editor.tables.rollback("raw.orders", "1")
