@@ -5,7 +5,6 @@ On a server, a project's files are those that were deployed, unless the server h
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import secrets
 import shutil
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from penstock.base.hashing import fingerprint
 from penstock.connectors.gates import Settings
-from penstock.connectors.taking import Found, FromFiles, take_new
+from penstock.connectors.taking import Found, FromFiles, checked_pattern, matches, outside, take_new
 from penstock.core.errors import OutputFailed, TaskFailed
 from penstock.core.ports import Landed, PipelineContext
 
@@ -82,7 +81,7 @@ def _local(folder: Path, settings: FileSettings, wanted: FromFiles) -> Iterator[
     """Yield the files of a folder that match, in the order of their names."""
     base = _inside(folder, PurePosixPath(settings.path))
     root = folder.resolve()
-    for path in sorted(base.glob(_pattern(wanted.path))):
+    for path in sorted(base.glob(checked_pattern(wanted.path))):
         if not path.is_file() or any(part.startswith(".") for part in path.relative_to(base).parts):
             continue
         status = path.stat()
@@ -98,7 +97,7 @@ def _local(folder: Path, settings: FileSettings, wanted: FromFiles) -> Iterator[
 def _deployed(settings: FileSettings, wanted: FromFiles, ctx: PipelineContext) -> Iterator[Found]:
     """Yield the files of the project's revision that match."""
     base = PurePosixPath(settings.path)
-    pattern = _pattern(wanted.path)
+    pattern = checked_pattern(wanted.path)
     for name in sorted(ctx.project.files):
         path = PurePosixPath(name)
         if not path.is_relative_to(base) or not matches(path.relative_to(base).as_posix(), pattern):
@@ -112,45 +111,13 @@ def _deployed(settings: FileSettings, wanted: FromFiles, ctx: PipelineContext) -
         )
 
 
-def matches(path: str, pattern: str) -> bool:
-    """Return whether a path fits a pattern: `*` is a part of a name, `**` any number of folders."""
-    return _fits(path.split("/"), pattern.split("/"))
-
-
-def _fits(names: list[str], patterns: list[str]) -> bool:
-    if not patterns:
-        return not names
-    if patterns[0] == "**":
-        return any(_fits(names[start:], patterns[1:]) for start in range(len(names) + 1))
-    return bool(names) and fnmatch.fnmatchcase(names[0], patterns[0]) and _fits(names[1:], patterns[1:])
-
-
-def _pattern(text: str) -> str:
-    """Return a pattern that stays below its folder.
-
-    Raises:
-        TaskFailed: when it does not.
-    """
-    parts = PurePosixPath(text).parts
-    if not parts or text.startswith("/") or ".." in parts:
-        raise _outside(text)
-    return "/".join(parts)
-
-
 def _inside(folder: Path, path: PurePosixPath | Path) -> Path:
     """Return where a path leads, links followed, when that is below the folder."""
     root = folder.resolve()
     target = (root / path).resolve()
     if not target.is_relative_to(root):
-        raise _outside(str(path))
+        raise outside(str(path))
     return target
-
-
-def _outside(text: str) -> TaskFailed:
-    return TaskFailed(
-        f"the path {text[:200]!r} leads out of the project's folder",
-        hint="Name files inside the project, from its folder: data/orders-*.csv",
-    )
 
 
 def _replace(file: Path, target: Path) -> None:

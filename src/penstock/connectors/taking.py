@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -101,6 +102,39 @@ def format_of(name: str, given: FileFormat | None) -> FileFormat:
             hint=f"Say format: csv, json, ndjson or parquet; or end names with one of {', '.join(_ENDINGS)}.",
         )
     return found
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Return whether a path fits a pattern: `*` is a part of a name, `**` any number of folders."""
+    return _fits(path.split("/"), pattern.split("/"))
+
+
+def _fits(names: list[str], patterns: list[str]) -> bool:
+    if not patterns:
+        return not names
+    if patterns[0] == "**":
+        return any(_fits(names[start:], patterns[1:]) for start in range(len(names) + 1))
+    return bool(names) and fnmatch.fnmatchcase(names[0], patterns[0]) and _fits(names[1:], patterns[1:])
+
+
+def checked_pattern(text: str) -> str:
+    """Return a pattern that stays below its folder.
+
+    Raises:
+        TaskFailed: when it does not.
+    """
+    parts = PurePosixPath(text).parts
+    if not parts or text.startswith("/") or ".." in parts:
+        raise outside(text)
+    return "/".join(parts)
+
+
+def outside(text: str) -> TaskFailed:
+    """Return the error of a path that leads out of its folder."""
+    return TaskFailed(
+        f"the path {text[:200]!r} leads out of the project's folder",
+        hint="Name files inside the project, from its folder: data/orders-*.csv",
+    )
 
 
 def _landed(file: Found, number: int, wanted: FromFiles, ctx: PipelineContext) -> Landed:
