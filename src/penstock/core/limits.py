@@ -234,6 +234,7 @@ SOURCE_REQUEST: Final = Limit(
 )
 SOURCE_PAGE: Final = Limit("source_page", 32, "MiB", "a page lies in memory while it is parsed", "source_refused")
 SOURCE_PAGES: Final = Limit("source_pages", 100_000, "pages a task", "a source may answer without end", "task_failed")
+SOURCE_LISTED: Final = Limit("source_listed", 1_000_000, "objects", "each is looked at in every run", "task_failed")
 SOURCE_FILES: Final = Limit("source_files", 10_000, "files a task", "the rest comes with the next run")
 SOURCE_BYTES: Final = Limit("source_bytes", 65_536, "MiB a task", "it must fit on the disk of a worker", "task_failed")
 SOURCE_RECORD: Final = Limit("source_record", 64, "KiB", "of a record that was rejected, so much is kept")
