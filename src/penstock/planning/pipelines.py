@@ -18,7 +18,7 @@ from penstock.core.projects import Pipeline, Task
 from penstock.core.tables import SnapshotId, TableName
 from penstock.planning.fingerprints import task_fingerprint
 from penstock.project.checking import nearest
-from penstock.project.loading import predecessors
+from penstock.project.loading import in_order, predecessors
 
 Action = Literal["run", "skip", "decide"]
 
@@ -119,21 +119,6 @@ def plan_pipeline(
         decided[name] = _decide(task, after, decided, code.get(name, ""), asked, state, forced)
     settled = Occasion(occasion.date, params, again=occasion.again)
     return PipelinePlan(pipeline.name, revision, settled, tuple(decided.values()))
-
-
-def in_order(before: Mapping[TaskName, Collection[TaskName]]) -> list[TaskName]:
-    """Return tasks so that each comes after those it waits for; among equals by name, so that it is always the same."""
-    left = {name: set(names) for name, names in before.items()}
-    ordered: list[TaskName] = []
-    while left:
-        ready = sorted(name for name, names in left.items() if not names)
-        assert ready, "a checked project has no circle"
-        ordered += ready
-        for name in ready:
-            del left[name]
-        for names in left.values():
-            names.difference_update(ready)
-    return ordered
 
 
 def select(pipeline: Pipeline, words: Sequence[str]) -> frozenset[TaskName] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -287,21 +287,18 @@ def _shared_tables(project: Project) -> Iterator[ProjectProblem]:
 
 def _cycles(pipeline: Pipeline) -> Iterator[ProjectProblem]:
     """Yield the tasks that wait for each other in a circle."""
-    before = {name: set(names) for name, names in predecessors(pipeline).items()}
-    while ready := [name for name, names in before.items() if not names]:
-        for name in ready:
-            del before[name]
-        for names in before.values():
-            names.difference_update(ready)
-    if before:
-        circle = " -> ".join(_circle(before))
-        first = min((pipeline.tasks[name] for name in before), key=lambda task: task.place)
+    before = predecessors(pipeline)
+    done = set(in_order(before))
+    left = {name: names - done for name, names in before.items() if name not in done}
+    if left:
+        circle = " -> ".join(_circle(left))
+        first = min((pipeline.tasks[name] for name in left), key=lambda task: task.place)
         yield ProjectProblem(
             "tasks_in_circle", f"tasks wait for each other: {circle}", first.place, "Take one of these links away."
         )
 
 
-def _circle(before: Mapping[TaskName, set[TaskName]]) -> list[str]:
+def _circle(before: Mapping[TaskName, Collection[TaskName]]) -> list[str]:
     walked: list[TaskName] = [min(before)]
     while (following := min(before[walked[-1]])) not in walked:
         walked.append(following)
@@ -319,3 +316,26 @@ def predecessors(pipeline: Pipeline) -> dict[TaskName, frozenset[TaskName]]:
         )
         for task in pipeline.tasks.values()
     }
+
+
+def in_order(before: Mapping[TaskName, Collection[TaskName]]) -> list[TaskName]:
+    """Return tasks so that each comes after those it waits for; among equals by name, so that it is always the same.
+
+    Those in a circle, and those behind it, are left out.
+    """
+    waiting = {name: len(set(names)) for name, names in before.items()}
+    following: dict[TaskName, list[TaskName]] = {name: [] for name in before}
+    for name, names in before.items():
+        for each in set(names):
+            following[each].append(name)
+    ordered: list[TaskName] = []
+    ready = sorted(name for name, count in waiting.items() if count == 0)
+    while ready:
+        ordered += ready
+        freed = []
+        for each in (name for done in ready for name in following[done]):
+            waiting[each] -= 1
+            if waiting[each] == 0:
+                freed.append(each)
+        ready = sorted(freed)
+    return ordered

@@ -11,7 +11,8 @@ from penstock.core.errors import RequestInvalid
 from penstock.core.plan import TaskName
 from penstock.core.projects import Pipeline, PipelineName, Place, Task
 from penstock.core.tables import SnapshotId, TableName
-from penstock.planning.pipelines import Occasion, PipelinePlan, in_order, plan_pipeline, select
+from penstock.planning.pipelines import Occasion, PipelinePlan, plan_pipeline, select
+from penstock.project.loading import in_order
 
 PLACE = Place("pipelines/sales.yml", 1, 1)
 
