@@ -11,13 +11,13 @@ import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from penstock.base.hashing import fingerprint
 from penstock.connectors.gates import Settings
-from penstock.connectors.taking import Found, FromFiles, checked_pattern, matches, outside, take_new
+from penstock.connectors.taking import Found, FromFiles, checked_pattern, format_of, matches, outside, take_new
 from penstock.core.errors import OutputFailed, TaskFailed
 from penstock.core.ports import Landed, PipelineContext
 
@@ -37,6 +37,18 @@ class ToFile(BaseModel):
 
     path: str = Field(description="Of the file, from the connection's folder.")
     format: Literal["csv", "ndjson", "parquet"] | None = Field(None, description="By the ending of the path, unless.")
+
+    @property
+    def staged(self) -> str:
+        """The file that is sent."""
+        found = format_of(self.path, self.format)
+        return "ndjson" if found == "json" else found
+
+    @model_validator(mode="after")
+    def _has_format(self) -> Self:
+        if self.format is None and not self.path.endswith((".csv", ".ndjson", ".jsonl", ".json", ".parquet")):
+            raise ValueError("the path does not tell the format; say format: csv, ndjson or parquet")
+        return self
 
 
 class FilesConnector:

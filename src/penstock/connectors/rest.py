@@ -104,6 +104,11 @@ class ToRest(BaseModel):
     batch: int = Field(1_000, ge=1, le=100_000, description="Rows a request, at most.")
     key_header: str = Field("Idempotency-Key", description="Has the same value when a batch is sent again.")
 
+    @property
+    def staged(self) -> str:
+        """The file that is sent."""
+        return "ndjson"
+
 
 class RestConnector:
     """Reads from and writes to an HTTP API."""

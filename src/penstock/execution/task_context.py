@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +20,16 @@ from penstock.core.engines import EngineAnswer, EngineLimits, EngineRequest, Hea
 from penstock.core.errors import NotFound
 from penstock.core.limits import QUERY_ROWS
 from penstock.core.plan import TaskName
-from penstock.core.ports import Clock, Database, Lake, Occurrence, Sandbox, TableWrite
+from penstock.core.ports import Clock, Database, Lake, Occurrence, Sandbox, ScriptRunner, TableWrite
 from penstock.core.ports.checks import CheckedSuite, Suites
 from penstock.core.ports.engines import Engines
 from penstock.core.ports.pipelines import RawReader
 from penstock.core.ports.runs import AttemptRecords
 from penstock.core.projects import PipelineName, Project, Task
 from penstock.core.runs import CheckResult, LogLine, TaskProgress
+from penstock.core.scripts import Chunk, ChunkResult, ScriptVersion
 from penstock.core.tables import Author, Partition, Published, Reading, SnapshotId, TableName, Written
+from penstock.execution.chunks import run_in_order
 from penstock.execution.engine_failures import failed
 from penstock.execution.stopping import StopSign
 from penstock.execution.table_writes import Ask, order_of, query_columns, query_files
@@ -38,6 +40,18 @@ Rows = Callable[[str], Sequence[Sequence[Any]]]
 _SECRET: Final = re.compile(r"\$\{secret:([^}]*)\}")
 _TELL_S: Final = limits.TASK_TELL.value / 1000
 _TEXT_CHARACTERS_MAX: Final = 2_000
+_FILES: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
+    "csv": ("csv", ["HEADER"]),
+    "ndjson": ("json", []),
+    "parquet": ("parquet", ["COMPRESSION zstd"]),
+}
+
+
+def _no_script(_workspace: str, name: str, wanted: str) -> ScriptVersion:
+    raise NotFound(
+        f"there is no registry here that has {name}@{wanted}",
+        hint=f"Put the script into the project, as scripts/{name}.py, and say script: {name}.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,7 @@ class TaskParts:
         clock: gives seconds since 1970.
         parallel: how many children of one attempt work at once.
         files_folder: where connections may read and write files; None where they may not.
+        script: from a workspace, a name and a version or range to a registered script version; raises NotFound.
     """
 
     database: Database
@@ -67,6 +82,7 @@ class TaskParts:
     clock: Clock
     parallel: int = 2
     files_folder: Path | None = None
+    script: Callable[[str, str, str], ScriptVersion] = _no_script
 
 
 @dataclass(slots=True)
@@ -228,6 +244,21 @@ class TaskContext:
         with self._talk(tables, None, limits) as ask:
             yield lambda sql: plain_rows(ask({"act": "rows", "sql": sql, "rows_max": QUERY_ROWS.value})["rows"])
 
+    def registered_script(self, name: str, wanted: str) -> ScriptVersion:
+        """Return a script version that the workspace has registered.
+
+        Raises:
+            NotFound: when there is no such script or version.
+            VersionRevoked: when it may not run any more.
+        """
+        return self.parts.script(self.occurrence.workspace, name, wanted)
+
+    def run_in_order(
+        self, runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str
+    ) -> Iterator[tuple[Chunk, ChunkResult]]:
+        """Yield each chunk with what became of it, in the order of the chunks, many at once."""
+        return run_in_order(runner, chunks, parallel=self.parallel, seed=seed, emit=emit)
+
     def write_query(
         self,
         write: TableWrite,
@@ -277,6 +308,29 @@ class TaskContext:
         if isinstance(ended, EngineAnswer):
             return ended.answer
         raise failed(ended, "reading the database")
+
+    def write_file(
+        self,
+        sql: str,
+        *,
+        tables: Mapping[str, Reading],
+        name: str,
+        format: str,  # noqa: A002  # the word of the glossary
+        limits: EngineLimits | None = None,
+    ) -> tuple[Path, int]:
+        """Write the rows of one SELECT, run in a locked child, to a file of the staging folder.
+
+        Raises:
+            TaskFailed: with the engine's words.
+        """
+        kind, options = _FILES[format]
+        output = {"name": name, "format": kind, "options": options}
+        request = self._request(tables, None, limits, {"sql": sql, "output": output})
+        ended = self.parts.engines.run(request, stop=self.stop)
+        self.stop.check()
+        if isinstance(ended, EngineAnswer):
+            return self.staging / name, int(ended.answer["rows"])
+        raise failed(ended, "the query")
 
     def publish(self) -> None:
         """Publish now what this task has written, with the cursors: of ingests only."""

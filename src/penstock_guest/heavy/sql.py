@@ -43,8 +43,8 @@ def answer(ask: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         ask: `tables`: relation by name, each `relation`, the SQL that reads it; `sql`: one SELECT; `output`: None to
-            return `rows_max` rows, or `name` in the staging folder and `options` of COPY; `readable`: files that the
-            tables are made of.
+            return `rows_max` rows, or `name` in the staging folder, `options` of COPY and a `format` unless it is
+            Parquet; `readable`: files that the tables are made of.
         limits: `memory_bytes`, `disk_bytes` and `threads`.
     """
     began_s = time.monotonic()
@@ -132,6 +132,15 @@ def _fetch(connection: duckdb.DuckDBPyConnection, ask: dict[str, Any]) -> dict[s
 def _write(connection: duckdb.DuckDBPyConnection, ask: dict[str, Any]) -> dict[str, Any]:
     output = ask["output"]
     target = os.path.join(os.getcwd(), output["name"])
+    if (kind := output.get("format", "parquet")) != "parquet":
+        listed = ", ".join([f"FORMAT {kind}", "USE_TMP_FILE false", *output["options"]])
+        (rows,) = connection.execute(f"COPY penstock_result TO {literal(target)} ({listed})").fetchall()[0]
+        size_bytes = os.path.getsize(target)
+        return {
+            "columns": _columns(connection),
+            "files": [{"path": target, "rows": rows, "size_bytes": size_bytes}],
+            "rows": rows,
+        }
     options = ["FORMAT parquet", "RETURN_STATS", *output["options"]]
     if not any(option.upper().startswith(("PARTITION_BY", "PER_THREAD", "FILE_SIZE")) for option in options):
         options.append("USE_TMP_FILE false")  # nothing is renamed in a staging folder

@@ -13,11 +13,11 @@ from penstock.core.columns import Column
 from penstock.core.engines import EngineAnswer, EngineLimits, HeavyProfile
 from penstock.core.plan import RunId, TaskName
 from penstock.core.ports.checks import CheckedSuite
-from penstock.core.ports.tasks import Sandbox
+from penstock.core.ports.tasks import Sandbox, ScriptRunner
 from penstock.core.projects import Project, Task
 from penstock.core.raw import PageQuestion, RawLines
 from penstock.core.runs import CheckResult
-from penstock.core.scripts import InputFile
+from penstock.core.scripts import Chunk, ChunkResult, InputFile, ScriptVersion
 from penstock.core.tables import Partition, Reading, TableName, WriteMode, Written
 
 
@@ -197,6 +197,23 @@ class PipelineContext(Protocol):
         It raises TaskFailed with the engine's words; a further SELECT may have an answer still.
         """
 
+    def registered_script(self, name: str, wanted: str) -> ScriptVersion:
+        """Return a script version that the workspace has registered.
+
+        Args:
+            name: of the script.
+            wanted: an exact version, or a range such as `^1.2`.
+
+        Raises:
+            NotFound: when there is no such script or version.
+            VersionRevoked: when it may not run any more.
+        """
+
+    def run_in_order(
+        self, runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str
+    ) -> Iterator[tuple[Chunk, ChunkResult]]:
+        """Yield each chunk with what became of it, in the order of the chunks, many at once."""
+
     def write_query(
         self,
         write: TableWrite,
@@ -235,6 +252,31 @@ class PipelineContext(Protocol):
 
         Raises:
             TaskFailed: when it ended without an answer.
+        """
+
+    def write_file(
+        self,
+        sql: str,
+        *,
+        tables: Mapping[str, Reading],
+        name: str,
+        format: str,  # noqa: A002  # the word of the glossary
+        limits: EngineLimits | None = None,
+    ) -> tuple[Path, int]:
+        """Write the rows of one SELECT, run in a locked child, to a file of the staging folder.
+
+        Args:
+            sql: may name `tables`.
+            tables: by the name that the query has for each.
+            name: of the file.
+            format: `csv`, `ndjson` or `parquet`.
+            limits: of the engine.
+
+        Returns:
+            The file, and how many rows it has.
+
+        Raises:
+            TaskFailed: with the engine's words.
         """
 
     def publish(self) -> None:
@@ -307,7 +349,8 @@ class Connector(Protocol):
     Attributes:
         Spec: a pydantic model of its settings; every field has a description.
         From: a model of what an `ingest` says of it under `from`; None when nothing can be read from it.
-        To: a model of what an `export` says of it under `to`; None when nothing can be written to it.
+        To: a model of what an `export` says of it under `to`; None when nothing can be written to it. Its property
+            `staged` says which file it sends: `csv`, `ndjson` or `parquet`.
     """
 
     Spec: Any
