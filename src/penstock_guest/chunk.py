@@ -16,6 +16,7 @@ import orjson
 from penstock_guest import exact_json
 from penstock_guest.child import Output
 from penstock_guest.failures import Describer, OutputFull, failure
+from penstock_guest.finite import require_finite
 from penstock_guest.reading import Records, Segment, Undecodable, decode, locate
 from penstock_guest.wire import RECORDS, WHOLE_CHUNK
 
@@ -233,14 +234,18 @@ def as_lines(result: Any) -> tuple[bytes, int]:
         TypeError: when it is neither a record nor a list of records, or a record holds what JSON has no form for.
     """
     if isinstance(result, dict):
-        return dumps_line(result), 1
+        line = dumps_line(result)
+        require_finite(result, line)
+        return line, 1
     if isinstance(result, list):
         for record in result:
             if not isinstance(record, dict):
                 raise TypeError(
                     f"the script returned a list that holds {type(record).__name__}; every record is a dict"
                 )
-        return b"".join(map(dumps_line, result)), len(result)
+        lines = b"".join(map(dumps_line, result))
+        require_finite(result, lines)
+        return lines, len(result)
     raise TypeError(
         f"the script returned {type(result).__name__}; valid: a record (dict), a list of them, None to drop it"
     )

@@ -35,15 +35,27 @@ Math.random = () => {
 """
 # Put after it: text of JSON in, lines of JSON out, so that no object crosses between the two languages.
 _CALL: Final = """
-(f => function penstock_call(text) {
+(f => {
+function penstock_finite(value) {
+  if (typeof value === "number" && !Number.isFinite(value))
+    throw new TypeError("penstock: a record cannot hold " + value + ": JSON has no form for it;"
+      + " valid: a finite number, null, text");
+  if (typeof value === "object" && value !== null) Object.values(value).forEach(penstock_finite);
+}
+function penstock_line(record) {
+  const line = JSON.stringify(record);
+  if (line.includes("null")) penstock_finite(record);
+  return line + "\\n";
+}
+return function penstock_call(text) {
   const result = f(JSON.parse(text));
   if (result === null || result === undefined) return null;
   const records = Array.isArray(result) ? result : [result];
   for (const record of records)
     if (typeof record !== "object" || record === null || Array.isArray(record))
       throw new TypeError("penstock: a record is an object; found " + (record === null ? "null" : typeof record));
-  return records.map(record => JSON.stringify(record) + "\\n").join("");
-})(%s)
+  return records.map(penstock_line).join("");
+}})(%s)
 """
 _PLACE: Final = re.compile(r"at (?:(\S+) )?\(?<(?:input|evalScript)>:(\d+)")
 _TEXT: Final = re.compile(r" *at <(?:input|evalScript)>:")

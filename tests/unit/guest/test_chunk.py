@@ -141,7 +141,7 @@ class Row:
     [
         ({"a": decimal.Decimal("1.50")}, b'{"a":"1.50"}\n'),
         ({"a": dt.datetime(2020, 1, 2, tzinfo=dt.UTC)}, b'{"a":"2020-01-02T00:00:00+00:00"}\n'),
-        ({"a": float("nan")}, b'{"a":null}\n'),
+        ({"a": None, "b": ["null", {"c": (1.5, None)}]}, b'{"a":null,"b":["null",{"c":[1.5,null]}]}\n'),
         ({"a": Row(1)}, b'{"a":{"a":1}}\n'),
         ({}, b"{}\n"),
     ],
