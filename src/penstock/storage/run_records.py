@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -44,8 +47,8 @@ _INSERT_RUN: Final = Statement(
 )
 _INSERT: Final = Statement(
     "INSERT INTO pipeline_runs (id, workspace, project, pipeline, revision, date, timezone, params, trigger, again,"
-    " backfill, active, selected) VALUES (:id, :workspace, :project, :pipeline, :revision, :date, :timezone, :params,"
-    " :trigger, :again, :backfill, 1, :selected)"
+    " backfill, active, selected, tasks_mark) VALUES (:id, :workspace, :project, :pipeline, :revision, :date,"
+    " :timezone, :params, :trigger, :again, :backfill, 1, :selected, :mark)"
 )
 _INSERT_TASK: Final = Statement(
     "INSERT INTO run_tasks (run, name, workspace, position, kind, spec, settings, state, reason, fingerprint)"
@@ -59,6 +62,7 @@ _SAVE: Final = Statement(
     "UPDATE pipeline_runs SET active = :active, published_at = :published_at, published = :published,"
     " resumes = :resumes WHERE id = :id"
 )
+_MARK: Final = Statement("UPDATE pipeline_runs SET tasks_mark = :mark WHERE id = :id")
 _SAVE_TASK: Final = Statement(
     "UPDATE run_tasks SET state = :state, reason = :reason, fingerprint = :fingerprint, reads = :reads, wrote = :wrote,"
     " report = :report, error = :error, attempt = :attempt, items = :items, items_done = :items_done,"
@@ -69,6 +73,7 @@ _SELECT: Final = (
     " FROM pipeline_runs p JOIN runs r ON r.id = p.id"
 )
 _LOAD: Final = ManyStatement(f"{_SELECT} WHERE p.id IN (:keys)")
+_LOCK: Final = ManyStatement("SELECT id FROM pipeline_runs WHERE id IN (:keys) ORDER BY id FOR UPDATE")
 _LOAD_TASKS: Final = ManyStatement("SELECT * FROM run_tasks WHERE run IN (:keys) ORDER BY run, position")
 _ACTIVE: Final = Statement(
     f"{_SELECT} WHERE p.workspace = :workspace AND p.project = :project AND p.pipeline = :pipeline AND p.active = 1"
@@ -97,13 +102,41 @@ _COUNTS: Final = Statement(
     "SELECT r.state, count(*) FROM pipeline_runs p JOIN runs r ON r.id = p.id WHERE p.backfill = :backfill"
     " GROUP BY r.state"
 )
+_KNOWN_RUNS: Final = 256  # some hundred kilobytes each at most
 _SETTINGS: Final = (
     *("after", "follows_publish", "when", "for_each", "retries", "timeout_s", "pool", "trigger", "action"),
 )
 
 
+class _KnownTasks:
+    """The tasks of runs as this process has last seen them, each with the mark that they had in the database.
+
+    A mark is never given twice, so what was written and then rolled back is never taken for what is there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, tuple[str, tuple[RunTask, ...]]] = OrderedDict()
+
+    def get(self, run: str, mark: str) -> tuple[RunTask, ...] | None:
+        """Return the tasks that have a mark, None when they are not known."""
+        with self._lock:
+            found = self._known.get(run)
+            return found[1] if found is not None and found[0] == mark else None
+
+    def put(self, run: str, mark: str, tasks: tuple[RunTask, ...]) -> None:
+        """Remember tasks."""
+        with self._lock:
+            self._known[run] = mark, tasks
+            self._known.move_to_end(run)
+            if len(self._known) > _KNOWN_RUNS:
+                self._known.popitem(last=False)
+
+
 class SqlRunRecords:
     """The RunRecords of a server."""
+
+    _known = _KnownTasks()
 
     def insert(self, tx: Connection, run: PipelineRun) -> None:
         """Record a new run with its tasks."""
@@ -124,9 +157,11 @@ class SqlRunRecords:
                 "again": int(run.again),
                 "backfill": run.backfill,
                 "selected": _json(run.selected),
+                "mark": (mark := secrets.token_hex(8)),
             },
         )
         self._insert_tasks(tx, run)
+        self._known.put(run.id, mark, run.tasks)
 
     def _insert_tasks(self, tx: Connection, run: PipelineRun) -> None:
         rows = [
@@ -147,19 +182,27 @@ class SqlRunRecords:
         if rows:
             _INSERT_TASK.do(tx, rows)
 
-    def read(self, tx: Connection, workspace: WorkspaceId, run: str) -> PipelineRun:
+    def read(self, tx: Connection, workspace: WorkspaceId, run: str, *, to_change: bool = False) -> PipelineRun:
         """Return a run with its tasks."""
-        found = self.load(tx, [RunId(run)]).get(RunId(run))
+        found = self.load(tx, [RunId(run)], to_change=to_change).get(RunId(run))
         if found is None or found.workspace != workspace:
             raise NotFound(f"there is no run {run[:100]!r} in this workspace", hint="See: penstock status")
         return found
 
-    def load(self, tx: Connection, run_ids: Sequence[RunId]) -> Mapping[RunId, PipelineRun]:
+    def load(self, tx: Connection, run_ids: Sequence[RunId], *, to_change: bool = False) -> Mapping[RunId, PipelineRun]:
         """Return runs with their tasks, whosever they are: for the service itself."""
-        tasks: dict[str, list[RunTask]] = {}
-        for row in _LOAD_TASKS.run(tx, run_ids):
-            tasks.setdefault(row.run, []).append(_task(row))
-        return {row.id: _run(row, tuple(tasks.get(row.id, ()))) for row in _LOAD.run(tx, run_ids)}
+        if to_change and tx.dialect.name == "postgresql":
+            _LOCK.run(tx, sorted(run_ids))
+        rows = _LOAD.run(tx, run_ids)
+        tasks = {row.id: self._known.get(row.id, row.tasks_mark) for row in rows}
+        unknown = {row.id: row.tasks_mark for row in rows if tasks[row.id] is None}
+        found: dict[str, list[RunTask]] = {run: [] for run in unknown}
+        for row in _LOAD_TASKS.run(tx, list(unknown)):
+            found[row.run].append(_task(row))
+        for run, mark in unknown.items():
+            tasks[run] = tuple(found[run])
+            self._known.put(run, mark, tuple(found[run]))
+        return {row.id: _run(row, tasks[row.id] or ()) for row in rows}
 
     def list(self, tx: Connection, workspace: WorkspaceId, wanted: RunFilter) -> Sequence[PipelineRun]:
         """Return runs, newest first, without their tasks."""
@@ -185,6 +228,9 @@ class SqlRunRecords:
         changed = [_task_state(after.id, task) for task in after.tasks if task is not known.get(task.name)]
         if changed:
             _SAVE_TASK.do(tx, changed)
+            mark = secrets.token_hex(8)
+            _MARK.do(tx, {"id": after.id, "mark": mark})
+            self._known.put(after.id, mark, after.tasks)
 
     def ask_cancel(self, tx: Connection, run: RunId, *, now: float) -> None:
         """Record that a run is to end."""

@@ -35,7 +35,7 @@ class RunWork:
 
     def settle(self, tx: Any, ended: Sequence[Ended], *, now: float) -> None:
         """Record what follows from attempts that have ended."""
-        runs = dict(self.records.load(tx, list({each.lease.entry.run for each in ended})))
+        runs = dict(self.records.load(tx, list({each.lease.entry.run for each in ended}), to_change=True))
         for each in ended:
             run = runs[each.lease.entry.run]
             if run.state not in ENDED:
@@ -43,7 +43,7 @@ class RunWork:
 
     def take(self, tx: Any, leases: Sequence[Lease], *, now: float) -> list[Lease]:
         """Record that attempts begin, and return those that do; what may not go on is closed."""
-        runs = dict(self.records.load(tx, list({lease.entry.run for lease in leases})))
+        runs = dict(self.records.load(tx, list({lease.entry.run for lease in leases}), to_change=True))
         going = []
         for lease in leases:
             run = runs[lease.entry.run]
@@ -57,7 +57,7 @@ class RunWork:
 
     def give_up(self, tx: Any, entries: Sequence[Entry], *, now: float, code: str, message: str) -> None:
         """End tasks whose entries left the queue without an end of their own."""
-        runs = dict(self.records.load(tx, list({entry.run for entry in entries})))
+        runs = dict(self.records.load(tx, list({entry.run for entry in entries}), to_change=True))
         for entry in entries:
             run = runs.get(entry.run)
             if run is not None and run.state not in ENDED:
@@ -207,7 +207,7 @@ class RunWork:
         if free <= 0:
             return
         waiting = self.records.of_backfill(tx, run.backfill, state="queued", limit=free)
-        for begun in self.records.load(tx, [each.id for each in waiting]).values():
+        for begun in self.records.load(tx, [each.id for each in waiting], to_change=True).values():
             self.start(tx, begun, now=now)
 
     def _save(self, tx: Any, before: PipelineRun, after: PipelineRun) -> PipelineRun:

@@ -269,7 +269,7 @@ class Runs:
         require(actor, "pipelines:run")
 
         def write(tx: Any) -> PipelineRun:
-            found = self.records.read(tx, actor.workspace, run)
+            found = self.records.read(tx, actor.workspace, run, to_change=True)
             if found.state == "succeeded":
                 raise Conflict(f"{found.id} has succeeded", hint="Run it once more: penstock run --again")
             if found.state not in ENDED:
@@ -295,7 +295,7 @@ class Runs:
 
         def write(tx: Any) -> list[RunId]:
             known = self.records.list(tx, actor.workspace, RunFilter(state="running", limit=limits.LISTED.value))
-            for run in self.records.load(tx, [each.id for each in known]).values():
+            for run in self.records.load(tx, [each.id for each in known], to_change=True).values():
                 self.work.interrupt(tx, run, now=self.clock())
             return [each.id for each in known]
 
@@ -310,7 +310,7 @@ class Runs:
         require(actor, "pipelines:run")
 
         def write(tx: Any) -> PipelineRun:
-            found = self.records.read(tx, actor.workspace, run)
+            found = self.records.read(tx, actor.workspace, run, to_change=True)
             if found.state in ENDED:
                 raise Conflict(f"{found.id} has ended: it is {found.state}", hint=f"See: penstock status {found.id}")
             self.audit.record(tx, actor, AuditEvent("run.cancel", found.id))
@@ -328,7 +328,7 @@ class Runs:
                 raise RequestInvalid(f"there is no back-fill {backfill[:100]!r}", hint="See: penstock status")
             for state in _ACTIVE:  # the waiting ones first, so that none begins when another ends
                 some = self.records.of_backfill(tx, found[0].id, state=state, limit=limits.BACKFILL_DATES.value)
-                for run in self.records.load(tx, [each.id for each in some]).values():
+                for run in self.records.load(tx, [each.id for each in some], to_change=True).values():
                     self.work.stop(tx, run, now=self.clock())
             self.audit.record(tx, actor, AuditEvent("backfill.cancel", found[0].id))
             return self.records.backfills(tx, actor.workspace, backfill=backfill)[0]

@@ -63,15 +63,15 @@ class RunRecords(Protocol):
     def insert(self, tx: Any, run: PipelineRun) -> None:
         """Record a new run with its tasks."""
 
-    def read(self, tx: Any, workspace: WorkspaceId, run: str) -> PipelineRun:
-        """Return a run with its tasks.
+    def read(self, tx: Any, workspace: WorkspaceId, run: str, *, to_change: bool = False) -> PipelineRun:
+        """Return a run with its tasks; nobody else changes it before the transaction ends, when this is to.
 
         Raises:
             NotFound: when the workspace has none under that id.
         """
 
-    def load(self, tx: Any, run_ids: Sequence[RunId]) -> Mapping[RunId, PipelineRun]:
-        """Return runs with their tasks, whosever they are: for the service itself."""
+    def load(self, tx: Any, run_ids: Sequence[RunId], *, to_change: bool = False) -> Mapping[RunId, PipelineRun]:
+        """Return runs with their tasks, whosever they are, as `read` does: for the service itself."""
 
     def list(self, tx: Any, workspace: WorkspaceId, wanted: RunFilter) -> Sequence[PipelineRun]:
         """Return runs, newest first, without their tasks."""

@@ -80,6 +80,7 @@ pipeline_runs: Final = Table(  # beside its row in `runs`
     Column("backfill", Text),
     Column("active", Integer, nullable=False),  # 0 once it has ended
     Column("selected", Text),  # JSON: the words of --select
+    Column("tasks_mark", Text, nullable=False),  # another one whenever a task has changed
     Column("published_at", Double),
     Column("published", Text, nullable=False, server_default="{}"),
     Column("resumes", Integer, nullable=False, server_default="0"),

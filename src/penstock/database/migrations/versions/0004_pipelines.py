@@ -80,6 +80,7 @@ def upgrade() -> None:
         sa.Column("backfill", sa.Text(), nullable=True),
         sa.Column("active", sa.Integer(), nullable=False),
         sa.Column("selected", sa.Text(), nullable=True),
+        sa.Column("tasks_mark", sa.Text(), nullable=False),
         sa.Column("published_at", sa.Double(), nullable=True),
         sa.Column("published", sa.Text(), server_default="{}", nullable=False),
         sa.Column("resumes", sa.Integer(), server_default="0", nullable=False),
