@@ -1,0 +1,97 @@
+"""An ingest that is killed at its worst moments: what it fetches again lands once, and the next run goes on."""
+
+import contextlib
+
+import pytest
+
+from penstock.access.egress import HttpEgress
+from penstock.connectors import connectors
+from penstock.core.access import Policy
+from penstock.execution.task_context import TaskContext
+from penstock.sandbox.raw import open_raw
+from penstock.sandbox.strict import StrictSandbox
+from tests.pipelines import pipeline_context
+from tests.sources import Source, serve
+
+FROM = '{ connection: api, path: all, cursor: { field: at, param: since, start: "2024-01-01" } }'
+MOMENTS = ("before_rows", "after_rows", "after_publishing")
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@pytest.fixture(scope="module")
+def source():
+    with serve(Source()) as source:
+        yield source
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory, source):
+    egress, policy = HttpEgress(), Policy(egress=("127.0.0.1",))
+    tasks = [f"  {moment}: {{ kind: ingest, from: {FROM}, to: raw.{moment} }}\n" for moment in MOMENTS]
+    tasks += [f"  each: {{ kind: ingest, from: {FROM}, to: raw.each }}\n"]
+    with (
+        contextlib.closing(StrictSandbox()) as strict,
+        pipeline_context(
+            tmp_path_factory.mktemp("killed"),
+            files={
+                "penstock.yml": f"name: shop\nconnections:\n  api: {{ kind: rest, url: '{source.url}' }}\n",
+                "pipelines/main.yml": "tasks:\n" + "".join(tasks),
+            },
+            connection_kinds=connectors(),
+            strict=strict,
+            raw=lambda: open_raw(strict, parallel=2),
+            resolve=lambda _workspace, url: egress.check(url, policy=policy),
+        ) as bench,
+    ):
+        yield bench
+
+
+def kill_at(moment, monkeypatch):
+    """Let the process of the next attempt be gone at a moment."""
+    name = "write_query" if moment != "after_publishing" else "publish"
+    real = getattr(TaskContext, name)
+
+    def killed(self, *given, **words):
+        if moment != "before_rows":
+            real(self, *given, **words)
+        raise Killed
+
+    monkeypatch.setattr(TaskContext, name, killed)
+
+
+def numbers(bench, table):
+    """Return the ids that readers see, sorted."""
+    at = list(bench.columns(table)).index("id")
+    return sorted(row[at] for row in bench.rows(table))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_what_was_fetched_lands_once_whenever_the_process_is_killed(bench, source, monkeypatch, moment):
+    source.records = [{"id": number, "at": f"2024-01-0{number}"} for number in (1, 2, 3)]
+    with monkeypatch.context() as killing:
+        kill_at(moment, killing)
+        with pytest.raises(Killed):
+            bench.run(moment, fingerprint="f")
+    source.records += [{"id": 4, "at": "2024-01-03"}, {"id": 5, "at": "2024-01-04"}]  # while nobody was looking
+    bench.run(moment, fingerprint="f", attempt=2)
+    bench.next_run()
+    bench.run(moment, fingerprint="g")
+    assert numbers(bench, f"raw.{moment}") == [1, 2, 3, 4, 5]
+
+
+def test_parts_of_a_for_each_publish_for_each_other_and_keep_their_own_cursors(bench, source, monkeypatch):
+    source.records = [{"id": 1, "at": "2024-01-01"}]
+    with monkeypatch.context() as killing:
+        kill_at("after_rows", killing)
+        with pytest.raises(Killed):
+            bench.run("each", fingerprint="f", part="one")
+    bench.run("each", fingerprint="f", part="two")  # publishes the rows of both
+    assert numbers(bench, "raw.each") == [1, 1]
+    bench.run("each", fingerprint="f", part="one", attempt=2)
+    bench.next_run()
+    for part in ("one", "two"):
+        assert bench.run("each", fingerprint="g", part=part)["rows"] == 0
+    assert numbers(bench, "raw.each") == [1, 1]
