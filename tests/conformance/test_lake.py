@@ -69,6 +69,12 @@ def test_replacing_partitions_replaces_what_they_hold_and_empties_those_without_
     assert (reading.files, read_rows(reading)) == ((), [])
 
 
+def test_a_run_that_failed_with_other_columns_keeps_nobody_from_writing_a_new_table(local):
+    local.write("run_1", [{"id": 1, "day": D1, "total": "9.90"}], days=[D1])
+    local.write("run_2", [{"id": 1, "day": D1, "total": 9.9}], days=[D1], publish=True)
+    assert ids(local.rows()) == [1]
+
+
 def test_what_was_published_meanwhile_stays_when_the_result_did_not_depend_on_it(lake):
     lake.write("run_0", numbers(1) + numbers(2, day=D2), days=[D1, D2], publish=True)
     lake.write("run_a", numbers(11) + numbers(12, day=D2), days=[D1, D2])

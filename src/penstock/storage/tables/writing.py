@@ -214,6 +214,8 @@ class Writer:
         table, (write, _) = self._table(order), self._write(order)
         base = _base_columns(table, write)
         wanted = with_ids(base, order.columns, last_id=table.metadata.last_column_id)
+        if not base:
+            wanted = _with_partition_ids(table, wanted)
         schema = _known_schema(table, _base_schema(table, write), wanted)
         if schema is None:
             schema_id = max(schema.schema_id for schema in table.metadata.schemas) + 1
@@ -344,6 +346,21 @@ def schema_with(table: Table, columns: Sequence[Column]) -> Schema:
         if columns_of_iceberg(schema) == tuple(columns):
             return schema
     return iceberg_schema(columns, schema_id=max(schema.schema_id for schema in table.metadata.schemas) + 1)
+
+
+def _with_partition_ids(table: Table, wanted: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Return the columns of a table that nobody has published yet, those that it is partitioned by with their old ids.
+
+    Else the branch of a run that failed, and wrote other columns, would keep all others from writing the table.
+    """
+    fields = {field.source_id for field in table.metadata.spec().fields}
+    known = {column.name: column for column in columns_of_iceberg(table.schema()) if column.id in fields}
+    return tuple(
+        replace(column, id=known[column.name].id)
+        if column.name in known and known[column.name].type == column.type
+        else column
+        for column in wanted
+    )
 
 
 def _other_spec(table: Table, schema: Schema, order: WriteOrder) -> Any:
