@@ -12,8 +12,16 @@ setup: ## Make or refresh .venv from the locked requirements
 demo: setup ## Generate retail data, process it in the sandbox, show an attack being stopped
 	@$(PY)/python examples/retail/demo.py
 
-test: setup ## Every test, the escape suite and ten seconds of fuzzing included
+# Two at once, each file by one of them so that its servers start once; then what wants both cores for itself.
+TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/chaos
+# Processes that tests start need half a second less each where Python keeps its bytecode.
+test: export PYTHONDONTWRITEBYTECODE :=
+test: setup ## Every test, the escape suite and ten seconds of fuzzing included; some: make test ARGS=tests/unit
+ifdef ARGS
 	@$(PY)/python -m pytest $(ARGS)
+else
+	@$(PY)/python -m pytest $(TWO_AT_ONCE); failed=$$?; $(PY)/python -m pytest tests/chaos || failed=$$?; exit $$failed
+endif
 
 check: setup ## Lint, format, types, import contracts, tidy rules
 	@$(PY)/ruff check --quiet
