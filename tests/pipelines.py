@@ -129,6 +129,10 @@ class PipelineBench:
             report: Mapping[str, Any] = self.kinds[found.kind].run(found.spec, ctx)
         return report
 
+    def change(self, path: str, content: bytes) -> None:
+        """Change a file of the project."""
+        self.project = dataclasses.replace(self.project, files={**self.project.files, path: content})
+
     def publish(self) -> Sequence[Published]:
         """Publish what the run has written."""
         return self.lake.publish(WORKSPACE, self.run_id)

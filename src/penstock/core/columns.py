@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from penstock.core import limits
 from penstock.core.errors import SchemaRefused
@@ -157,6 +157,18 @@ def parts(kind: ColumnType) -> tuple[Column, ...]:
         case MapType(key, value):
             return (key, value)
     return ()
+
+
+def type_tree(kind: ColumnType) -> Any:
+    """Return a type as JSON, as children of the sandbox have it: text, or a mapping `struct`, `list` or `map`."""
+    match kind:
+        case StructType(fields):
+            return {"struct": [[field.name, type_tree(field.type)] for field in fields]}
+        case ListType(element):
+            return {"list": type_tree(element.type)}
+        case MapType(key, value):
+            return {"map": [type_tree(key.type), type_tree(value.type)]}
+    return kind
 
 
 def spelled(kind: ColumnType) -> str:

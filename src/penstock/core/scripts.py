@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, NewType
+from typing import Any, Literal, NewType
 
 from penstock.core import limits
 
@@ -57,6 +57,7 @@ class InputFile:
         size_bytes: of a regular file; None for a pipe, which is read as a stream.
         format: the user's word for it, or None to go by the name.
         encoding: how it is compressed on top of what its name and format say: `identity`, `gzip`, `zstd`, `br`.
+        columns: of the table that a Parquet file is of, which its rows then have: id, name and type of each.
     """
 
     name: str
@@ -64,6 +65,7 @@ class InputFile:
     size_bytes: int | None
     format: str | None = None
     encoding: str = "identity"
+    columns: tuple[tuple[int, str, Any], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,10 +76,10 @@ def rows(columns: Sequence[LandingColumn], sources: Mapping[str, str], *, policy
         is_new: whether there is no table yet.
     """
     taken = {column.name for column in columns}
-    picked = [part for column in columns for part in _picked(column, taken)]
+    values = [part for column in columns for part in picked(column, taken)]
     where = _misfitting(columns, is_new=is_new) if policy == "quarantine" else []
     bound = f" WHERE NOT ({' OR '.join(where)})" if where else ""
-    named = ", ".join([*picked, _source(sources), quoted(HASH)])
+    named = ", ".join([*values, _source(sources), quoted(HASH)])
     return f"SELECT {named} FROM {_with_sources(VIEW, sources)}{bound}"
 
 
@@ -116,7 +116,7 @@ def parquet_rows(names: Sequence[str], sources: Mapping[str, str]) -> str:
 def counts(columns: Sequence[LandingColumn]) -> str:
     """Return the query of how many values do not fit: one row, one number for each column that is to be checked."""
     checked = [column for column in columns if column.how == "checked"]
-    return "SELECT " + ", ".join(f"count(*) FILTER (WHERE {_misfit(column)})" for column in checked) + f" FROM {VIEW}"
+    return "SELECT " + ", ".join(f"count(*) FILTER (WHERE {misfit(column)})" for column in checked) + f" FROM {VIEW}"
 
 
 def fits(columns: Sequence[LandingColumn]) -> str:
@@ -131,20 +131,21 @@ def fits(columns: Sequence[LandingColumn]) -> str:
     return f"SELECT {', '.join(parts)} FROM {VIEW}"
 
 
-def _picked(column: LandingColumn, taken: set[str]) -> list[str]:
+def picked(column: LandingColumn, taken: set[str]) -> list[str]:
+    """Return what stands in a SELECT for a column; two expressions when it has another beside it."""
     name, field = quoted(column.name), quoted(column.field)
     if column.how == "as_is":
         return [f"{field} AS {name}"]
     if column.how == "cast":
         return [f"CAST({field} AS {sql_type(column.type)}) AS {name}"]
-    fitting = f"CASE WHEN NOT ({_misfit(column)}) THEN TRY_CAST({field} AS {sql_type(column.type)}) END AS {name}"
+    fitting = f"CASE WHEN NOT ({misfit(column)}) THEN TRY_CAST({field} AS {sql_type(column.type)}) END AS {name}"
     if not column.beside:
         return [fitting]
     beside = column.beside if column.beside not in taken else f"{column.beside}_"
-    return [fitting, f"CASE WHEN {_misfit(column)} THEN {field} END AS {quoted(beside)}"]
+    return [fitting, f"CASE WHEN {misfit(column)} THEN {field} END AS {quoted(beside)}"]
 
 
-def _misfit(column: LandingColumn) -> str:
+def misfit(column: LandingColumn) -> str:
     """Return the condition that a value is there and does not fit its column."""
     name = quoted(column.field)
     form = _form(column.type)
@@ -176,7 +177,7 @@ def _reasons(columns: Sequence[LandingColumn], *, is_new: bool) -> list[tuple[st
         if column.is_new and not is_new:
             found.append((f"{quoted(column.field)} IS NOT NULL", f"{column.name}: the table does not have it"))
         elif column.how == "checked":
-            found.append((_misfit(column), f"{column.name}: it is not {spelled(column.type)}, as the table has it"))
+            found.append((misfit(column), f"{column.name}: it is not {spelled(column.type)}, as the table has it"))
     return found
 
 

@@ -1,7 +1,8 @@
 """Types of a query's columns as a table has them, and what a column must be cast to so that it has one.
 
 A type is text, such as `long` or `decimal(12, 2)`, or a nested one: `{"struct": [[name, type], ...]}`,
-`{"list": type}`, `{"map": [type, type]}`. A cast loses nothing: a value that the table's type cannot hold fails the query.
+`{"list": type}`, `{"map": [type, type]}`. A cast loses nothing: a value that the table's type cannot hold fails the
+query.
 """
 
 from __future__ import annotations

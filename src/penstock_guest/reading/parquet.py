@@ -13,6 +13,7 @@ from penstock_guest.reading.blocks import BlockFormat, Broken, Cutter, Run
 from penstock_guest.reading.errors import InputError
 from penstock_guest.reading.lines import LineCutter, scan_ndjson, too_large
 from penstock_guest.reading.plain import lines_of
+from penstock_guest.reading.shaping import Wanted, shaped
 from penstock_guest.reading.window import Window
 
 Item = TypeVar("Item")
@@ -21,13 +22,24 @@ _MAGIC: Final = b"PAR1"
 _REASON_CHARACTERS_MAX: Final = 200
 
 
-def cut_parquet(whole: bytes | memoryview, *, records_max: int, bytes_max: int, as_arrow: bool) -> Cutter:
+def cut_parquet(
+    whole: bytes | memoryview, *, records_max: int, bytes_max: int, as_arrow: bool, columns: Wanted | None = None
+) -> Cutter:
     """Return a cutter for a Parquet file; it uses one thread and opens nothing.
+
+    Args:
+        whole: the file.
+        records_max: most rows of a block.
+        bytes_max: most bytes of one.
+        as_arrow: whether blocks are Arrow streams.
+        columns: of the table that the file is of; None to take it as it is.
 
     Raises:
         InputError: when the file is cut short or damaged, or two of its columns share a name.
     """
     batches = _batches(whole, records_max=records_max, bytes_max=bytes_max)
+    if columns is not None:
+        batches = _with_damage_named(shaped(batch, columns) for batch in batches)
     if as_arrow:
         return _StreamCutter(batches, bytes_max)
     # Rows are not in lines, but once they are NDJSON they can be cut like it.

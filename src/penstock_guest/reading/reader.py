@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -46,6 +46,7 @@ def read_blocks(
     records_max: int = RECORDS_MAX,
     bytes_max: int = BYTES_MAX,
     as_arrow: bool = False,
+    columns: Sequence[Any] | None = None,
 ) -> Iterator[Block]:
     """Yield the records of an input in blocks, in order and in flat memory.
 
@@ -57,14 +58,14 @@ def read_blocks(
         records_max: most records of a block; each has as many, but for the last of a run of files that fit together.
         bytes_max: most bytes of a block's payload. A record that is larger is a failure.
         as_arrow: Parquet becomes Arrow IPC streams instead of NDJSON; text stays text.
+        columns: of the table that a Parquet file is of, whose rows then have exactly these; see `shaping`.
 
     Raises:
         InputError: when the input is not what it should be, or is damaged; the blocks before are good.
     """
     packer = Packer(records_max=records_max, bytes_max=bytes_max)
-    files = _Files(
-        source, packer, format, partial(_cutter, records_max=records_max, bytes_max=bytes_max, as_arrow=as_arrow)
-    )
+    bounds: dict[str, Any] = {"records_max": records_max, "bytes_max": bytes_max}
+    files = _Files(source, packer, format, partial(_cutter, **bounds, as_arrow=as_arrow, columns=columns))
     try:
         for cutter in files.cutters(name, _ENCODINGS.get(encoding)):
             yield from packer.pack(files.member, cutter)
@@ -153,7 +154,14 @@ class _Files:
 
 
 def _cutter(
-    layer: Layer, pieces: Iterator[bytes], whole: memoryview | None, *, records_max: int, bytes_max: int, as_arrow: bool
+    layer: Layer,
+    pieces: Iterator[bytes],
+    whole: memoryview | None,
+    *,
+    records_max: int,
+    bytes_max: int,
+    as_arrow: bool,
+    columns: Sequence[Any] | None = None,
 ) -> Cutter:
     """Return what cuts a file of one format."""
     if layer == "parquet":
@@ -162,7 +170,9 @@ def _cutter(
         if module is None:
             raise InputError("input_needs_arrow", "Parquet is read under the profile arrow only")
         buffer = b"".join(pieces) if whole is None else whole
-        cutter: Cutter = module.cut_parquet(buffer, records_max=records_max, bytes_max=bytes_max, as_arrow=as_arrow)
+        cutter: Cutter = module.cut_parquet(
+            buffer, records_max=records_max, bytes_max=bytes_max, as_arrow=as_arrow, columns=columns
+        )
         return cutter
     if layer == "dead-letters":
         pieces = records_of_letters(pieces, bytes_max=bytes_max)
