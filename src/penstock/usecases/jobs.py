@@ -117,6 +117,8 @@ class Jobs:
                     return self._same(tx, actor, key, request, bound), False
             # After the key: what was accepted once stays accepted, whatever has changed meanwhile.
             _refuse(_problems_of_times(request.options, now) + problems)
+            if request.replay_of is not None:  # what it reads goes with the other job, which may just have been removed
+                self.records.read(tx, actor.workspace, request.replay_of)
             script, version = self.scripts.resolve(tx, actor.workspace, request.script, request.version)
             depth = self.queue.depth(tx, actor.workspace)
             self.quotas.check_submit(tx, actor.workspace, depth=depth, size_bytes=size_bytes)

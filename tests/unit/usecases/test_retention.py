@@ -177,6 +177,40 @@ def test_an_object_that_its_owner_put_there_stays(service, actor, retention):
     assert inputs_and_results(service) == {blob.key}
 
 
+def test_an_upload_that_several_jobs_read_goes_with_the_last_of_them(service, actor, retention):
+    shared = upload(service, actor)
+    submit(service, actor, shared)
+    carry_out(service)
+    service.clock.advance(10 * DAY_S)
+    pointing = submit(service, actor, shared)
+    service.jobs.cancel(pointing.id, actor=actor)
+    service.clock.advance(10 * DAY_S)
+    again = service.jobs.retry(pointing.id, actor=actor)
+    carry_out(service)
+    service.clock.advance(15 * DAY_S)  # the first is removed, and the sweep has looked at everything
+    assert retention.tick("wrk_1").jobs == 1
+    assert shared.key in service.store.kept
+    assert service.jobs.read(again.id, actor=actor).input.blob == shared
+    service.clock.advance(16 * DAY_S)
+    assert retention.tick("wrk_1").jobs == 2
+    assert inputs_and_results(service) == set()
+    assert stored_bytes(service) == 0
+
+
+def test_a_job_that_was_removed_while_somebody_asked_to_repeat_it_is_not_repeated(service, actor, retention):
+    """Its input is gone by then."""
+    job = submit(service, actor, upload(service, actor))
+    service.jobs.cancel(job.id, actor=actor)
+    request = JobRequest(
+        "clean", "active", job.input, JobOptions(), "another", idempotency_key="again", replay_of=job.id
+    )
+    service.clock.advance(31 * DAY_S)
+    assert retention.tick("wrk_1").jobs == 1
+    with pytest.raises(NotFound, match=job.id):
+        service.jobs.submit(request, actor=actor)
+    assert count(service, jobs) == {"jobs": 0}
+
+
 def test_a_result_that_another_job_reads_stays_as_long_as_that_job(service, actor, retention):
     submit(service, actor, upload(service, actor))
     carry_out(service)
