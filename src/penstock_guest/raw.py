@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from penstock_guest import exact_json
-from penstock_guest.reading import InputError, Segment, Undecodable, decode, locate
+from penstock_guest.reading import InputError, Records, Segment, Undecodable, decode, locate, read_blocks
 from penstock_guest.reading.decompression import gunzip
 
 if TYPE_CHECKING:
@@ -86,11 +86,13 @@ class RawLines:
         try:
             data, letters = _parts(request, given)
             making = _Making(self._shapes, data, request)
+            following = None
             if request["form"] == "page":
                 following = making.take_page(data, request)
-            else:
-                following = None
+            elif request["form"] == "chunk":
                 making.take_chunk(data, letters, request)
+            elif not making.take_file(data, request):
+                return {"another_way": True}
         except Broken as broken:
             return {"broken": str(broken), "is_json": broken.is_json}
         output.write(b"".join(making.lines))
@@ -107,6 +109,19 @@ class RawLines:
             "at_highest": making.at_highest[:_KNOWN_MAX],
             "left_out": making.left_out,
         }
+
+
+class _Bytes:
+    """A file that is all there."""
+
+    def __init__(self, data: bytes) -> None:
+        self.buffer: memoryview | None = memoryview(data)
+        self._left = self.buffer
+
+    def read(self, size_bytes: int, /) -> memoryview:
+        """Return the next bytes."""
+        part, self._left = self._left[:size_bytes], self._left[size_bytes:]
+        return part
 
 
 class _Making:
@@ -138,18 +153,36 @@ class _Making:
         """Take the records of a chunk, and what its reader could not cut out."""
         for letter in map(orjson.loads, letters.splitlines()):
             self._reject(letter["line"], letter["error"]["message"], letter["raw"])
-        records = decode(request["format"], data)
         places = tuple(Segment(*segment) for segment in request["segments"])
+        self._take_records(decode(request["format"], data), places, request["records_at"])
+
+    def _take_records(self, records: Records, places: tuple[Segment, ...], records_at: str) -> None:
         for index, record in enumerate(records):
             if type(record) is Undecodable:
                 original = records.original()
                 text = original.decode("utf-8", "replace") if isinstance(original, bytes) else _text(original)
                 self._reject(locate(places, index, records.line()).line, record.message, text)
-            elif request["records_at"]:
-                for inner in _records(record, request["records_at"]):
+            elif records_at:
+                for inner in _records(record, records_at):
                     self._take(inner, locate(places, index, records.line()).line)
             else:
                 self._take(record, None, places=(places, index, records))
+
+    def take_file(self, data: bytes, request: dict[str, Any]) -> bool:
+        """Take the records of a whole small file; return whether that went well, or it has to be read in pieces."""
+        size = 0
+        try:
+            for block in read_blocks(_Bytes(data), name=request["name"], format=request["format"]):
+                size += block.size_bytes
+                if size > _UNZIPPED_MAX or block.skipped or block.format == "arrow":
+                    return False
+                for lost in block.failures:
+                    self._reject(lost.line, lost.message, lost.raw.decode("utf-8", "replace"))
+                self._wide = exact_json.may_hold_long_integer(block.payload)
+                self._take_records(decode(block.format, block.payload), block.segments, request["records_at"])
+        except InputError:
+            return False  # who reads it in pieces says what is wrong
+        return True
 
     def kinds(self) -> dict[str, list[str]]:
         """Return which kinds of values each column has."""
