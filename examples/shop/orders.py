@@ -125,6 +125,17 @@ class Calendar:
             orders = [replace(order, damage="cents") for order in orders]
         return _shuffled(orders, dice)
 
+    def known_by(self, first: date, last: date) -> dict[tuple[str, int], Order]:
+        """Return each order as it was after its last change, of all that changed on some days: what must come out."""
+        known: dict[tuple[str, int], Order] = {}
+        for shop in SHOPS:
+            for back in range((last - first).days + 1):
+                for order in self.changed_on(shop, first + timedelta(days=back)):
+                    before = known.get((shop, order.number))
+                    if before is None or order.updated_at >= before.updated_at:
+                        known[shop, order.number] = order
+        return known
+
     def taken_on(self, shop: str, day: date) -> Iterator[Order]:
         """Yield the orders that customers placed on a day, whenever the shop came to know of them."""
         if day < OPENED:

@@ -66,8 +66,10 @@ class Storefronts:
     def fault(self, target: str) -> str:
         """Return what goes wrong with a page that is asked for the first time: `429`, `500`, `hangs`, or nothing."""
         self.seen[target] += 1
-        if self.seen[target] > 1:
-            return ""
+        return "" if self.seen[target] > 1 else self.fault_of(target)
+
+    def fault_of(self, target: str) -> str:
+        """Return what goes wrong with a page when it is asked for the first time."""
         chance = Dice(f"{self.calendar.seed} fault {target}")()
         for name, share in (("429", 0.06), ("500", 0.06), ("hangs", 0.02)):
             chance -= share * self.faults
