@@ -25,7 +25,7 @@ from penstock.execution.items import list_items
 from penstock.execution.marks import Marks
 from penstock.execution.stopping import StopSign
 from penstock.execution.task_context import TaskContext, TaskParts
-from penstock.planning.fingerprints import depends_on_date, task_fingerprint
+from penstock.planning.fingerprints import is_of_date, task_fingerprint
 
 # What passes by itself, and is no fault of the task: trying again costs it nothing.
 _OUTAGES: Final = frozenset(
@@ -116,7 +116,7 @@ class _Attempt:
     def _is_done(self, task: Task, fingerprint: str) -> bool:
         if self.task.action == "run" or self.run.again:
             return False
-        date = self.run.date if depends_on_date(task) else None
+        date = self.run.date if is_of_date(fingerprint) else None
         with self.of.parts.database.read() as tx:
             of = tx, self.run.workspace, self.run.project, self.run.pipeline
             return self.of.records.successes(*of, date=date).get(task.name) == fingerprint

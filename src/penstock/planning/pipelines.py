@@ -32,8 +32,8 @@ class PlanState(Protocol):
     def mark(self, task: Task, table: TableName, /) -> str | None:
         """Return what tells what a task reads of a table now from what it read before, None when it is not there."""
 
-    def last_fingerprint(self, task: Task, /) -> str | None:
-        """Return the fingerprint of a task's last success, of the run's date if it depends on that; else None."""
+    def last_fingerprints(self, task: Task, /) -> Collection[str]:
+        """Return the fingerprints of a task's last successes: of the run's date, and of no date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +162,18 @@ def _decide(
     if not any(set(decided[name].writes) & set(task.reads) for name in changing):
         marks = {table: state.mark(task, table) for table in task.reads}
         known = task_fingerprint(task, code=code, marks=marks, date=occasion.date, params=occasion.params)
-    reason, action = _judge(changing, known, state.last_fingerprint(task), forced)
+    reason, action = _judge(changing, known, state.last_fingerprints(task), forced)
     return Decision(task.name, task.kind, action, reason, after, reads, task.writes, known)
 
 
-def _judge(changing: Sequence[TaskName], known: str | None, last: str | None, forced: str) -> tuple[str, Action]:
+def _judge(changing: Sequence[TaskName], known: str | None, lasts: Collection[str], forced: str) -> tuple[str, Action]:
     if forced:
         return forced, "run"
-    if last is None:
+    if not lasts:
         return "it has not succeeded for this date yet", "run"
     if known is None:
         return f"what it reads may change: {', '.join(changing)} before it", "decide"
-    if known == last:
+    if known in lasts:
         return "up to date: same code, settings and inputs as the last time", "skip"
     return "its code, its settings or its inputs have changed", "run"
 

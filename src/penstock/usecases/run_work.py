@@ -19,7 +19,7 @@ from penstock.core.work import Ended
 from penstock.execution import pipelines
 from penstock.execution.advance import after_back_off
 from penstock.execution.advance import again as try_again
-from penstock.planning.fingerprints import depends_on_date
+from penstock.planning.fingerprints import is_of_date
 
 _NEEDS_RERUN: Final = "needs_rerun"
 
@@ -187,7 +187,7 @@ class RunWork:
         if run.published_at is not None:
             known = {task.name for task in before.tasks if task.state == "succeeded"} if before.published_at else set()
             new = [task for task in run.tasks if task.state == "succeeded" and task.name not in known]
-            dated = [(task, run.date if depends_on_date(task) else None) for task in new]
+            dated = [(task, run.date if is_of_date(task.fingerprint or "") else None) for task in new]
             self.records.note_successes(tx, run, dated, now=now)
         return self._close(tx, before, run, now)
 

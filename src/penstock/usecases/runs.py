@@ -31,7 +31,7 @@ from penstock.core.runs import (
 from penstock.core.tables import SnapshotId, TableName
 from penstock.execution.marks import Marks
 from penstock.execution.pipelines import lane_of
-from penstock.planning.fingerprints import depends_on_date, spec_json
+from penstock.planning.fingerprints import spec_json
 from penstock.planning.pipelines import (
     Decision,
     Occasion,
@@ -71,9 +71,9 @@ class _State:
             self.known[key] = self.marks.mark(table, snapshot, task.spec)
         return self.known[key]
 
-    def last_fingerprint(self, task: Task) -> str | None:
-        """Return the fingerprint of a task's last success."""
-        return (self.dated if depends_on_date(task) else self.undated).get(task.name)
+    def last_fingerprints(self, task: Task) -> Sequence[str]:
+        """Return the fingerprints of a task's last successes."""
+        return [known[task.name] for known in (self.dated, self.undated) if task.name in known]
 
 
 class _Unknown:
@@ -85,8 +85,9 @@ class _Unknown:
     def mark(self, _task: Task, _table: TableName) -> None:
         """Return nothing."""
 
-    def last_fingerprint(self, _task: Task) -> None:
-        """Return nothing."""
+    def last_fingerprints(self, _task: Task) -> Sequence[str]:
+        """Return none."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,8 @@ class State:
         found = self.heads.get(table)
         return None if found is None else str(found)
 
-    def last_fingerprint(self, task: Task) -> str | None:
-        return self.lasts.get(task.name)
+    def last_fingerprints(self, task: Task) -> list[str]:
+        return [last for last in [self.lasts.get(task.name)] if last is not None]
 
 
 def plan(state: State, pipeline: Pipeline = SALES, *, code=None, selected=None, **occasion) -> PipelinePlan:
