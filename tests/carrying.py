@@ -42,7 +42,7 @@ def carry_out(api: Api, tenant: Tenant) -> None:
         files=lambda _workspace: None,
         parallel=1,
     )
-    with contextlib.closing(OpenVersions(server.sandbox, seats=2)) as versions, contextlib.closing(server.queue):
+    with contextlib.closing(OpenVersions(server.sandbox, seats=2)) as versions:
         worker = InProcessWorker(
             server.work, attempts, lambda _lease: versions.for_part(actor.workspace), server.queue.wait, places=1
         )

@@ -131,7 +131,9 @@ def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = 
         prepare(database) if create else require_schema(database)
         engines = HeavySandbox()
         with lazy_lake(settings, database, clock, strict=sandbox, heavy=engines) as lake:
-            yield _assemble(settings, database, sandbox, bells, clock, lake, engines)
+            server = _assemble(settings, database, sandbox, bells, clock, lake, engines)
+            with contextlib.closing(server.queue):
+                yield server
 
 
 def _require_file(settings: Settings) -> None:
