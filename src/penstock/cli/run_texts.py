@@ -85,9 +85,9 @@ def run_lines(run: View, *, flag: str = "") -> Iterator[str]:
     if run["error"] and not any(task["state"] == "failed" for task in run["tasks"]):
         yield ""
         yield from _error_lines(run["error"])
-    if (following := _next(run, flag)) is not None:
+    if run["state"] in ("failed", "cancelled"):
         yield ""
-        yield following
+        yield from _next(run, flag)
 
 
 def task_lines(tasks: Sequence[View]) -> Iterator[str]:
@@ -276,18 +276,17 @@ def _said_by_task(check: View, run: View) -> bool:
     return any(task["name"] == check["task"] and task["state"] == "failed" for task in run["tasks"])
 
 
-def _next(run: View, flag: str) -> str | None:
-    if run["state"] in ("failed", "cancelled"):
-        failed = next((task["name"] for task in run["tasks"] if task["state"] == "failed"), "")
-        words = [f"penstock logs {run['id']} {failed}".rstrip(), f"penstock resume {run['id']}"]
-        return "next       " + "   ".join(f"{word}{flag}" for word in words)
-    return None
+def _next(run: View, flag: str) -> Iterator[str]:
+    failed = next((task["name"] for task in run["tasks"] if task["state"] == "failed"), "")
+    yield f"next       penstock logs {run['id']} {failed}".rstrip() + flag
+    yield f"           penstock resume {run['id']}{flag}   (the same revision again: what failed, and what follows)"
+    yield f"           penstock run {run['pipeline']}{flag}   (with what you have changed)"
 
 
 def _why(task: View) -> str:
     if task["state"] == "failed" and task["error"]:
-        return harmless(str(task["error"].get("message", "")))[:80]
-    return harmless(task["reason"])[:100]
+        return _shortened(task["error"].get("message", ""))
+    return _shortened(task["reason"])
 
 
 def _ways(task: View) -> str:

@@ -1,0 +1,207 @@
+"""A project in a folder, from a terminal: no server, no account; state in .penstock/local."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.cli.main import main
+from tests.journeys.command import PENSTOCK
+
+FILES = {
+    "penstock.yml": "name: shop\nconnections:\n  here: {kind: files, path: data}\n",
+    "data/orders.ndjson": '{"id":1,"shop":"a","total":2.5}\n{"id":2,"shop":"b","total":3.0}\nnot json\n',
+    "sql/daily.sql": "SELECT shop, sum(total) AS total\nFROM orders\nGROUP BY ALL ORDER BY shop\n",
+    "pipelines/sales.yml": """\
+tasks:
+  land: {kind: ingest, from: {connection: here, path: "*.ndjson"}, to: raw.orders}
+  daily: {kind: sql, file: sql/daily.sql, from: {orders: raw.orders}, to: marts.daily}
+""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command has printed."""
+
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A project's folder, and commands in it: in this process, for to start thirty of them would take a minute."""
+
+    path: Path
+
+    def penstock(self, *arguments: str, exit_code: int = 0) -> Said:
+        """Call a command, and hold it to an exit code."""
+        out, err = io.StringIO(), io.StringIO()
+        code, before, on_term = 0, sys.argv, signal.getsignal(signal.SIGTERM)
+        sys.argv = ["penstock", *arguments]
+        try:
+            with contextlib.chdir(self.path), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            sys.argv = before
+            signal.signal(signal.SIGTERM, on_term)
+        assert code == exit_code, err.getvalue()
+        return Said(out.getvalue(), err.getvalue())
+
+    def shown(self, *arguments: str, exit_code: int = 0) -> Any:
+        """Return the JSON that a command prints."""
+        return json.loads(self.penstock(*arguments, "--json", exit_code=exit_code).out)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A project that has run once."""
+    folder = Shop(tmp_path_factory.mktemp("shop"))
+    for name, content in FILES.items():
+        (folder.path / name).parent.mkdir(exist_ok=True)
+        (folder.path / name).write_text(content)
+    done = folder.penstock("run").out
+    assert "daily  sql     succeeded  2 rows" in done
+    return folder
+
+
+def test_tables_are_described_queried_and_traced(shop: Shop):
+    assert [table["name"] for table in shop.shown("tables")] == ["marts.daily", "raw.orders", "raw.orders__rejected"]
+    answer = shop.penstock("query", "FROM marts.daily", "--csv").out
+    assert answer == "shop,total\na,2.5\nb,3.0\n"
+    capped = shop.penstock("query", "FROM marts.daily", "--rows", "1")
+    assert capped.out.split() == ["shop", "total", "a", "2.5"]
+    assert capped.err == "only the first 1 row; more with --rows\n"
+    tree = shop.shown("lineage", "marts.daily")
+    assert [(each["table"], each["task"]) for each in (tree, *tree["upstream"])] == [
+        ("marts.daily", "daily"),
+        ("raw.orders", "land"),
+    ]
+    lines = shop.penstock("lineage", "marts.daily").out.splitlines()
+    assert lines[1].startswith("└── raw.orders@")
+
+
+def test_a_change_is_published_and_rolled_back(shop: Shop):
+    before = shop.shown("tables", "marts.daily")["snapshot"]
+    (shop.path / "data/more.ndjson").write_text('{"id":3,"shop":"a","total":10.0}\n')
+    plan = shop.shown("plan")
+    assert [(task["name"], task["action"]) for task in plan["tasks"]] == [("land", "run"), ("daily", "decide")]
+    shop.penstock("run")
+    assert shop.shown("query", "SELECT total FROM marts.daily")["rows"] == [[12.5], [3.0]]
+    old = shop.shown("query", "SELECT total FROM marts.daily", "--at", f"marts.daily={before}")
+    assert old["rows"] == [[2.5], [3.0]]
+    assert shop.shown("rollback", "marts.daily", "--to", before)["snapshot"] == before
+    assert shop.shown("query", "SELECT total FROM marts.daily")["rows"] == [[2.5], [3.0]]
+    refused = shop.penstock("rollback", "marts.daily", "--to", "12", exit_code=2).err
+    assert "[snapshot_gone]" in refused
+
+
+def test_what_has_not_changed_does_not_run_again(shop: Shop):
+    run = shop.shown("run")
+    assert {task["name"]: task["state"] for task in run["tasks"]}["daily"] == "skipped"
+    again = shop.shown("run", "--again", "--select", "daily")
+    assert [(task["name"], task["state"]) for task in again["tasks"]] == [("daily", "succeeded")]
+
+
+def test_a_run_that_fails_says_which_code_and_line_and_readers_notice_nothing(shop: Shop):
+    before = shop.shown("query", "FROM marts.daily")
+    code = shop.path / "sql/daily.sql"
+    good = code.read_text()
+    code.write_text(good.replace("sum(total)", "sum(totl)"))
+    failed = shop.penstock("run", exit_code=2)
+    text = failed.out
+    assert text == shop.penstock("status", "last").out
+    assert "code     sql/daily.sql, line 1" in text
+    assert 'Referenced column "totl" not found' in text
+    assert "published  nothing; readers see what they saw before" in text
+    assert len(text.splitlines()) < 30
+    assert shop.shown("query", "FROM marts.daily") == before
+    code.write_text(good)
+    assert shop.shown("run", "--again")["state"] == "succeeded"
+
+
+def test_runs_are_listed_and_their_tasks_have_said_something(shop: Shop):
+    listed = shop.shown("status", "--limit", "2")
+    assert len(listed["runs"]) == 2
+    text = shop.penstock("status").out
+    assert text.splitlines()[0].split()[:3] == ["run", "state", "created"]
+    first = shop.shown("status")["runs"][-1]["id"]
+    said = [json.loads(line) for line in shop.penstock("logs", first, "land", "--json").out.splitlines()]
+    assert {line["task"] for line in said} == {"land"}
+    unknown = shop.penstock("status", "run_0", exit_code=2).err
+    assert "[not_found]" in unknown
+
+
+def test_every_problem_is_said_with_its_line_and_schemas_are_for_editors(shop: Shop):
+    assert shop.shown("validate")["ok"] is True
+    path = shop.path / "pipelines/sales.yml"
+    path.write_text(
+        FILES["pipelines/sales.yml"].replace("kind: sql", "kind: sqll").replace("to: raw.orders", "too: raw")
+    )
+    try:
+        found = shop.shown("validate", exit_code=2)
+        assert {(each["file"], each["line"]) for each in found["problems"]} == {
+            ("pipelines/sales.yml", 2),
+            ("pipelines/sales.yml", 3),
+        }
+        text = shop.penstock("validate", exit_code=2).out
+        assert "    3 |   daily: {kind: sqll," in text
+        assert "Did you mean 'sql'?" in text
+        assert "no pipeline" not in shop.penstock("run", exit_code=2).err
+    finally:
+        path.write_text(FILES["pipelines/sales.yml"])
+    assert "yaml-language-server" in shop.penstock("validate", "--schema").out
+    schema = json.loads((shop.path / ".penstock/schemas/pipeline.json").read_text())
+    assert schema["additionalProperties"] is False
+
+
+def test_a_backfill_runs_each_date_once(shop: Shop):
+    done = shop.shown("backfill", "--from", "2026-01-01", "--to", "2026-01-03", "--select", "daily")
+    assert done["counts"] == {"succeeded": 3}
+    text = shop.penstock("status", done["id"]).out
+    assert "3 dates: 3 succeeded" in text
+    wrong = shop.penstock("backfill", "--from", "2026-01-03", "--to", "2026-01-01", exit_code=2)
+    assert "no date lies from" in wrong.err
+
+
+def test_ctrl_c_asks_a_run_to_stop_and_says_how_to_go_on(shop: Shop):
+    (shop.path / "sql/slow.sql").write_text(
+        "SELECT sum(a.range * b.range) AS n FROM range(200000) a, range(200000) b\n"
+    )
+    path = shop.path / "pipelines/slow.yml"
+    path.write_text("tasks:\n  slow: {kind: sql, file: sql/slow.sql, from: {orders: raw.orders}, to: marts.slow}\n")
+    try:
+        with subprocess.Popen(
+            [PENSTOCK, "run", "slow"], cwd=shop.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            assert process.stderr.readline().endswith("slow running\n")
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+    finally:
+        path.unlink()
+    assert process.returncode == 130, err
+    assert "stopping; go on later with: penstock resume run_" in err
+    assert "cancelled" in out
+    assert "penstock resume run_" in out
+
+
+def test_a_folder_without_a_project_says_what_to_do(tmp_path: Path):
+    for command in ("validate", "plan", "run", "status", "tables"):
+        refused = Shop(tmp_path).penstock(command, exit_code=2).err
+        assert "penstock init NAME" in refused
+    assert os.listdir(tmp_path) == []
