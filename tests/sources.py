@@ -28,7 +28,7 @@ class Source:
     """
 
     url: str = ""
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[Any] = field(default_factory=list)
     faults: dict[int, str] = field(default_factory=dict)
     size: int = 3
     zipped: bool = False
@@ -126,7 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         source, url = self.given, urlsplit(self.path)
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-        found = [one for one in source.records if str(one.get("at", "")) >= query.get("since", "")]
+        since = query.get("since", "")
+        found = [one for one in source.records if not isinstance(one, dict) or str(one.get("at", "")) >= since]
         size = int(query.get("limit", source.size))
         match url.path:
             case "/all":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -115,6 +116,7 @@ class TaskContext:
     _said: int = 0
     _told_s: float = 0.0
     _untold: TaskProgress | None = None
+    _telling: threading.Lock = field(default_factory=threading.Lock)
     _fetched: int = 0
 
     def __post_init__(self) -> None:
@@ -241,7 +243,7 @@ class TaskContext:
 
         It raises TaskFailed with the engine's words; a further SELECT may have an answer still.
         """
-        with self._talk(tables, None, limits) as ask:
+        with self._talk(tables, None, limits, ordered=True) as ask:
             yield lambda sql: plain_rows(ask({"act": "rows", "sql": sql, "rows_max": QUERY_ROWS.value})["rows"])
 
     def registered_script(self, name: str, wanted: str) -> ScriptVersion:
@@ -367,9 +369,10 @@ class TaskContext:
 
     def log(self, text: str, *, level: str = "info", **figures: Any) -> None:
         """Say something of this attempt to people; never a value of a row."""
-        self._said += 1
-        if self._said <= limits.TASK_LOG_LINES.value:
-            self._lines.append(self._line(text[:_TEXT_CHARACTERS_MAX], level, figures))
+        with self._telling:
+            self._said += 1
+            if self._said <= limits.TASK_LOG_LINES.value:
+                self._lines.append(self._line(text[:_TEXT_CHARACTERS_MAX], level, figures))
         if time.monotonic() - self._told_s >= _TELL_S:
             self._tell()
 
@@ -383,9 +386,15 @@ class TaskContext:
 
     @contextlib.contextmanager
     def _talk(
-        self, tables: Mapping[str, Reading], files: Mapping[str, str] | None, bounds: EngineLimits | None
+        self,
+        tables: Mapping[str, Reading],
+        files: Mapping[str, str] | None,
+        bounds: EngineLimits | None,
+        *,
+        ordered: bool = False,
     ) -> Iterator[Ask]:
-        with self.parts.engines.converse(self._request(tables, files, bounds, {}), stop=self.stop) as talk:
+        request = self._request(tables, files, bounds, {"ordered": ordered})
+        with self.parts.engines.converse(request, stop=self.stop) as talk:
 
             def ask(question: Mapping[str, Any]) -> Mapping[str, Any]:
                 ended = talk.ask(question)
@@ -483,9 +492,10 @@ class TaskContext:
         return LogLine(now.task, self.number, now.attempt, self.parts.clock(), level, text, figures)
 
     def _tell(self) -> None:
-        self._told_s = time.monotonic()
-        lines, progress = self._lines, self._untold
-        self._lines, self._untold = [], None
+        with self._telling:  # a connector calls from several threads
+            self._told_s = time.monotonic()
+            lines, progress = self._lines, self._untold
+            self._lines, self._untold = [], None
         if not lines and progress is None:
             return
         workspace, run, records = self.occurrence.workspace, self.occurrence.run, self.parts.records
