@@ -121,7 +121,7 @@ class TableScriptTask:
 
     def run(self, spec: TableScriptSpec, ctx: PipelineContext, /) -> Mapping[str, Any]:
         """Give every row to the script, and write what it gives."""
-        version = _version(spec, ctx)
+        version = script_version(spec.script, ctx)
         reading = read_window(ctx, spec.source, spec)
         work = _Work(spec, ctx, reading, parse_error_budget(spec.errors_max))
         try:
@@ -306,8 +306,9 @@ _REJECTED_COLUMNS: Final = (
 )
 
 
-def _version(spec: TableScriptSpec, ctx: PipelineContext) -> ScriptVersion:
-    name, _, wanted = spec.script.partition("@")
+def script_version(said: str, ctx: PipelineContext) -> ScriptVersion:
+    """Return the script that a task names: the project's own, or one that the workspace has registered."""
+    name, _, wanted = said.partition("@")
     if wanted:
         return ctx.registered_script(name, wanted)
     script, problems = project_script(name, ctx.project.files)
