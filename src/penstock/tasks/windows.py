@@ -26,16 +26,21 @@ TableText = Annotated[str, AfterValidator(_table)]
 ColumnText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
-class WindowSpec(BaseModel):
-    """What tasks say of the part of their tables that they work on."""
+class ReadSpec(BaseModel):
+    """What tasks say of the part of their tables that they read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     window: Literal["day", "all"] = Field(
         "all",
-        description="What it reads and replaces: `day` the partition of the run's date, of each table that has such"
-        " partitions; `all` whole tables.",
+        description="What it reads, and replaces where it writes: `day` the partition of the run's date, of each table"
+        " that has such partitions; `all` whole tables.",
     )
+
+
+class WindowSpec(ReadSpec):
+    """What tasks say of the part of their tables that they read and replace."""
+
     date_column: ColumnText | None = Field(
         None,
         description="The column of dates that the table it writes is partitioned by. With `window: day` it is `_date`"
@@ -43,7 +48,7 @@ class WindowSpec(BaseModel):
     )
 
 
-def read_window(ctx: PipelineContext, table: str, spec: WindowSpec) -> Reading:
+def read_window(ctx: PipelineContext, table: str, spec: ReadSpec) -> Reading:
     """Return what a task reads of a table: of one that is partitioned by dates, with `window: day`, the run's date."""
     name = TableName(table)
     if spec.window == "all":

@@ -62,7 +62,8 @@ def converse(ask: dict[str, Any], limits: dict[str, Any]) -> Iterator[SqlSession
     """Give an engine that answers one question after the other.
 
     Args:
-        ask: `tables`, by name, each with its `relation`; `readable`: files that they are made of.
+        ask: `tables`, by name, each with its `relation`; `readable`: files that they are made of; `ordered`: whether
+            rows come in the order in which the files have them, which takes more memory.
         limits: as for one answer.
     """
     with _connect(ask, limits) as connection:
@@ -95,7 +96,7 @@ def _connect(ask: dict[str, Any], limits: dict[str, Any]) -> duckdb.DuckDBPyConn
         "autoload_known_extensions": "false",
         "python_enable_replacements": "false",
         "allow_community_extensions": "false",
-        "preserve_insertion_order": "false",
+        "preserve_insertion_order": "true" if ask.get("ordered") else "false",
     }
     connection = duckdb.connect(":memory:", config=config)
     connection.execute("SET TimeZone = 'UTC'")
