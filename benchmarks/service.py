@@ -56,7 +56,7 @@ class Served:
 def served() -> Iterator[Served]:
     """Run `penstock up` in a folder of its own, and end it as Ctrl-C does."""
     with tempfile.TemporaryDirectory(prefix="penstock-bench-", ignore_cleanup_errors=True) as folder:
-        port = _free_port()
+        port = free_port()
         environment = {**os.environ, "PENSTOCK_HOME": f"{folder}/.penstock", "PENSTOCK_PORT": str(port)}
         with Path(folder, "log").open("wb") as log:
             process = subprocess.Popen(
@@ -143,7 +143,8 @@ def _collecting(work: Callable[[], None], failures: list[BaseException]) -> Call
     return guarded
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,8 +1,10 @@
 """No-op jobs a second: two worker processes on two cores, 16 entries a round, each end durable before the next round.
 
 A round is one transaction that closes the last batch and leases the next. Counted are the last nine tenths of the
-entries. pgqueuer (PostgreSQL, batches of 16) and huey (SQLite, fsync on, one job at a time: it has no batches) in two
-processes each, with entries that do nothing either; huey takes an entry out before it has run it, and keeps no lease.
+entries. The peers in two processes each, with entries that do nothing either: pgqueuer (PostgreSQL, batches of 16);
+procrastinate (PostgreSQL, 16 at once); huey (SQLite, fsync on, one job at a time: it has no batches, takes an entry out
+before it has run it, and keeps no lease); Celery on Redis, which flushes each write (16 prefetched, acknowledged when
+done), beside our PostgreSQL.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
-from benchmarks import queues
+from benchmarks import queues, redis
 from benchmarks.environments import PeerMissing
 from benchmarks.figures import Figure, number
 
@@ -38,6 +40,8 @@ def measure(*, quick: bool) -> list[Figure]:
     return [
         *figures,
         _beside("PostgreSQL / pgqueuer", postgresql, lambda: _pgqueuer(many // 2)),
+        _beside("PostgreSQL / procrastinate", postgresql, lambda: _procrastinate(many // 10)),
+        _beside("PostgreSQL / Celery + Redis", postgresql, lambda: _celery(many // 4)),
         _beside("SQLite / huey", sqlite, lambda: _huey(many // 10)),
     ]
 
@@ -70,6 +74,20 @@ def _huey(many: int) -> float:
         file = place / "huey.db"
         queues.ask_peer("huey", file, "bulk", many)
         return _together("huey", file)
+
+
+def _procrastinate(many: int) -> float:
+    with queues.postgresql_url() as url:
+        dsn = url.replace("+psycopg", "")
+        queues.ask_peer("procrastinate", dsn, "install", 0)
+        queues.ask_peer("procrastinate", dsn, "bulk", many)
+        return _together("procrastinate", dsn)
+
+
+def _celery(many: int) -> float:
+    with redis.redis_url() as url:
+        queues.ask_peer("celery", url, "bulk", many)
+        return _together("celery", url)
 
 
 def _together(peer: str, place: object) -> float:

@@ -2,7 +2,8 @@
 
 Idle: one is added every 20 ms in one process, another process waits, leases and notes the time; clocks are the
 machine's. Backlog: 10 entries of a small workspace come one by one while 4 places work the big one's 3,000 off; in
-order of arrival they would start after 7.5 s. Beside pgqueuer, idle, one process.
+order of arrival they would start after 7.5 s. Beside pgqueuer and procrastinate (PostgreSQL), idle, one process each;
+and Celery on Redis that flushes each write, which adds in one process and works in another.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import Final
 
-from benchmarks import queues
+from benchmarks import queues, redis
 from benchmarks.environments import PeerMissing
 from benchmarks.figures import Figure
 from benchmarks.timing import quantile
@@ -25,6 +26,7 @@ TITLE: Final = "waiting in the queue"
 _PAUSE_S: Final = 0.02
 _BUSY_S: Final = 0.010
 _PLACES: Final = 4
+_PEERS: Final = ("pgqueuer", "procrastinate", "celery")
 
 
 def measure(*, quick: bool) -> list[Figure]:
@@ -38,7 +40,9 @@ def measure(*, quick: bool) -> list[Figure]:
             Figure(f"{name}, idle, p99", quantile(idle_s, 0.99) * 1e3, "ms", at_most=15),
             Figure(f"{name}, small workspace behind {backlog:,}", quantile(behind_s, 0.99) * 1e3, "ms", at_most=100),
         ]
-    return figures if quick else figures + _beside_pgqueuer(times)
+    if quick:
+        return figures
+    return figures + [figure for peer in _PEERS for figure in _beside(peer, times)]
 
 
 def _ours(
@@ -97,16 +101,26 @@ def _stamped(workspace: str) -> Entry:
     return queues.entry(workspace, task=repr(time.time()))
 
 
-def _beside_pgqueuer(times: int) -> list[Figure]:
-    names = ("pgqueuer, idle, p50", "pgqueuer, idle, p99")
+def _beside(peer: str, times: int) -> list[Figure]:
+    """Return how long a task waits in an idle queue of a peer's."""
+    names = (f"{peer}, idle, p50", f"{peer}, idle, p99")
     try:
-        with queues.postgresql_url() as url:
-            dsn = url.replace("+psycopg", "")
-            queues.ask_peer("pgqueuer", dsn, "install", 0)
-            waited_s = queues.ask_peer("pgqueuer", dsn, "idle", times)["latencies_s"]
+        waited_s = _of_celery(times) if peer == "celery" else _of_peer_on_postgresql(peer, times)
     except PeerMissing as missing:
         return [Figure(name, 0.0, "ms", str(missing)) for name in names]
     return [Figure(name, quantile(waited_s, share) * 1e3, "ms") for name, share in zip(names, (0.5, 0.99), strict=True)]
+
+
+def _of_peer_on_postgresql(peer: str, times: int) -> list[float]:
+    with queues.postgresql_url() as url:
+        dsn = url.replace("+psycopg", "")
+        queues.ask_peer(peer, dsn, "install", 0)
+        return list(queues.ask_peer(peer, dsn, "idle", times)["latencies_s"])
+
+
+def _of_celery(times: int) -> list[float]:
+    with redis.redis_url() as url:
+        return list(queues.ask_peer("celery", url, "idle", times)["latencies_s"])
 
 
 def add(url: str, times: int) -> None:
