@@ -7,9 +7,8 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
-
-from starlette.concurrency import run_in_threadpool
 
 from penstock.core import limits
 from penstock.core.jobs import Job
@@ -43,6 +42,7 @@ class JobWatch:
         self._waiting: dict[str, set[asyncio.Future[Job | None]]] = {}
         self._newest_s = self._looked_s = 0.0
         self._looking: asyncio.Task[None] | None = None
+        self._looker = ThreadPoolExecutor(1, thread_name_prefix="job-watch")
         self._stirred = asyncio.Event()
         self.watchers = 0
         self.watching: Counter[str] = Counter()
@@ -125,9 +125,13 @@ class JobWatch:
             job_ids = list(self._waiting)
             for start in range(0, len(job_ids), _JOBS_MAX):
                 with contextlib.suppress(Exception):  # an outage: those who wait find out for themselves
-                    for job in await run_in_threadpool(self._ended, job_ids[start : start + _JOBS_MAX]):
+                    for job in await self._in_thread(job_ids[start : start + _JOBS_MAX]):
                         for future in self._waiting.get(job.id, set()):
                             _settle(future, job)
+
+    async def _in_thread(self, job_ids: Sequence[str]) -> Sequence[Job]:
+        # A thread of its own: those of the framework cost twice as much, and may all be taken.
+        return await asyncio.get_running_loop().run_in_executor(self._looker, self._ended, job_ids)
 
     async def _pause(self) -> None:
         """Return when a bell has rung, or it is time to look without one; never at once after the last look."""

@@ -140,11 +140,13 @@ class SqliteDatabase:
     def read(self) -> Iterator[sqlalchemy.Connection]:
         """Open a snapshot to read from."""
         with _reporting(), self.engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN")
+            driver: Any = connection.connection.driver_connection
+            _control(driver, "BEGIN")
             try:
                 yield connection
             finally:
-                connection.exec_driver_sql("ROLLBACK")
+                if driver.in_transaction:  # SQLite ends it by itself when the disk fails, say
+                    _control(driver, "ROLLBACK")
 
     def write(self, work: Callable[[Any], T], /, *, durable: bool = True) -> T:
         """Run `work` in the next transaction of the writing thread, and return once that is committed.
