@@ -64,7 +64,16 @@ _TYPES: Final = {  # by the number of a type: of the lake, and what is read of i
     1042: ("string", "{}"),
     19: ("string", "{}"),
 }
+_FULL: Final = (
+    "too many",
+    "remaining connection slots",
+    "starting up",
+    "shutting down",
+    "recovery",
+    "not yet accepting",
+)
 _NUMERIC: Final = 1700
+_JSON: Final = (114, 3802)  # its text is kept as it is; of other types the server writes what it shows, of arrays JSON
 _DIGITS_MAX: Final = 38
 
 
@@ -135,6 +144,8 @@ def translated(what: str) -> Iterator[None]:
 def failure(error: psycopg.Error, what: str) -> PenstockError:
     """Return what a failure of the server or of the connection is to the owner of the query."""
     state = error.sqlstate or ""
+    if not state and "FATAL:" in str(error):  # it has answered, and refuses; the driver does not tell its code
+        return _refused(str(error).partition("FATAL:")[2].strip().partition("\n")[0], what)
     words = (error.diag.message_primary or str(error)).strip().partition("\n")[0]
     if state and not state.startswith(_OF_THE_QUERY):
         words = _NUMBER.sub("...", _QUOTED.sub("...", words))
@@ -144,6 +155,14 @@ def failure(error: psycopg.Error, what: str) -> PenstockError:
     if state.startswith(_PASSING) or (not state and isinstance(error, psycopg.OperationalError)):
         return DestinationUnavailable(message, hint="Look at the server; it is tried again.")
     return TaskFailed(message, hint="Correct the query, or what the connection says.")
+
+
+def _refused(words: str, what: str) -> PenstockError:
+    """Return what it is that a server does not let somebody in."""
+    message = f"{what} failed: {words}"
+    if any(word in words for word in _FULL):
+        return DestinationUnavailable(message, hint="Look at the server; it is tried again.")
+    return TaskFailed(message, hint="Look at the user, the password and the database that the connection names.")
 
 
 def connect(settings: PostgresSettings, ctx: PipelineContext, *, read_only: bool) -> psycopg.Connection[Any]:
@@ -288,13 +307,4 @@ def _type(column: psycopg.Column) -> tuple[str, str]:
         digits, scale = column.precision, column.scale
         fits = digits is not None and scale is not None and 0 <= scale <= digits <= _DIGITS_MAX
         return (f"decimal({digits}, {scale})" if fits else "string"), "{}::text"
-    if column.type_code in _ARRAYS:
-        return "string", "to_json({})::text"
-    return "string", "{}::text"
-
-
-_ARRAYS: Final = frozenset(
-    info.array_oid
-    for info in psycopg.adapters.types
-    if info.array_oid  # whose own texts are braces and quotes
-)
+    return "string", "{}::text" if column.type_code in _JSON else "{}"

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import pymysql
 import pymysql.constants.FIELD_TYPE as KIND
+import pymysql.converters
 import pymysql.cursors
 
 from penstock_guest.heavy.link import Link, LinkTls, Silent
@@ -34,7 +35,7 @@ _FETCHED: Final = 1_000
 _OF_THE_QUERY: Final = frozenset(
     [
         *(1040, 1044, 1045, 1046, 1049, 1051, 1053, 1054, 1060, 1064, 1102, 1103, 1129, 1130, 1142, 1143, 1146, 1149),
-        *(1203, 1205, 1213, 1226, 1227, 1248, 1305, 1356, 1370, 1698, 1927, 1969, 2003, 2006, 2013, 2014, 3024),
+        *(1203, 1205, 1213, 1226, 1227, 1248, 1305, 1317, 1356, 1370, 1698, 1927, 1969, 2003, 2006, 2013, 2014, 3024),
     ]
 )
 _PASSING: Final = frozenset([1040, 1053, 1129, 1203, 1205, 1213, 1226, 1927, 2003, 2006, 2013, 2014])
@@ -49,8 +50,9 @@ def answer(ask: dict[str, Any], _limits: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         ask: `link`; `user`, `password`, `database`, `host`, `tls` (`verify`, `require`, `off`), `ca` (PEM) or
-            `ca_file`; `timeout_s` of a statement; `session`: statements to begin with; and either `look`: queries by name, each answered with its
-            columns and its first row as texts; or `read`: a query whose rows are written to the file `output`.
+            `ca_file`; `timeout_s` of a statement; `session`: statements to begin with. Besides, either `look`: queries
+            by name, each answered with its columns and its first row as texts; or `read`: a query whose rows are
+            written to the file `output`.
     """
     try:
         with _connected(ask) as connection:
@@ -74,7 +76,7 @@ def _connected(ask: dict[str, Any]) -> Iterator[Any]:
         password=ask["password"],
         database=ask["database"],
         charset="utf8mb4",
-        conv={},  # values stay the bytes that they are
+        conv=dict(pymysql.converters.encoders),  # without decoders, values stay the bytes that they are
         ssl=None if ask["tls"] == "off" else _tls(ask),
         ssl_disabled=ask["tls"] == "off",
         local_infile=False,
@@ -123,13 +125,17 @@ def _read(connection: Any, sql: str, output: str) -> dict[str, int]:
     with connection.cursor(pymysql.cursors.SSCursor) as cursor:
         cursor.execute(sql)
         fields = cursor._result.fields  # noqa: SLF001  # see above
-        rows = iter(lambda: cursor.fetchmany(_FETCHED), [])
         return write_lines(
             output,
-            (row for some in rows for row in some),
+            _rows(cursor),
             names=[field.name for field in fields],
             forms=[_form(field) for field in fields],
         )
+
+
+def _rows(cursor: Any) -> Iterator[Sequence[Any]]:
+    while rows := cursor.fetchmany(_FETCHED):
+        yield from rows
 
 
 def _type(field: Any) -> str:
