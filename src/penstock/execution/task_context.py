@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from penstock.core.ports.engines import Engines
 from penstock.core.ports.pipelines import RawReader
 from penstock.core.ports.runs import AttemptRecords
 from penstock.core.projects import PipelineName, Project, Task
-from penstock.core.runs import CheckResult, LogLine, TaskProgress
+from penstock.core.runs import CheckResult
 from penstock.core.scripts import Chunk, ChunkResult, ScriptVersion
 from penstock.core.tables import Author, Partition, Published, Reading, SnapshotId, TableName, Written
 from penstock.execution.chunks import run_in_order
@@ -35,12 +34,11 @@ from penstock.execution.engine_failures import failed
 from penstock.execution.stopping import StopSign
 from penstock.execution.table_writes import Ask, order_of, query_columns, query_files
 from penstock.execution.task_cursors import TaskCursors
+from penstock.execution.telling import Telling
 from penstock.project.checking import nearest
 
 Rows = Callable[[str], Sequence[Sequence[Any]]]
 _SECRET: Final = re.compile(r"\$\{secret:([^}]*)\}")
-_TELL_S: Final = limits.TASK_TELL.value / 1000
-_TEXT_CHARACTERS_MAX: Final = 2_000
 _FILES: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "csv": ("csv", ["HEADER"]),
     "ndjson": ("json", []),
@@ -124,12 +122,13 @@ class TaskContext:
         owner = (now.workspace, now.project, now.pipeline, now.task)
         parts = self.parts
         self.cursors = TaskCursors(parts.database, parts.records, owner=owner, run=now.run, clock=parts.clock)
+        self._telling = Telling(parts.database, parts.records, now, number=self.number, clock=parts.clock)
 
     def __enter__(self) -> Self:
         """Make the staging folder, and let the attempt's time run."""
         self.parts.engines.clear(self.folder)  # of an attempt that was killed
         self.staging.mkdir(parents=True, mode=0o700)
-        self._stack.callback(self._tell_rest)
+        self._stack.callback(self._telling.close)
         self._stack.enter_context(self.stop.after(self.timeout_s))
         return self
 
@@ -363,18 +362,11 @@ class TaskContext:
             Stopped: when the run was cancelled, or the attempt's time is up.
         """
         self.stop.check()
-        self._untold = TaskProgress(self.occurrence.task, self.number, done, total, unit, self.parts.clock())
-        if time.monotonic() - self._told_s >= _TELL_S:
-            self._tell()
+        self._telling.progress(done, total=total, unit=unit)
 
     def log(self, text: str, *, level: str = "info", **figures: Any) -> None:
         """Say something of this attempt to people; never a value of a row."""
-        with self._telling:
-            self._said += 1
-            if self._said <= limits.TASK_LOG_LINES.value:
-                self._lines.append(self._line(text[:_TEXT_CHARACTERS_MAX], level, figures))
-        if time.monotonic() - self._told_s >= _TELL_S:
-            self._tell()
+        self._telling.log(text, level=level, figures=figures)
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless the run is cancelled meanwhile, or the attempt's time is up.
@@ -486,30 +478,3 @@ class TaskContext:
             case list() | tuple():
                 return type(value)(self._with_secrets(one) for one in value)
         return value
-
-    def _line(self, text: str, level: str, figures: Mapping[str, Any]) -> LogLine:
-        now = self.occurrence
-        return LogLine(now.task, self.number, now.attempt, self.parts.clock(), level, text, figures)
-
-    def _tell(self) -> None:
-        with self._telling:  # a connector calls from several threads
-            self._told_s = time.monotonic()
-            lines, progress = self._lines, self._untold
-            self._lines, self._untold = [], None
-        if not lines and progress is None:
-            return
-        workspace, run, records = self.occurrence.workspace, self.occurrence.run, self.parts.records
-
-        def tell(tx: Any) -> None:
-            if progress is not None:
-                records.put_progress(tx, workspace, run, progress)
-            if lines:
-                records.add_logs(tx, workspace, run, lines)
-
-        self.parts.database.write(tell, durable=False)
-
-    def _tell_rest(self) -> None:
-        more = self._said - limits.TASK_LOG_LINES.value
-        if more > 0:
-            self._lines.append(self._line(f"and {more:,} lines more", "info", {}))
-        self._tell()
