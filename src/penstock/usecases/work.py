@@ -180,11 +180,13 @@ class Work:
 
     def tick(self) -> Ticked:
         """Put back what dead workers held, make ready what was to wait, and end what came too late."""
+        asked_at = self.clock()
 
         def turn(tx: Any) -> Ticked:
             now = self.clock()
             promoted = self.queue.promote(tx)
-            lost = self.queue.reap(tx)
+            # What kept this transaction waiting for so long has kept leases from being made to last, too.
+            lost = self.queue.reap(tx) if now - asked_at < limits.LEASE.value / 2 else []
             late = self.queue.expire(tx)
             self.records.close_attempts(tx, [_lost(lease, now) for lease in lost])
             over = [lease.entry for lease in lost if lease.entry.is_last]

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from penstock.base.ids import new_id
 from penstock.base.logs import get_log
@@ -18,6 +19,8 @@ from penstock.wiring.server import Server, open_server
 from penstock.worker.chores import Chore, Chores, Patient
 from penstock.worker.runners import Runner
 from penstock.worker.supervisor import Supervisor
+
+_SAY_SO_S: Final = 3.0 * limits.LEASE.value  # so long after an outage nobody is given up: all reconnect at once
 
 
 def serve(settings: Settings, runners: Sequence[Runner]) -> None:
@@ -64,7 +67,7 @@ def _chores(server: Server, worker: str) -> list[Chore]:
 
     return [
         # What nobody could keep alive while the database was away is not lost yet.
-        Chore("tick", limits.REAP.value / 1000, Patient(server.work.tick, reach=reach, pause_s=limits.LEASE.value)),
+        Chore("tick", limits.REAP.value / 1000, Patient(server.work.tick, reach=reach, pause_s=_SAY_SO_S)),
         Chore("reconcile", limits.RECONCILE.value, server.work.reconcile),
         Chore("seal", limits.SEAL.value, server.audit_log.seal),
         Chore("schedules", limits.SCHEDULE_TICK.value, server.schedules.tick),

@@ -1,5 +1,7 @@
 """A worker's round: what ended with what follows, and what is next, in one transaction, on both databases."""
 
+import dataclasses
+
 import pytest
 
 from penstock.core.access import Quotas
@@ -100,6 +102,23 @@ def test_an_attempt_of_a_worker_that_died_is_listed_with_its_worker_and_its_time
     assert (first.started_at, first.finished_at) == (began, began + 3)
     assert first.error["code"] == "worker_lost"
     assert (second.outcome, second.attempt) == ("succeeded", 2)
+
+
+def test_a_tick_that_had_to_wait_for_the_database_gives_nobody_up(service, actor):
+    """Workers that are alive had to wait as well, and could not say so."""
+    service.submit(actor)
+    service.round()
+    service.clock.advance(3)
+    write = service.database.write
+
+    class Slow:
+        def write(self, work):
+            service.clock.advance(1.5)
+            return write(work)
+
+    late = dataclasses.replace(service.work, database=Slow())
+    assert late.tick().reaped == 0
+    assert service.work.tick().reaped == 1
 
 
 def test_a_job_whose_workers_die_each_time_fails_and_says_so(service, actor):
