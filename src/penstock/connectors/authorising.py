@@ -28,14 +28,14 @@ class _Auth(BaseModel):
 class Bearer(_Auth):
     """A token in `Authorization`."""
 
-    kind: Literal["bearer"]
+    kind: Literal["bearer"] = Field(description="A token in `Authorization`.")
     token: str = Field(repr=False, description="As ${secret:NAME}.")
 
 
 class Basic(_Auth):
     """A user and a password in `Authorization`."""
 
-    kind: Literal["basic"]
+    kind: Literal["basic"] = Field(description="A user and a password.")
     user: str = Field(description="Its name.")
     password: str = Field(repr=False, description="As ${secret:NAME}.")
 
@@ -43,7 +43,7 @@ class Basic(_Auth):
 class Header(_Auth):
     """A key in a header of its own."""
 
-    kind: Literal["header"]
+    kind: Literal["header"] = Field(description="A key in a header.")
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,100}$", description="Of the header, such as X-API-Key.")
     value: str = Field(repr=False, description="As ${secret:NAME}.")
 
@@ -51,7 +51,7 @@ class Header(_Auth):
 class Query(_Auth):
     """A key among the parameters of the URL."""
 
-    kind: Literal["query"]
+    kind: Literal["query"] = Field(description="A key in the URL's query.")
     name: str = Field(description="Of the parameter.")
     value: str = Field(repr=False, description="As ${secret:NAME}.")
 
@@ -59,7 +59,7 @@ class Query(_Auth):
 class OAuth2(_Auth):
     """A token that is fetched with client credentials, and again when it has expired. Source: RFC 6749, 4.4."""
 
-    kind: Literal["oauth2"]
+    kind: Literal["oauth2"] = Field(description="Client credentials.")
     token_url: str = Field(description="Where tokens are given.")
     client_id: str = Field(description="Who asks.")
     client_secret: str = Field(repr=False, description="As ${secret:NAME}.")

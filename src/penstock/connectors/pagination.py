@@ -20,13 +20,13 @@ class _Pages(BaseModel):
 class OnePage(_Pages):
     """All records come at once."""
 
-    kind: Literal["none"] = "none"
+    kind: Literal["none"] = Field("none", description="One answer.")
 
 
 class NumberedPages(_Pages):
     """Pages have numbers."""
 
-    kind: Literal["page"]
+    kind: Literal["page"] = Field(description="By number.")
     param: str = Field("page", description="The parameter that has the page's number.")
     first: int = Field(1, ge=0, description="The number of the first page.")
     size: int | None = Field(None, ge=1, description="Records a page: a page with fewer is the last.")
@@ -36,7 +36,7 @@ class NumberedPages(_Pages):
 class OffsetPages(_Pages):
     """Pages begin at a record."""
 
-    kind: Literal["offset"]
+    kind: Literal["offset"] = Field(description="By what comes before.")
     param: str = Field("offset", description="The parameter that says how many records come before.")
     size: int = Field(100, ge=1, description="Records a page.")
     size_param: str | None = Field("limit", description="The parameter that says how many records a page has.")
@@ -45,7 +45,7 @@ class OffsetPages(_Pages):
 class CursorPages(_Pages):
     """Each page says what to ask for to get the next."""
 
-    kind: Literal["cursor"]
+    kind: Literal["cursor"] = Field(description="By what the page before says.")
     param: str = Field("cursor", description="The parameter that takes what the page before said.")
     next_at: str = Field(description="Where a page says it: names with dots between, such as paging.next")
 
@@ -53,13 +53,13 @@ class CursorPages(_Pages):
 class LinkPages(_Pages):
     """A header of each page has the URL of the next. Source: RFC 8288."""
 
-    kind: Literal["link"]
+    kind: Literal["link"] = Field(description="By the header Link.")
 
 
 class UrlPages(_Pages):
     """Each page has the URL of the next in it."""
 
-    kind: Literal["url"]
+    kind: Literal["url"] = Field(description="By the URL that the page before has.")
     next_at: str = Field(description="Where a page has it: names with dots between, such as links.next")
 
 
