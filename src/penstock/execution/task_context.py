@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -110,11 +109,7 @@ class TaskContext:
     published: list[Published] = field(default_factory=list)
     cursors: TaskCursors = field(init=False)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    _lines: list[LogLine] = field(default_factory=list)
-    _said: int = 0
-    _told_s: float = 0.0
-    _untold: TaskProgress | None = None
-    _telling: threading.Lock = field(default_factory=threading.Lock)
+    _telling: Telling = field(init=False)
     _fetched: int = 0
 
     def __post_init__(self) -> None:

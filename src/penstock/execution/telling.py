@@ -1,7 +1,8 @@
-"""What an attempt tells while it runs: how far it has come, and lines for people; written now and then, not each time."""
+"""What an attempt tells while it runs: how far it has come, and lines for people; written a few times a second."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,7 +17,7 @@ _TEXT_CHARACTERS_MAX: Final = 2_000
 
 
 class Telling:
-    """Writes what one attempt says.
+    """Writes what one attempt says; safe to use from several threads.
 
     Args:
         database: the records database.
@@ -31,6 +32,7 @@ class Telling:
     ) -> None:
         self._database, self._records, self._of = database, records, of
         self._number, self._clock = number, clock
+        self._lock = threading.Lock()
         self._lines: list[LogLine] = []
         self._said = 0
         self._told_s = 0.0
@@ -43,10 +45,12 @@ class Telling:
 
     def log(self, text: str, *, level: str, figures: Mapping[str, Any]) -> None:
         """Say something to people; what is too much is counted."""
-        self._said += 1
-        if self._said <= limits.TASK_LOG_LINES.value:
+        with self._lock:
+            self._said += 1
+            if self._said > limits.TASK_LOG_LINES.value:
+                return
             self._lines.append(self._line(text[:_TEXT_CHARACTERS_MAX], level, figures))
-            self._now_and_then()
+        self._now_and_then()
 
     def close(self) -> None:
         """Tell what is untold."""
@@ -63,9 +67,10 @@ class Telling:
             self._tell()
 
     def _tell(self) -> None:
-        self._told_s = time.monotonic()
-        lines, progress = self._lines, self._progress
-        self._lines, self._progress = [], None
+        with self._lock:
+            self._told_s = time.monotonic()
+            lines, progress = self._lines, self._progress
+            self._lines, self._progress = [], None
         if not lines and progress is None:
             return
 
