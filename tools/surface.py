@@ -38,9 +38,22 @@ def breaks(before: set[str], after: set[str]) -> list[str]:
     asked = [
         f"now required: {line}"
         for line in after - before
-        if line.endswith(_REQUIRED) and " ".join(line.split(" ")[:2]) in operations
+        if line.endswith(_REQUIRED)
+        and " ".join(line.split(" ")[:2]) in operations
+        and not _is_inside_new(line, before, after)
     ]
     return sorted(gone + asked)
+
+
+def _is_inside_new(line: str, before: set[str], after: set[str]) -> bool:
+    """Return whether a field lies inside one that is new and may be left out: nobody is asked for it who was not."""
+    *head, field = line.split(" ", 4)
+    parts = field.partition(":")[0].split(".")
+    for count in range(1, len(parts)):
+        outer = f"{' '.join(head)} {'.'.join(parts[:count]).removesuffix('[]')}: "
+        if not any(one.startswith(outer) for one in before):
+            return not any(one.startswith(outer) and one.endswith(_REQUIRED) for one in after)
+    return False
 
 
 def _taken(operation: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[str]:

@@ -64,6 +64,17 @@ def test_what_is_asked_for_all_at_once_is_a_break(document):
     assert "now required" in str(surface.breaks(surface.surface(document), surface.surface(broken)))
 
 
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_what_a_new_field_needs_inside_is_a_break_only_when_the_field_is_asked_for(document, is_asked):
+    wider = copy.deepcopy(document)
+    ask = wider["components"]["schemas"]["RoleAsk"]
+    inner = {"type": "object", "properties": {"why": {"type": "string"}}, "required": ["why"]}
+    ask["properties"]["more"] = inner
+    ask["required"] = [*ask["required"], *(["more"] if is_asked else [])]
+    found = surface.breaks(surface.surface(document), surface.surface(wider))
+    assert bool(found) is is_asked
+
+
 def test_more_is_no_break(document):
     wider = copy.deepcopy(document)
     wider["paths"]["/api/v1/more"] = wider["paths"]["/api/v1/jobs"]
