@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from penstock.cli.live import RunView
+from penstock.cli.rejected import rejected_records
 from penstock.cli.rows import print_json
 from penstock.cli.run_texts import run_lines
 
@@ -37,7 +38,7 @@ def follow_run(place: Place, run: View, *, as_json: bool) -> None:
     if as_json:
         print_json(ended)
     else:
-        for line in run_lines(ended, flag=place.flag):
+        for line in run_lines(ended, flag=place.flag, rejected=rejected_records(place, ended)):
             click.echo(line)
     if ended["state"] != "succeeded":
         sys.exit(_INTERRUPTED if interrupted else FAILED)

@@ -96,7 +96,7 @@ class RunView:
         if time.monotonic() - self._said_s >= _LOG_EVERY_S:
             self._said_s = time.monotonic()
             for task in run["tasks"]:
-                if task["state"] == "running" and (words := _doing(task, run["progress"], self._now())):
+                if task["state"] == "running" and (words := _doing(task, run["progress"], self._now(), bar=False)):
                     yield f"{clock} {task['name']} {words}"
 
 
@@ -147,7 +147,7 @@ def _words(task: View, progress: Sequence[View], now: dt.datetime) -> str:
     return harmless(task["reason"])
 
 
-def _doing(task: View, progress: Sequence[View], now: dt.datetime) -> str:
+def _doing(task: View, progress: Sequence[View], now: dt.datetime, *, bar: bool = True) -> str:
     """Return how far a running task has come: what is done, of how much, how fast."""
     mine = [each for each in progress if each["task"] == task["name"]]
     if not mine:
@@ -155,9 +155,10 @@ def _doing(task: View, progress: Sequence[View], now: dt.datetime) -> str:
     done, unit = sum(each["done"] for each in mine), mine[0]["unit"]
     totals = [each["total"] for each in mine]
     total = None if None in totals or task["items"] else sum(totals)
-    words = [_amount(done, unit) if total is None else f"{_bar(done, total)} {_amount(done, unit)} of {total:,}"]
-    if unit == "bytes" and total:
-        words = [f"{_bar(done, total)} {size(done)} of {size(total)}"]
+    words = [_amount(done, unit)]
+    if total is not None:
+        drawn = f"{_bar(done, total)} " if bar else ""
+        words = [f"{drawn}{words[0]} of {size(total) if unit == 'bytes' else f'{total:,}'}"]
     elapsed_s = (now - dt.datetime.fromisoformat(task["started_at"])).total_seconds() if task["started_at"] else 0
     if elapsed_s > 1 and done:
         words.append(f"{size(done / elapsed_s)}/s" if unit == "bytes" else f"{done / elapsed_s:,.0f}/s")

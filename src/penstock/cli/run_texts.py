@@ -64,12 +64,15 @@ def run_list_lines(runs: Sequence[View]) -> Iterator[str]:
     yield from lines
 
 
-def run_lines(run: View, *, flag: str = "") -> Iterator[str]:
+def run_lines(
+    run: View, *, flag: str = "", rejected: Mapping[str, Sequence[Sequence[Any]]] | None = None
+) -> Iterator[str]:
     """Yield all that is known of a run: whose it is, its tasks, and of each that failed what, where and whose.
 
     Args:
         run: as the API shows it.
         flag: what commands need to mean the same place, such as ` --server`.
+        rejected: by task, some records that it rejected: table, source, line and error of each.
     """
     yield from _head_lines(run)
     yield ""
@@ -77,7 +80,7 @@ def run_lines(run: View, *, flag: str = "") -> Iterator[str]:
     for task in run["tasks"]:
         if task["state"] == "failed":
             yield ""
-            yield from _failure_lines(task, run)
+            yield from _failure_lines(task, run, rejected or {})
     warned = [check for check in run["checks"] if not check["success"] and not _said_by_task(check, run)]
     for check in warned:
         yield ""
@@ -195,19 +198,22 @@ def _resumed(run: View) -> str:
     return f", resumed {count(run['resumes'], 'time')}" if run["resumes"] else ""
 
 
-def _failure_lines(task: View, run: View) -> Iterator[str]:
+def _failure_lines(task: View, run: View, rejected: Mapping[str, Sequence[Sequence[Any]]]) -> Iterator[str]:
     yield click.style(f"{harmless(task['name'])} failed", fg="red", bold=True) + _attempts(task)
-    yield from _error_lines(task["error"] or {})
+    failed = [check for check in run["checks"] if check["task"] == task["name"] and not check["success"]]
+    yield from _error_lines(task["error"] or {}, short=bool(failed))
     if (code := _code_of(task)) is not None:
         yield f"  code     {code}"
     yield from (f"  record   {line}" for line in _record_words(task))
-    for check in run["checks"]:
-        if check["task"] == task["name"] and not check["success"]:
-            yield from (f"  {line}" for line in check_lines(check))
+    yield from (f"           {_rejected_words(row)}" for row in rejected.get(task["name"], ()))
+    for check in failed:
+        yield from (f"  {line}" for line in check_lines(check))
 
 
-def _error_lines(error: View) -> Iterator[str]:
+def _error_lines(error: View, *, short: bool = False) -> Iterator[str]:
+    """Yield an error; only the first half of its sentence when the rest of it follows below."""
     message = harmless(str(error.get("message", "no reason is known")))[: _TEXT_MAX * 2]
+    message = message.partition(": ")[0] if short else message
     yield f"  {message} [{harmless(str(error.get('code', 'bug')))}]"
     if error.get("hint"):
         yield f"  {click.style('hint:', fg='cyan')} {harmless(str(error['hint']))[:_TEXT_MAX]}"
@@ -226,7 +232,9 @@ def _code_of(task: View) -> str | None:
         file = f"script {spec['script']}"
     if not isinstance(file, str):
         file = None
-    line = told.get("line") or told.get("script_line")
+    causes = told.get("causes")
+    worst = causes[0] if isinstance(causes, list) and causes and isinstance(causes[0], Mapping) else {}
+    line = told.get("line") or worst.get("script_line")
     version = task["report"].get("version") or told.get("version")
     words = [harmless(file) if file else "", f"line {line}" if line else "", f"version {version}" if version else ""]
     return ", ".join(word for word in words if word) or None
@@ -245,6 +253,11 @@ def _record_words(task: View) -> Iterator[str]:
         kind = harmless(str(cause.get("type") or cause.get("code") or ""))
         first = _first_place(cause)
         yield f"{cause.get('records', 1):,} failed: {kind}{line}{first}"
+
+
+def _rejected_words(row: Sequence[Any]) -> str:
+    table, source, line, error = row
+    return f"{harmless(str(source))}, line {line}: {_shortened(error)}   ({table})"
 
 
 def _first_place(cause: View) -> str:

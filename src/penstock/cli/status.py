@@ -6,6 +6,7 @@ import click
 
 from penstock.cli.backfill_texts import backfill_lines, counts_words
 from penstock.cli.place import Place, json_option, open_place, server_option
+from penstock.cli.rejected import rejected_records
 from penstock.cli.rows import print_json
 from penstock.cli.run_texts import run_lines, run_list_lines
 
@@ -38,7 +39,8 @@ def command(*, run: str | None, limit: int, server: bool, as_json: bool) -> None
             _print({**found, "failed": list(failed)}, backfill_lines(found, failed, flag=place.flag), as_json=as_json)
         else:
             found = place.read(run)
-            _print(found, run_lines(found, flag=place.flag), as_json=as_json)
+            rejected = {} if as_json else rejected_records(place, found)
+            _print(found, run_lines(found, flag=place.flag, rejected=rejected), as_json=as_json)
 
 
 def _list(place: Place, *, limit: int, as_json: bool) -> None:

@@ -75,7 +75,7 @@ def _say_connections(
             continue
         for each in offered:
             each["properties"] = {**connection, **each.get("properties", {})}
-            each.pop("additionalProperties", None)
+            each["additionalProperties"] = False
         spec["properties"][side] = {"description": place.get("description", ""), "anyOf": offered}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ from penstock.storage.project_folder import read_project_folder, untracked
 
 if TYPE_CHECKING:
     from penstock.core.projects import Project
+    from penstock.usecases.project_tests import ProjectTests
 
-__all__ = ["check_files", "read_files", "schemas", "untracked_files"]
+__all__ = ["check_files", "project_tests", "read_files", "schemas", "untracked_files"]
 
 
 def read_files(folder: Path, *, tracked: bool = False) -> Mapping[str, bytes]:
@@ -51,6 +53,18 @@ def schemas() -> Mapping[str, dict[str, Any]]:
         "penstock.json": project_schema(connection_kinds),
         "pipeline.json": pipeline_schema(kinds, connection_kinds),
     }
+
+
+@contextlib.contextmanager
+def project_tests() -> Iterator[ProjectTests]:
+    """Give what runs the tests of a project, and end every process that it has started."""
+    from penstock.checks.judging import GxSuites
+    from penstock.sandbox.heavy import HeavySandbox
+    from penstock.sandbox.strict import StrictSandbox
+    from penstock.usecases.project_tests import ProjectTests
+
+    with contextlib.closing(StrictSandbox()) as sandbox:
+        yield ProjectTests(sandbox, HeavySandbox(), GxSuites())
 
 
 def _kinds() -> tuple[Mapping[str, Any], Mapping[str, Any]]:

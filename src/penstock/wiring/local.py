@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from penstock.access.egress import HttpEgress
-from penstock.core.access import Actor, Destination, Policy, WorkspaceId, local_actor
+from penstock.core.access import Actor, Destination, MemberId, Policy, WorkspaceId, local_actor
 from penstock.core.errors import NotFound
 from penstock.core.projects import Project
 from penstock.core.settings import HOME
@@ -100,7 +101,16 @@ def open_local(folder: Path, environment: Mapping[str, str] | None = None) -> It
             files=lambda _workspace: folder.absolute(),
             parallel=cores(),
         )
-        yield Local(folder, server, attempts, versions, local_actor(LOCAL))
+        yield Local(folder, server, attempts, versions, _whoever())
+
+
+def _whoever() -> Actor:
+    """Return who runs the command, by the name that the machine has for them: runs say who has started them."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name
+        return local_actor(LOCAL)
+    return replace(local_actor(LOCAL), member=MemberId(name), name=name)
 
 
 def _secret(environment: Mapping[str, str], name: str) -> str:
