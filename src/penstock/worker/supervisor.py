@@ -314,6 +314,8 @@ class Supervisor:
     def _give_back(self) -> None:
         """Give back what has waited here for too long, or what will not be begun any more."""
         before_s = time.monotonic() - _STALE_S
+        if time.monotonic() < self._round_again_s:
+            return
         if self._draining_until_s is not None:
             stale = list(self._waiting)
         else:
@@ -334,13 +336,14 @@ class Supervisor:
 
     def _release(self, holdings: Sequence[Holding], *, reason: str) -> None:
         leases = [holding.lease for holding in holdings]
+        try:
+            self.work.release(self.state.id, leases, reason=reason)
+        except TransientError as error:  # they stay here meanwhile: nobody else could have them
+            self._put_off(error)
+            return
         gone = {id(holding) for holding in holdings}
         self._waiting = deque(holding for holding in self._waiting if id(holding) not in gone)
         self.held.drop(leases)
-        try:
-            self.work.release(self.state.id, leases, reason=reason)
-        except TransientError as error:  # the leases expire by themselves
-            self.log.warning("release.failed", code=error.code, leases=len(leases))
 
     def _forget(self, lease: Lease) -> None:
         self._ended.pop(lease.entry.id, None)

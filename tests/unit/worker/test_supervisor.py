@@ -253,6 +253,18 @@ def test_what_has_not_begun_behind_a_long_attempt_is_given_back_by_the_runner(st
     assert scene.ended(entries[0]) == ["succeeded"]
 
 
+def test_what_cannot_be_given_back_now_is_given_back_later_and_not_lost(start):
+    scene = start()
+    entries = scene.work.add(*[b"wait"] * 3)
+    scene.begun()
+    wait_for(lambda: len(scene.supervisor.held) == 3)
+    scene.work.down = True
+    wait_for(lambda: scene.events("round.failed"))
+    assert len(scene.supervisor.held) == 3, "or their leases would expire"
+    scene.work.down = False
+    wait_for(lambda: {entry for entry, _ in scene.work.released} == {entries[1], entries[2]})
+
+
 def test_leases_that_are_taken_ahead_follow_from_how_long_attempts_take():
     holdings = Scene().supervisor.held
     holdings.mean_s = 1.0
