@@ -9,8 +9,8 @@ help: ## This list
 setup: ## Make or refresh .venv from the locked requirements
 	@tools/setup
 
-demo: setup ## Generate retail data, process it in the sandbox, show an attack being stopped
-	@$(PY)/python examples/retail/demo.py
+demo: setup ## Three nights of a shop's pipeline; again, it is up to date; a bad day arrives: make demo ARGS=--break-it
+	@$(PY)/python examples/shop/demo.py $(ARGS)
 
 # Two at once, each file by one of them so that its servers start once; then what wants both cores for itself.
 TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/chaos

@@ -8,9 +8,8 @@
 | WooCommerce | `/woocommerce/wp-json/wc/v3/orders`, and its outlet at `wc/v2` | `page`, `per_page` | basic |
 | Magento | `/magento/rest/V1/orders` | `searchCriteria[currentPage]` | bearer |
 
-What goes wrong is the same for the same seed: some pages answer 429 with Retry-After, 500 or nothing for some seconds
-when they are asked for the first time. Orders come twice, late, out of order, and without a customer; from 2024-03-03
-on Shopify's customer has another shape.
+Every third page answers 429 with Retry-After, 500, or nothing for some seconds, when it is asked for the first time.
+Orders come twice, late, out of order, and without a customer; from 2024-03-03 on Shopify's customer has another shape.
 """
 
 from __future__ import annotations
@@ -29,12 +28,14 @@ from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 import shapes
-from orders import Calendar, Dice, Order
+from orders import Calendar, Order
 
 TOKENS: Final = {"shopify": "shpat_example", "woocommerce": "ck_example:cs_example", "magento": "magento_example"}
 PAGE_MAX: Final = 100
 SPAN_DAYS_MAX: Final = 60
 HANGS_S: Final = 4.0
+FAULTS: Final = ("429", "500", "hangs")
+FAULT_EVERY: Final = 3  # pages of one path
 FOREVER: Final = "9999-12-31"
 
 
@@ -44,16 +45,19 @@ class Storefronts:
 
     Attributes:
         today: nothing later is known yet.
-        faults: how often something goes wrong: 0 never, 1 as the demo has it.
-        seen: how often each page was asked for.
-        answers: how often each status was given.
+        faulty: whether it misbehaves.
+        asked: how often each page was asked for; `pages`, how many different ones of each path.
+        faults: how often each kind of fault was made; `answers`, how often each status was given.
     """
 
     calendar: Calendar = field(default_factory=Calendar)
     today: date = date(2024, 3, 1)
-    faults: float = 1.0
+    faulty: bool = True
     hangs_s: float = HANGS_S
-    seen: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
+    pages: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
     answers: Counter[int] = field(default_factory=Counter)
 
     def changed(self, shop: str, since: str, until: str) -> list[Order]:
@@ -63,19 +67,19 @@ class Storefronts:
         changed = (self.calendar.changed_on(shop, first.date() + timedelta(days=n)) for n in range(days))
         return [order for orders in changed for order in orders if first <= order.updated_at <= last]
 
-    def fault(self, target: str) -> str:
-        """Return what goes wrong with a page that is asked for the first time: `429`, `500`, `hangs`, or nothing."""
-        self.seen[target] += 1
-        return "" if self.seen[target] > 1 else self.fault_of(target)
-
-    def fault_of(self, target: str) -> str:
-        """Return what goes wrong with a page when it is asked for the first time."""
-        chance = Dice(f"{self.calendar.seed} fault {target}")()
-        for name, share in (("429", 0.06), ("500", 0.06), ("hangs", 0.02)):
-            chance -= share * self.faults
-            if chance < 0:
-                return name
-        return ""
+    def fault(self, path: str, target: str) -> str:
+        """Return what goes wrong with a page: `429`, `500`, `hangs`, or nothing; never twice with the same page."""
+        with self.lock:
+            self.asked[target] += 1
+            if self.asked[target] > 1:
+                return ""
+            self.pages[path] += 1
+            turn = self.pages[path] + 2 * list(ROUTES).index(path)  # not all shops at once
+            if not self.faulty or turn % FAULT_EVERY:
+                return ""
+            kind = FAULTS[turn // FAULT_EVERY % len(FAULTS)]
+            self.faults[kind] += 1
+            return kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             return Answer({"errors": "Not Found"}, 404)
         if not self._may(route.owner):
             return Answer({"errors": "[API] Invalid API key or access token"}, 401)
-        fault = self.shops.fault(self.path)
+        fault = self.shops.fault(url.path, self.path)
         if fault == "429":
             return Answer({"errors": "Exceeded 2 calls per second"}, 429, {"Retry-After": "1"})
         if fault == "500":
@@ -227,9 +231,9 @@ def main() -> None:
     parser.add_argument("--a-day", type=int, default=40, help="orders a day in each shop")
     parser.add_argument("--today", type=date.fromisoformat, default=date(2024, 3, 4), help="nothing later is known yet")
     parser.add_argument("--bad-day", type=date.fromisoformat, help="on that day Magento says prices in cents")
-    parser.add_argument("--faults", type=float, default=1.0, help="0 for a server that behaves")
+    parser.add_argument("--well-behaved", action="store_true", help="without 429, 500 and silence")
     given = parser.parse_args()
-    shops = Storefronts(Calendar(given.seed, given.a_day, given.bad_day), given.today, given.faults)
+    shops = Storefronts(Calendar(given.seed, given.a_day, given.bad_day), given.today, not given.well_behaved)
     server = serve(shops, port=given.port)
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
     try:

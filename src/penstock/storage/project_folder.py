@@ -65,7 +65,7 @@ def untracked(folder: Path) -> Sequence[str]:
 def _names(folder: Path, *, tracked: bool) -> Sequence[str]:
     more = () if tracked else ("--others", "--exclude-standard")
     known = _git(folder, "--cached", *more)
-    if known is None:
+    if known is None or (not tracked and _MANIFEST not in known):  # a repository around it may ignore the whole folder
         return list(_walk(folder, _ignored(folder)))
     return [name for name in known if not name.startswith(".penstock/")]
 

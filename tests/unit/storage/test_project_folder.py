@@ -39,6 +39,13 @@ def test_with_git_a_run_takes_what_is_not_ignored_and_a_deploy_what_is_tracked(f
     assert untracked(folder) == ["pipelines/sales.yml"]
 
 
+def test_a_folder_that_a_repository_around_it_ignores_is_read_as_without_git(folder: Path, tmp_path: Path):
+    git(tmp_path, "init", "-q")
+    inside = tmp_path / "data"  # which .gitignore names
+    write(inside, "penstock.yml", "pipelines/sales.yml")
+    assert set(read_project_folder(inside)) == {"penstock.yml", "pipelines/sales.yml", "rows.csv"}
+
+
 def test_a_file_that_git_knows_and_that_is_gone_is_not_there(folder: Path):
     git(folder, "init", "-q")
     git(folder, "add", "penstock.yml", "pipelines/sales.yml")

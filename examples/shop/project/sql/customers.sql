@@ -17,6 +17,6 @@ SELECT
     sum(total) AS revenue,
     min(ordered_at) AS first_order,
     max(ordered_at) AS last_order,
-    avg(waited_days) AS waits_days
+    round(avg(waited_days), 1) AS waits_days
 FROM paid
 GROUP BY customer
