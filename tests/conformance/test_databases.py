@@ -372,6 +372,96 @@ def test_a_statement_that_takes_too_long_is_ended(tmp_path, strict, server):
     assert any(word in str(caught.value) for word in ("timeout", "max_statement_time", "1969", "interrupted"))
 
 
+@contextlib.contextmanager
+def outlet(folder: Path, server: DatabaseServer, to: str) -> Iterator[PipelineBench]:
+    """Give a project that exports `marts.daily` to a server."""
+    files = {
+        "penstock.yml": "name: shop\nconnections:\n  db: { kind: postgresql, host: 127.0.0.1, database: postgres,"
+        f" user: writer, password: '${{secret:DB}}', tls: off, port: {server.port}, tries: 1 }}\n",
+        "pipelines/main.yml": "tasks:\n  tell:\n    kind: export\n    from: marts.daily\n"
+        f"    to: {{ connection: db, {to} }}\n",
+    }
+    egress = HttpEgress()
+    with pipeline_context(
+        folder,
+        files=files,
+        connection_kinds=connectors(),
+        resolve=lambda _workspace, url: egress.check(url, policy=LOOPBACK),
+    ) as bench:
+        bench.secrets["DB"] = PASSWORD
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def writable(postgresql_server) -> DatabaseServer:
+    server: DatabaseServer = postgresql_server
+    server.run(
+        f"CREATE ROLE writer LOGIN PASSWORD '{PASSWORD}'",
+        "CREATE SCHEMA marts AUTHORIZATION writer",
+        "CREATE ROLE guest",
+    )
+    return server
+
+
+DAY = dt.date(2024, 2, 29)
+ROWS: list[dict[str, Any]] = [
+    {"id": 1, "day": DAY, "total": Decimal("19.90"), "name": 'a,"b"\n\\N', "bytes": b"\x00\\x", "tags": ["a", None]},
+    {"id": 2, "day": None, "total": None, "name": "", "bytes": b"", "tags": []},
+    {"id": 3, "day": None, "total": None, "name": None, "bytes": None, "tags": None},
+]
+
+
+def test_a_table_is_made_of_what_is_exported_and_replaced_the_next_time(tmp_path, writable):
+    with outlet(tmp_path, writable, "table: marts.daily") as bench:
+        bench.put("marts.daily", ROWS)
+        bench.next_run()
+        assert dict(bench.run("tell"))["sent"] == 3
+        writable.run("GRANT SELECT ON marts.daily TO guest", "CREATE INDEX daily_name ON marts.daily (name)")
+        found = writable.rows("SELECT id, day, total, name, bytes, tags FROM marts.daily ORDER BY id")
+        assert [dict(zip(ROWS[0], row, strict=True)) for row in found] == ROWS
+        bench.put("marts.daily", ROWS[:1])
+        bench.next_run()
+        bench.run("tell")
+    assert writable.rows("SELECT id FROM marts.daily") == [(1,)]
+    assert writable.rows("SELECT has_table_privilege('guest', 'marts.daily', 'SELECT')") == [(True,)]
+    assert len(writable.rows("SELECT 1 FROM pg_indexes WHERE schemaname = 'marts' AND tablename = 'daily'")) == 1
+    assert writable.rows(
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE nspname = 'marts' AND relkind = 'r'"
+    ) == [(1,)]
+
+
+def test_rows_are_merged_by_their_key_however_often(tmp_path, writable):
+    with outlet(tmp_path, writable, "table: marts.merged, mode: merge, key: [id]") as bench:
+        bench.put("marts.daily", ROWS[:2])
+        bench.next_run()
+        bench.run("tell")
+        bench.put("marts.daily", [ROWS[0], ROWS[1] | {"name": "new"}, ROWS[2]])
+        for _ in range(2):
+            bench.next_run()
+            bench.run("tell")
+    assert writable.rows("SELECT id, name FROM marts.merged ORDER BY id") == [
+        (1, ROWS[0]["name"]),
+        (2, "new"),
+        (3, None),
+    ]
+
+
+def test_an_export_that_fails_leaves_what_was_there_and_tells_no_row(tmp_path, writable):
+    writable.run(
+        "CREATE TABLE marts.strict (id int, name text CHECK (name <> 'IBAN DE0212'))",
+        "ALTER TABLE marts.strict OWNER TO writer",
+        "INSERT INTO marts.strict VALUES (9, 'old')",
+    )
+    with outlet(tmp_path, writable, "table: marts.strict") as bench:
+        bench.put("marts.daily", [{"id": 1, "name": "IBAN DE0212"}])
+        bench.next_run()
+        with pytest.raises(TaskFailed) as caught:
+            bench.run("tell")
+    assert "DE0212" not in f"{caught.value} {caught.value.hint}"
+    assert writable.rows("SELECT id FROM marts.strict") == [(9,)]
+
+
 def sqlite_file(path: Path, *statements: str) -> None:
     path.parent.mkdir(exist_ok=True)
     with contextlib.closing(sqlite3.connect(path)) as connection:

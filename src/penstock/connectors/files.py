@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, Self
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from penstock.base.hashing import fingerprint
 from penstock.connectors.gates import Settings
 from penstock.connectors.taking import Found, FromFiles, checked_pattern, format_of, matches, outside, take_new
+from penstock.core.columns import Column
 from penstock.core.errors import OutputFailed, TaskFailed
 from penstock.core.ports import Landed, PipelineContext
 
@@ -66,7 +67,15 @@ class FilesConnector:
         yield from take_new(found, wanted, ctx)
 
     def send(
-        self, name: str, settings: FileSettings, wanted: ToFile, file: Path, ctx: PipelineContext, /
+        self,
+        name: str,
+        settings: FileSettings,
+        wanted: ToFile,
+        file: Path,
+        ctx: PipelineContext,
+        /,
+        *,
+        columns: Sequence[Column] = (),
     ) -> Mapping[str, Any]:
         """Put a file in its place, at once."""
         folder = ctx.files_folder

@@ -6,8 +6,7 @@ No row is parsed here. COPY gives each row as the bytes that it is, which go to 
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -31,20 +30,17 @@ from penstock.connectors.databases import (
     source_name,
 )
 from penstock.connectors.gates import gate
+from penstock.connectors.postgresql_errors import translated
+from penstock.connectors.postgresql_export import ToPostgres, write_table
 from penstock.connectors.tls import ca_file
 from penstock.core import limits
-from penstock.core.errors import DestinationUnavailable, PenstockError, TaskFailed
+from penstock.core.columns import Column
+from penstock.core.errors import TaskFailed
 from penstock.core.ports import Landed, PipelineContext
 
 _CONNECT_S: Final = limits.DATABASE_CONNECT.value
 # One row is one line of JSON: these two never stand in JSON as they are, so nothing of it is quoted or doubled.
 _LINES: Final = "(FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
-_QUOTED: Final = re.compile(r"\".*\"|'.*'", re.DOTALL)
-_NUMBER: Final = re.compile(r"(?<![A-Za-z0-9_])[-+]?[0-9][0-9.,:eE+-]*")
-# Classes of SQLSTATE whose words come from the query or the server's state; in those of others, values may stand.
-# Source: https://www.postgresql.org/docs/current/errcodes-appendix.html.
-_OF_THE_QUERY: Final = ("08", "0A", "25", "28", "3D", "3F", "42", "53", "54", "55", "57", "58")
-_PASSING: Final = ("08", "40", "53", "55", "57P", "58")
 _TYPES: Final = {  # by the number of a type: of the lake, and what is read of it; the rest is text
     16: ("boolean", "{}"),
     20: ("long", "{}"),
@@ -64,14 +60,6 @@ _TYPES: Final = {  # by the number of a type: of the lake, and what is read of i
     1042: ("string", "{}"),
     19: ("string", "{}"),
 }
-_FULL: Final = (
-    "too many",
-    "remaining connection slots",
-    "starting up",
-    "shutting down",
-    "recovery",
-    "not yet accepting",
-)
 _NUMERIC: Final = 1700
 _JSON: Final = (114, 3802)  # its text is kept as it is; of other types the server writes what it shows, of arrays JSON
 _DIGITS_MAX: Final = 38
@@ -88,7 +76,7 @@ class PostgresConnector:
 
     Spec = PostgresSettings
     From = FromDatabase
-    To = None
+    To = ToPostgres
 
     def fetch(
         self, name: str, settings: PostgresSettings, wanted: FromDatabase, ctx: PipelineContext, /
@@ -118,6 +106,24 @@ class PostgresConnector:
         if wanted.cursor is not None and read.upto is not None:
             ctx.cursors.set(cursor_name(wanted), read.upto)
 
+    def send(
+        self,
+        name: str,
+        settings: PostgresSettings,
+        wanted: ToPostgres,
+        file: Path,
+        ctx: PipelineContext,
+        /,
+        *,
+        columns: Sequence[Column] = (),
+    ) -> Mapping[str, Any]:
+        """Write a CSV file's rows to a table."""
+        door = gate(ctx, name, settings)
+        with contextlib.closing(door.call(ctx, lambda: connect(settings, ctx, read_only=False))) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            with ctx.stopping(lambda: connection.cancel_safe(timeout=_CONNECT_S)), door.turn(ctx):
+                return write_table(connection, wanted, file, columns, ctx, timeout_s=settings.timeout)
+
 
 CONNECTOR: Final = PostgresConnector()
 
@@ -130,39 +136,6 @@ def quoted(name: str) -> str:
 def literal(value: str, _kind: str) -> str:
     """Return a value as a literal, of the type of what it is compared with."""
     return "'" + value.replace("'", "''") + "'"
-
-
-@contextlib.contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Make the driver's errors ours: with the server's words, and without values of rows."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise failure(error, what) from None
-
-
-def failure(error: psycopg.Error, what: str) -> PenstockError:
-    """Return what a failure of the server or of the connection is to the owner of the query."""
-    state = error.sqlstate or ""
-    if not state and "FATAL:" in str(error):  # it has answered, and refuses; the driver does not tell its code
-        return _refused(str(error).partition("FATAL:")[2].strip().partition("\n")[0], what)
-    words = (error.diag.message_primary or str(error)).strip().partition("\n")[0]
-    if state and not state.startswith(_OF_THE_QUERY):
-        words = _NUMBER.sub("...", _QUOTED.sub("...", words))
-    message = f"{what} failed: {words}" + (f" ({state})" if state else "")
-    if state == "57014":
-        return TaskFailed(message, hint="Read less at once, or give the connection a longer timeout.")
-    if state.startswith(_PASSING) or (not state and isinstance(error, psycopg.OperationalError)):
-        return DestinationUnavailable(message, hint="Look at the server; it is tried again.")
-    return TaskFailed(message, hint="Correct the query, or what the connection says.")
-
-
-def _refused(words: str, what: str) -> PenstockError:
-    """Return what it is that a server does not let somebody in."""
-    message = f"{what} failed: {words}"
-    if any(word in words for word in _FULL):
-        return DestinationUnavailable(message, hint="Look at the server; it is tried again.")
-    return TaskFailed(message, hint="Look at the user, the password and the database that the connection names.")
 
 
 def connect(settings: PostgresSettings, ctx: PipelineContext, *, read_only: bool) -> psycopg.Connection[Any]:

@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -38,6 +38,7 @@ from penstock.connectors.pagination import (
     params_of,
 )
 from penstock.core import limits
+from penstock.core.columns import Column
 from penstock.core.errors import DestinationUnavailable, SourceRefused, TaskFailed
 from penstock.core.ports import Landed, PipelineContext, RawReader
 from penstock.core.raw import PageQuestion, RawLines, later
@@ -140,7 +141,15 @@ class RestConnector:
             yield Landed(lines, source, "lines", kinds=total.kinds, rejected=rejected if total.refused else None)
 
     def send(
-        self, name: str, settings: RestSettings, wanted: ToRest, file: Path, ctx: PipelineContext, /
+        self,
+        name: str,
+        settings: RestSettings,
+        wanted: ToRest,
+        file: Path,
+        ctx: PipelineContext,
+        /,
+        *,
+        columns: Sequence[Column] = (),
     ) -> Mapping[str, Any]:
         """Send lines in batches, each with a key by which the receiver knows it again."""
         sent = requests = 0

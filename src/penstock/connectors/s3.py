@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from penstock.connectors.gates import Gate, Settings, gate
 from penstock.connectors.taking import Found, FromFiles, checked_pattern, format_of, matches, take_new
 from penstock.core import limits
+from penstock.core.columns import Column
 from penstock.core.errors import DestinationUnavailable, SourceRefused, TaskFailed
 from penstock.core.ports import Landed, PipelineContext
 
@@ -79,7 +80,15 @@ class S3Connector:
         yield from take_new(bucket.found(checked_pattern(wanted.path)), wanted, ctx)
 
     def send(
-        self, name: str, settings: S3Settings, wanted: ToS3, file: Path, ctx: PipelineContext, /
+        self,
+        name: str,
+        settings: S3Settings,
+        wanted: ToS3,
+        file: Path,
+        ctx: PipelineContext,
+        /,
+        *,
+        columns: Sequence[Column] = (),
     ) -> Mapping[str, Any]:
         """Put an object: it appears when all of it is there."""
         bucket = _Bucket(name, settings, gate(ctx, name, settings), ctx)

@@ -24,6 +24,7 @@ from penstock.tasks.windows import TableText, WindowSpec, read_window
 _AS_TEXT: Final = {  # as ISO 8601 has it; an engine writes a blank where others expect a T
     "timestamp": "strftime({name}, '%Y-%m-%dT%H:%M:%S.%f')",
     "timestamptz": "strftime(timezone('UTC', {name}), '%Y-%m-%dT%H:%M:%S.%fZ')",
+    "binary": "'\\x' || lower(hex({name}))",
 }
 
 
@@ -78,10 +79,12 @@ class ExportTask:
         name, connector, settings, wanted = connected(ctx, "to", spec.to)
         reading = read_window(ctx, spec.source, spec)
         staged = str(wanted.staged)
+        known = {column.name: column for column in reading.columns}
+        names = [each for each in spec.columns or known if each in known]
         sql = f"SELECT {_picked(reading.columns, spec.columns, staged=staged)} FROM penstock_export"
         file, rows = ctx.write_file(sql, tables={"penstock_export": reading}, name=f"export.{staged}", format=staged)
         ctx.progress(rows, total=rows)
-        figures = connector.send(name, settings, wanted, file, ctx)
+        figures = connector.send(name, settings, wanted, file, ctx, columns=[known[each] for each in names])
         return {"rows": rows, "rejected": 0, "bytes": file.stat().st_size, **figures}
 
 
@@ -95,5 +98,7 @@ def _picked(columns: Iterable[Column], names: list[str], *, staged: str) -> str:
     for name in names or types:
         kind = types.get(name, "")
         form = _AS_TEXT.get(kind.partition("(")[0]) if isinstance(kind, str) and staged != "parquet" else None
+        if not isinstance(kind, str) and staged == "csv":
+            form = "CAST(to_json({name}) AS VARCHAR)"
         picked.append(f"{form.format(name=quoted(name))} AS {quoted(name)}" if form else quoted(name))
     return ", ".join(picked)

@@ -367,7 +367,17 @@ class Connector(Protocol):
             ctx: of the attempt.
         """
 
-    def send(self, name: str, settings: Any, wanted: Any, file: Path, ctx: PipelineContext, /) -> Mapping[str, Any]:
+    def send(
+        self,
+        name: str,
+        settings: Any,
+        wanted: Any,
+        file: Path,
+        ctx: PipelineContext,
+        /,
+        *,
+        columns: Sequence[Column] = (),
+    ) -> Mapping[str, Any]:
         """Send a file of the staging folder that an engine has written; return figures."""
 
 
