@@ -84,7 +84,7 @@ class World:
             assert snapshot not in self.known or {run_of(file) for file in self.known[snapshot]} == {run}
         self.files(LAST)
         with self.harness.lake._parts.database.read() as tx:
-            cursors = {row[0] for row in tx.exec_driver_sql("SELECT run FROM cursors")}
+            cursors = {row[0] for row in tx.exec_driver_sql("SELECT run FROM moved")}
         assert cursors == now[2]
 
     def files(self, name):
@@ -273,7 +273,7 @@ def run_of(file):
 
 
 def record(tx, run):
-    tx.exec_driver_sql("INSERT INTO cursors VALUES (?) ON CONFLICT DO NOTHING", (run,))
+    tx.exec_driver_sql("INSERT INTO moved VALUES (?) ON CONFLICT DO NOTHING", (run,))
 
 
 @pytest.mark.timeout(240)
@@ -282,7 +282,7 @@ def test_any_interleaving_publishes_what_the_serial_order_would(seed, tmp_path, 
     for name, value in {"LAKE_SNAPSHOTS": 8, "LAKE_KEPT": 3, "LAKE_MANIFESTS": 4, "COMPACT_FROM": 10_000}.items():
         monkeypatch.setattr(limits, name, dataclasses.replace(getattr(limits, name), value=value))
     database = fresh_database("sqlite")
-    database.write(lambda tx: tx.exec_driver_sql("CREATE TABLE cursors (run TEXT PRIMARY KEY)"))
+    database.write(lambda tx: tx.exec_driver_sql("CREATE TABLE moved (run TEXT PRIMARY KEY)"))
     with open_lake(database, tmp_path / "lake") as harness:
         world = World(harness, seed)
         for _ in range(OPERATIONS):

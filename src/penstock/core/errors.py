@@ -413,14 +413,16 @@ class NeedsRerun(TransientError):
     """A table has changed since the task read it, in a way that its result depends on.
 
     Attributes:
-        tables: those that changed.
+        tables: those that changed: what writes them is to be done again.
+        inputs: those that changed, too, and stand on what is published now: what reads them is to be done again.
     """
 
     code = "needs_rerun"
 
-    def __init__(self, message: str, *, hint: str, tables: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, *, hint: str, tables: tuple[str, ...] = (), inputs: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
         self.tables = tables
+        self.inputs = inputs
 
 
 class SpoolFull(TransientError):

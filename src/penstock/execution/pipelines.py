@@ -8,7 +8,7 @@ fails, nothing is published, and what it wrote waits on its branches for somebod
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,6 @@ from penstock.core.conditions import ConditionInvalid, parse_condition
 from penstock.core.jobs import Entry, EntryId, Lane
 from penstock.core.plan import TaskName
 from penstock.core.runs import PUBLISH, TASK_ENDED, PipelineRun, RunTask, TaskPart
-from penstock.core.tables import SnapshotId, TableName
 
 _WELL: Final = frozenset(["succeeded", "skipped"])
 
@@ -153,14 +152,20 @@ def lane_of(project: str, pipeline: str, pool: str | None) -> Lane:
     return Lane(f"pool:{project}/{pool}" if pool is not None else f"pipeline:{project}/{pipeline}")
 
 
-def took_part(run: PipelineRun) -> Mapping[TableName, SnapshotId]:
-    """Return what a run has written and not published yet, by table."""
-    return {
-        table: snapshot
+def outdated(run: PipelineRun, *, tables: Collection[str], inputs: Collection[str]) -> list[TaskName]:
+    """Return the tasks that are to be done again before a run can be published.
+
+    Args:
+        run: whose tasks.
+        tables: that others have published meanwhile; what writes them is to be done again.
+        inputs: likewise; what reads all of them is.
+    """
+    return [
+        task.name
         for task in run.tasks
-        if not task.report.get("published")
-        for table, snapshot in task.wrote.items()
-    }
+        if set(tables).intersection(task.wrote)
+        or (task.spec.get("window", "all") != "day" and set(inputs).intersection(task.reads))
+    ]
 
 
 def _next(run: PipelineRun) -> RunTask | None:

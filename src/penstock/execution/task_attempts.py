@@ -72,7 +72,13 @@ class TaskAttempts:
         return attempt.carry_out(None if item is None else item.value)
 
     def _publish(self, run: PipelineRun) -> dict[str, Any]:
-        published = self.parts.lake.publish(run.workspace, run.id)
+        whole = {
+            table
+            for task in run.tasks
+            if task.state == "succeeded" and task.spec.get("window", "all") != "day"
+            for table in task.reads
+        }
+        published = self.parts.lake.publish(run.workspace, run.id, read_whole=whole)
         self.parts.lake.unpin(run.workspace, run.id)
         return {"published": {each.table: each.snapshot for each in published}}
 
@@ -155,7 +161,7 @@ class _Attempt:
 def _failed(error: PenstockError) -> AttemptReport:
     told: dict[str, Any] = {"code": error.code, "message": error.message, "hint": error.hint}
     if isinstance(error, NeedsRerun):
-        told["tables"] = list(error.tables)
+        told |= {"tables": list(error.tables), "inputs": list(error.inputs)}
     if isinstance(error, TaskFailed) and error.figures:
         told["figures"] = error.figures
     if isinstance(error, Stopped):

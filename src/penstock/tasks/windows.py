@@ -63,8 +63,9 @@ def read_window(ctx: PipelineContext, table: str, spec: ReadSpec) -> Reading:
 def write_window(ctx: PipelineContext, table: str, spec: WindowSpec, **words: Any) -> TableWrite:
     """Return how a task replaces what its table has of the window."""
     by = spec.date_column or (DATE_COLUMN if spec.window == "day" else None)
-    words = {"depends_on_table": False, **words}
     if spec.window == "all":
+        # Who replaces it meanwhile may have seen what this task has not: then it has to look again.
+        words = {"depends_on_table": True, **words}
         return TableWrite(TableName(table), "replace_table", partition_by=(by,) if by else (), **words)
     date, column = _date(ctx), by or DATE_COLUMN
     return TableWrite(

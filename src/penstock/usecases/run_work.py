@@ -161,8 +161,7 @@ class RunWork:
     def _rerun(self, tx: Any, run: PipelineRun, report: AttemptReport, now: float) -> PipelineRun:
         """Do again what depended on a table that another run has published meanwhile."""
         error = dict(report.error or {})
-        changed = set(error.get("tables") or pipelines.took_part(run))
-        names = [task.name for task in run.tasks if changed.intersection(task.wrote)]
+        names = pipelines.outdated(run, tables=error.get("tables", ()), inputs=error.get("inputs", ()))
         if any(run.task(name).attempt > limits.RUN_RERUNS.value for name in names):
             ending = replace(
                 run, state="failed", finished_at=now, error=error | {"resume": f"penstock resume {run.id}"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -125,6 +125,7 @@ class Lake(Protocol):
         run: RunId,
         *,
         tables: Sequence[TableName] | None = None,
+        read_whole: Collection[TableName] = (),
         then: Callable[[Any], None] | None = None,
     ) -> Sequence[Published]:
         """Make what a run has written what readers see: all of its tables at one moment.
@@ -136,6 +137,8 @@ class Lake(Protocol):
             workspace: of the run.
             run: whose tables.
             tables: only these.
+            read_whole: tables whose every row something else of the run depends on: when one was published by another
+                run meanwhile, it is put on top of that on the run's branch, and nothing is published yet.
             then: done in the same transaction, such as recording a cursor; and only once: of a run that has nothing to
                 publish that was not published before, it was done then. A cursor that moves without rows goes with a
                 commit of no files.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -144,10 +144,11 @@ class IcebergLake:
         run: RunId,
         *,
         tables: Sequence[TableName] | None = None,
+        read_whole: Collection[TableName] = (),
         then: Callable[[Any], None] | None = None,
     ) -> Sequence[Published]:
         """Make what a run has written what readers see."""
-        return self._publisher.publish(workspace, run, tables=tables, then=then)
+        return self._publisher.publish(workspace, run, tables=tables, read_whole=read_whole, then=then)
 
     def discard(self, workspace: WorkspaceId, run: RunId) -> None:
         """Drop what a run has written and not published."""

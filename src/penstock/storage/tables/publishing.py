@@ -6,7 +6,7 @@ read the tables themselves follow; a kill in between is made good by whoever hol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -71,6 +71,7 @@ class Publisher:
         run: RunId,
         *,
         tables: Sequence[TableName] | None = None,
+        read_whole: Collection[TableName] = (),
         then: Callable[[Any], None] | None = None,
     ) -> tuple[Published, ...]:
         """Publish what a run has written; see the port."""
@@ -80,7 +81,7 @@ class Publisher:
             if not todo:
                 return self._again(workspace, run, writes, then)
             try:
-                return self._publish(workspace, todo, then)
+                return self._publish(workspace, todo, read_whole, then)
             except (LeaseLost, CommitLost):
                 continue
         raise commits.lost_too_often(todo[0].name)
@@ -109,7 +110,11 @@ class Publisher:
         return len(left)
 
     def _publish(
-        self, workspace: WorkspaceId, todo: list[Write], then: Callable[[Any], None] | None
+        self,
+        workspace: WorkspaceId,
+        todo: list[Write],
+        read_whole: Collection[TableName],
+        then: Callable[[Any], None] | None,
     ) -> tuple[Published, ...]:
         names = [write.name for write in todo]
         with self.parts.leases.hold(workspace, names) as held:
@@ -121,8 +126,11 @@ class Publisher:
                 seen = {name: journal.shown(tx, workspace, name) for name in names}
             if any(known[name].state != "written" for name in names):
                 raise CommitLost("another process publishes the same run")
-            ready = [self._on_top(known[name], seen[name]) for name in names]
+            ready, outdated = self._put_on_top([known[name] for name in names], seen)
             self.parts.step("publish.ready")
+            moved = [one for one in ready if one.landed is not None and one.write.name in read_whole]
+            if outdated or moved:
+                raise self._keep(held, ready, outdated, moved)
             self._show(held, ready, then)
             self.parts.step("publish.recorded")
             for one in ready:
@@ -130,6 +138,50 @@ class Publisher:
                 self.parts.step("publish.moved")
             self._finish(held, [(one.table, one.write) for one in ready])
         return tuple(Published(one.write.name, one.head, seen[one.write.name]) for one in ready)
+
+    def _put_on_top(
+        self, writes: Sequence[Write], seen: Mapping[TableName, SnapshotId | None]
+    ) -> tuple[list[_Ready], list[tuple[Write, NeedsRerun]]]:
+        """Return the writings that stand on what readers see, and others with the reason why they cannot."""
+        ready, outdated = [], []
+        for write in writes:
+            try:
+                ready.append(self._on_top(write, seen[write.name]))
+            except NeedsRerun as error:
+                outdated.append((write, error))
+        return ready, outdated
+
+    def _keep(
+        self,
+        held: Held,
+        ready: Sequence[_Ready],
+        outdated: Sequence[tuple[Write, NeedsRerun]],
+        moved: Sequence[_Ready],
+    ) -> NeedsRerun:
+        """Record what was put on top of what others have published, and return what is to be done again first.
+
+        What depended on its table has been told so now: when its task comes to the same result again, that stands.
+        """
+        now = self.parts.clock()
+
+        def keep(tx: Any) -> None:
+            held.extend(tx)
+            for one in ready:
+                if one.landed is not None and one.instead_of is not None:
+                    journal.add_rebased(tx, one.write, one.landed, of=one.instead_of, now=now)
+                    journal.set_write(tx, one.write, now=now)
+            for write, _ in outdated:
+                journal.set_write(tx, replace(write, depends=False), now=now)
+            held.release(tx)
+
+        self.parts.database.write(keep)
+        self.parts.step("publish.kept")
+        inputs = tuple(one.write.name for one in moved)
+        tables = tuple(write.name for write, _ in outdated)
+        words = f"the table {(tables or inputs)[0]} has been published by another run meanwhile"
+        words = outdated[0][1].message if outdated else words
+        hint = "The tasks that depend on it are run again on what it holds now."
+        return NeedsRerun(words, hint=hint, tables=tables, inputs=inputs)
 
     def _on_top(self, write: Write, seen: SnapshotId | None) -> _Ready:
         """Return a writing whose head stands on what readers see; it is put there when it does not."""
