@@ -45,7 +45,7 @@ _COLUMNS: Final = {
     "ordered": "timestamp",
     "shipped": "timestamp",
 }
-_ROWS: Final = """
+ROWS: Final = """
 SELECT i AS id, CASE WHEN i % 97 = 0 THEN NULL ELSE round((hash(i) % 100000) / 100.0, 2)::DOUBLE END AS amount,
     (hash(i + 1) % 9 + 1)::BIGINT AS quantity,
     ['BR', 'PT', 'FR', 'US'][(hash(i + 2) % 4)::BIGINT + 1] AS country,
@@ -80,7 +80,7 @@ _EXPECTATIONS: Final[Sequence[tuple[str, dict[str, Any]]]] = [
         {"column_A": "shipped", "column_B": "ordered", "or_equal": True},
     ),
 ]
-_BY_HAND: Final = """
+BY_HAND: Final = """
 SELECT count(*), count(id), count(DISTINCT id), count(amount), count_if(amount < 0 OR amount > 1000), avg(amount),
     stddev_samp(amount), median(amount), max(amount), count_if(country NOT IN ('BR', 'PT', 'FR', 'US')),
     count(DISTINCT country), count_if(state NOT IN ('new', 'paid', 'sent', 'back')), count(DISTINCT state),
@@ -97,8 +97,8 @@ def measure(*, quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         table, suite = folder / "orders.parquet", folder / "orders.json"
-        duckdb.execute(f"COPY ({_ROWS.format(rows=rows)}) TO {text(str(table))} (FORMAT parquet)")
-        suite.write_text(json.dumps({"name": "orders", "expectations": _entries()}))
+        duckdb.execute(f"COPY ({ROWS.format(rows=rows)}) TO {text(str(table))} (FORMAT parquet)")
+        suite.write_text(json.dumps({"name": "orders", "expectations": entries()}))
         assert _checked(table, suite).success, "the suite fails"
         taken = [
             (elapsed_s(partial(_checked, table, suite)), elapsed_s(partial(_by_hand, table))) for _ in range(rounds)
@@ -111,7 +111,8 @@ def measure(*, quick: bool) -> list[Figure]:
         return [*figures, *([] if quick else _beside_great_expectations(table, suite, ours_s))]
 
 
-def _entries() -> list[dict[str, Any]]:
+def entries() -> list[dict[str, Any]]:
+    """Return the expectations as a suite has them."""
     return [{"type": type_, "kwargs": kwargs} for type_, kwargs in _EXPECTATIONS]
 
 
@@ -130,7 +131,7 @@ def _checked(table: Path, path: Path) -> SuiteResult:
 
 def _by_hand(table: Path) -> object:
     with open_engine(folders=[table.parent]) as execute:
-        return execute(_BY_HAND.format(relation=_relation(table)))
+        return execute(BY_HAND.format(relation=_relation(table)))
 
 
 def _beside_great_expectations(table: Path, suite: Path, ours_s: float) -> list[Figure]:
