@@ -143,6 +143,16 @@ def _collecting(work: Callable[[], None], failures: list[BaseException]) -> Call
     return guarded
 
 
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all of its group: asked first, then killed."""
+    os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_END_S / 2)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.socket() as probe:

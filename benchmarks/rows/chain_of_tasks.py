@@ -11,17 +11,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
-import sqlite3
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks import environments, service
+from benchmarks import environments, orchestrators, service
 from benchmarks.environments import PeerMissing
 from benchmarks.figures import Figure
 from benchmarks.timing import elapsed_s, median
@@ -30,7 +26,6 @@ NUMBER: Final = 32
 TITLE: Final = "40 x fibo(10) in sequence, sandbox on"
 _PEERS: Final = Path(__file__).parents[1] / "peers"
 _BODY: Final = b'{"script": "fibo", "input": [{"n": 10}]}'
-_AIRFLOW_PORT: Final = "8977"
 _PATIENCE_S: Final = 300.0
 
 
@@ -80,61 +75,6 @@ def _prefect_s() -> float:
 
 
 def _airflow_s() -> float:
-    python = environments.python_of("airflow")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        dags = Path(home, "dags")
-        dags.mkdir()
-        (dags / "fibo.py").write_text((_PEERS / "airflow_fibo.py").read_text("utf-8"), "utf-8")
-        environment = {
-            **os.environ,
-            "PATH": f"{python.parent}:{os.environ['PATH']}",
-            "AIRFLOW_HOME": home,
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{_AIRFLOW_PORT}/execution/",
-            "AIRFLOW__API__PORT": _AIRFLOW_PORT,
-            "AIRFLOW__API__HOST": "127.0.0.1",
-            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{_AIRFLOW_PORT}",
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        }
-        airflow = [str(python.with_name("airflow"))]
-        with (Path(home) / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [*airflow, "standalone"], env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-        try:
-            for run in ("first", "second"):
-                _trigger([*airflow, "dags", "trigger", "fibo_chain", "--run-id", run], environment)
-                chain_s = _await_airflow(Path(home, "airflow.db"), run)
-            return chain_s
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(30)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
-
-
-def _trigger(command: list[str], environment: dict[str, str]) -> None:
-    """Start a run, once the DAG has been found."""
-    deadline_s = time.monotonic() + _PATIENCE_S
-    while subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False).returncode:
-        if time.monotonic() > deadline_s:
-            raise PeerMissing("airflow did not find its DAG")
-        time.sleep(2)
-
-
-def _await_airflow(database: Path, run: str) -> float:
-    """Return the seconds from the start of a run's first task to the end of its last, once it has ended."""
-    deadline_s = time.monotonic() + _PATIENCE_S
-    asked = (
-        "SELECT min(start_date), max(end_date), sum(state = 'success'), count(*) FROM task_instance WHERE run_id = ?"
-    )
-    while time.monotonic() < deadline_s:
-        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
-            began, ended, succeeded, count = connection.execute(asked, (run,)).fetchone()
-        if count and succeeded == count:
-            return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
-        time.sleep(1)
-    raise PeerMissing("airflow did not end its run")
+    with orchestrators.standalone(_PEERS / "airflow_fibo.py") as server:
+        server.run("fibo_chain")
+        return server.run("fibo_chain").tasks_s

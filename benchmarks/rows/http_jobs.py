@@ -9,9 +9,7 @@ small HTTP app, whose two worker processes start bubblewrap with a fresh Python 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -81,7 +79,7 @@ def _celery() -> Iterator[service.Served]:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            running.callback(_end, process)
+            running.callback(service.end_group, process)
         server = service.Served(f"http://127.0.0.1:{port}", "", process.pid, Path(tempfile.gettempdir()))
         _await(server)
         yield server
@@ -99,12 +97,3 @@ def _await(server: service.Served) -> None:
             if time.monotonic() > deadline_s:
                 raise PeerMissing("Celery does not carry out a job in a sandbox here") from error
             time.sleep(0.2)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(15)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
