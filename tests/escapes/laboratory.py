@@ -81,6 +81,7 @@ class Laboratory:
         tier: Tier = "warm" if attack.lingers else "isolated"
         version = script(attack.source(), limits=limits, tier=tier, language=attack.language, profile=attack.profile)
         patience = replace(core.ZYGOTE_START, value=_PATIENCE_S)  # with the lock off, zygotes do get killed
+        self.base(attack.profile)  # a busy machine may take longer than that for its imports
         with contextlib.closing(Scene(self.uid)) as scene, mock.patch.object(core, "ZYGOTE_START", patience):
             data = scene.prepare(attack.needs)
             with self.children(version) as (children, zygote):
