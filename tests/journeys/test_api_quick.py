@@ -99,6 +99,9 @@ def test_how_a_job_stands_is_told_the_same_way(api, tenant, ways):
     with api.http(tenant) as http:
         assert http.get(f"/api/v1/jobs/{job}").json()["state"] == "succeeded"
         assert http.get("/api/v1/jobs/job_none").json()["code"] == "not_found"
+        figures = http.get("/metrics").text
+    for method, route, status in (("GET", "/api/v1/jobs/{job_id}", 404), ("POST", "/api/v1/jobs", 202)):
+        assert f'penstock_http_requests_total{{method="{method}",route="{route}",status="{status}"}}' in figures
 
 
 def test_a_key_that_was_just_used_ends_at_once_here_and_within_a_second_elsewhere(api, tenant):
