@@ -120,9 +120,8 @@ class TaskContext:
         self._telling = Telling(parts.database, parts.records, now, number=self.number, clock=parts.clock)
 
     def __enter__(self) -> Self:
-        """Make the staging folder, and let the attempt's time run."""
-        self.parts.engines.clear(self.folder)  # of an attempt that was killed
-        self.staging.mkdir(parents=True, mode=0o700)
+        """Let the attempt's time run."""
+        self._clear()  # what an attempt that was killed has left
         self._stack.callback(self._telling.close)
         self._stack.enter_context(self.stop.after(self.timeout_s))
         return self
@@ -132,12 +131,21 @@ class TaskContext:
         try:
             self._stack.close()
         finally:
+            self._clear()
+
+    def _clear(self) -> None:
+        if self.folder.exists():
             self.parts.engines.clear(self.folder)
 
     @property
     def staging(self) -> Path:
-        """A folder of this attempt alone, removed afterwards."""
-        return self.folder / "staging"
+        """A folder of this attempt alone, made when somebody asks for it, and removed afterwards."""
+        return self._made("staging")
+
+    def _made(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
 
     @property
     def sandbox(self) -> Sandbox:
@@ -195,8 +203,7 @@ class TaskContext:
         snapshot = self._snapshot(table)
         reading = self.parts.lake.read(self.occurrence.workspace, table, at=snapshot, partitions=partitions)
         self._fetched += 1
-        folder = self.folder / f"inputs-{self._fetched}"
-        folder.mkdir(mode=0o700)
+        folder = self._made(f"inputs-{self._fetched}")
         return self._stack.enter_context(self.parts.lake.local(reading, folder))
 
     def columns(self, table: TableName) -> tuple[Column, ...]:
