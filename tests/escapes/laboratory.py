@@ -16,8 +16,9 @@ from unittest import mock
 import orjson
 
 from penstock.core import limits as core
+from penstock.core.errors import SandboxUnavailable
 from penstock.core.scripts import Chunk, Language, Profile, ScriptLimits, ScriptVersion, Tier
-from penstock.sandbox.children import Children, Death, Seat
+from penstock.sandbox.children import Children, Death, Reply, Seat
 from penstock.sandbox.strict import StrictScriptRunner, _script_spec
 from penstock.sandbox.zygotes import BOOT, BaseZygote, VersionZygote, kill_if_alive
 from penstock_guest import wire
@@ -127,7 +128,7 @@ class Laboratory:
         seat = children.take()
         assert seat.pid is not None, "a seat taken has a child"
         started_s = time.monotonic()
-        end = children.ask(seat, *request(data))
+        end = _ask(children, seat, data)
         trial = Trial(scene, end, seat.pid, (scene.secret, self.secret), wall_s=time.monotonic() - started_s)
         if not attack.lingers:
             self._account(trial, children, seat)
@@ -177,6 +178,13 @@ def request(data: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     runner = StrictScriptRunner(script(b""), listener, "process")  # type: ignore[arg-type]  # it only listens
     runner.run(chunk(data), seed=1, emit="ndjson", skip={})
     return listener.heard
+
+
+def _ask(children: Children, seat: Seat, data: dict[str, Any]) -> Reply | Death:
+    try:
+        return children.ask(seat, *request(data))
+    except SandboxUnavailable as gone:  # an attack that takes the zygote along has nobody left to tell its end
+        return Death("zygote_gone", str(gone), wire.Mark(0, 0), 0.0)
 
 
 class _Listener:
