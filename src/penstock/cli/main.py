@@ -32,6 +32,7 @@ _SECTIONS: Final = {
         "cancel": "End a run or a back-fill.",
         "deploy": "Send a project to a server, where its schedules run.",
         "schedules": "Show when pipelines run by themselves; pause them.",
+        "alerts": "Try out whether alerts arrive.",
     },
     "Tables": {
         "tables": "List what is published, its columns and snapshots; do the upkeep.",

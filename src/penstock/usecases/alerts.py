@@ -35,7 +35,6 @@ from penstock.core.ports.service import Clock, Database
 from penstock.core.projects import PipelineName, Project
 from penstock.core.runs import CheckResult, PipelineRun, ScheduleState
 from penstock.planning.schedules import Occasion, overdue
-from penstock.project.checking import nearest
 from penstock.usecases.permissions import require
 
 _SECRET: Final = re.compile(r"\$\{secret:([^}]*)\}")
@@ -252,6 +251,8 @@ def url_of(project: Project, name: str, *, secrets: Callable[[str], str]) -> str
         NotFound: when the project has no such name, or a secret is not there.
     """
     if name not in project.alerts:
+        from penstock.project.checking import nearest  # which loads what a supervisor does without
+
         raise NotFound(f"the project has no alerts for {name!r}", hint=f"{nearest(name, project.alerts)}")
     return _SECRET.sub(lambda found: secrets(found[1]), project.alerts[name])
 

@@ -86,7 +86,7 @@ def open_local(folder: Path, environment: Mapping[str, str] | None = None) -> It
     known = os.environ if environment is None else environment
     settings = read_settings({HOME.name: str(folder / FOLDER)})
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(open_server(settings, create=True))
+        server = stack.enter_context(open_server(settings, create=True, alerts=False))
         versions = stack.enter_context(contextlib.closing(OpenVersions(server.sandbox, seats=cores() + 1)))
         attempts = assemble_attempts(
             settings,

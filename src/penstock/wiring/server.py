@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from penstock.access.alerts import ProcessSender
 from penstock.access.workspaces import SqlWorkspaces
 from penstock.core.errors import SchemaUnknown, SettingInvalid
 from penstock.core.ports import Blobs, Clock, Lake
@@ -21,6 +22,7 @@ from penstock.database.versioning import prepare, require_schema
 from penstock.queue.sql_queue import SqlQueue
 from penstock.sandbox.heavy import HeavySandbox
 from penstock.sandbox.strict import StrictSandbox
+from penstock.storage.alert_records import SqlAlertRecords
 from penstock.storage.blobs.small import BlobsWithSmall, SmallBlobRows
 from penstock.storage.figures import SqlFigures
 from penstock.storage.job_records import SqlJobRecords
@@ -30,6 +32,7 @@ from penstock.storage.run_records import SqlRunRecords
 from penstock.storage.run_upkeep_records import SqlRunUpkeepRecords
 from penstock.storage.script_records import SqlScriptRecords
 from penstock.storage.work_records import SqlWorkRecords
+from penstock.usecases.alerts import Alerts, Incidents
 from penstock.usecases.approvals import Approvals
 from penstock.usecases.audit import AuditLog
 from penstock.usecases.health import HealthChecks
@@ -88,6 +91,8 @@ class Server:
     engines: HeavySandbox
     schedules: Schedules
     upkeep: RunUpkeep
+    incidents: Incidents
+    alerts: Alerts
     pipelines: Callable[[], Pipelines]  # made when first needed: half of a second that a supervisor does without
 
     @property
@@ -107,13 +112,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = False) -> Iterator[Server]:
+def open_server(
+    settings: Settings, *, clock: Clock = time.time, create: bool = False, alerts: bool = True
+) -> Iterator[Server]:
     """Put a server's parts together, and close them at the end.
 
     Args:
         settings: what it was told.
         clock: gives seconds since 1970.
         create: whether an empty database gets its tables; else it is refused like one of another version.
+        alerts: whether incidents are noted, for a worker to tell people of them.
 
     Raises:
         SchemaUnknown: when the database is not there, or not one that this version works with.
@@ -131,7 +139,7 @@ def open_server(settings: Settings, *, clock: Clock = time.time, create: bool = 
         prepare(database) if create else require_schema(database)
         engines = HeavySandbox()
         with lazy_lake(settings, database, clock, strict=sandbox, heavy=engines) as lake:
-            server = _assemble(settings, database, sandbox, bells, clock, lake, engines)
+            server = _assemble(settings, database, sandbox, bells, clock, lake, engines, alerts=alerts)
             with contextlib.closing(server.queue):
                 yield server
 
@@ -165,6 +173,8 @@ def _assemble(
     clock: Clock,
     lake: Lake,
     engines: HeavySandbox,
+    *,
+    alerts: bool,
 ) -> Server:
     queue = SqlQueue(database, clock, bells=bells)
     access = assemble_access(settings, database, queue, clock)
@@ -175,7 +185,9 @@ def _assemble(
     hooks = WebhookChecks(database, SqlWorkspaces(clock), secrets, access.egress)
     records = job_records, work_records, script_records
     jobs = Jobs(database, *records, queue, blobs, small, quotas, audit, clock, hooks.problems)
-    run_work = RunWork(SqlRunRecords(), queue, clock)
+    told, workspaces = SqlAlertRecords(), SqlWorkspaces(clock)
+    incidents = Incidents(database, told, SqlRunRecords(), SqlProjectRecords(), workspaces, clock)
+    run_work = RunWork(SqlRunRecords(), queue, clock, *([incidents.note_end] if alerts else []))
     work = Work(database, *records, queue, blobs, small, quotas, secrets, bells, run_work, clock)
     uploads = Uploads(database, blobs, quotas)
     health = HealthChecks(database, blobs, SqlFigures(), clock)
@@ -231,5 +243,15 @@ def _assemble(
             clock,
         ),
         upkeep=RunUpkeep(database, SqlRunUpkeepRecords(), lake, clock),
+        incidents=incidents,
+        alerts=Alerts(
+            database,
+            told,
+            workspaces,
+            secrets,
+            ProcessSender(),
+            lambda workspace, project, revision: pipelines().projects.loaded(workspace, project, revision),
+            clock,
+        ),
         pipelines=pipelines,
     )

@@ -71,6 +71,9 @@ def _chores(server: Server, worker: str) -> list[Chore]:
         Chore("reconcile", limits.RECONCILE.value, server.work.reconcile),
         Chore("seal", limits.SEAL.value, server.audit_log.seal),
         Chore("schedules", limits.SCHEDULE_TICK.value, server.schedules.tick),
+        Chore("late", limits.LATE_TICK.value, server.incidents.look_for_late),
+        Chore("alerts", limits.ALERT_TICK.value, server.alerts.send_due),
+        Chore("incidents", limits.RECONCILE.value, server.incidents.forget),
         Chore("upkeep", limits.UPKEEP_TICK.value, server.upkeep.tick),
         Chore("retention", limits.RETENTION_TICK.value, lambda: server.retention.tick(worker)),
     ]

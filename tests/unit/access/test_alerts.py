@@ -1,12 +1,8 @@
 """Alerts reach a receiver over HTTP and SMTP, and neither what a policy forbids nor files of the machine."""
 
-import http.server
 import socket
-import threading
-from contextlib import contextmanager
 from email import message_from_bytes
 
-import orjson
 import pytest
 from aiosmtpd.controller import Controller
 
@@ -14,41 +10,10 @@ from penstock.access.alerts import ProcessSender
 from penstock.core.access import Policy
 from penstock.core.alerts import Alert
 from penstock.core.errors import AlertRefused, DestinationUnavailable, EgressRefused
+from tests.receiving import receiver
 
 ALERT = Alert("shop/sales failed (2026-05-01)", "run: run_1 of 2026-05-01\ntask: clean (script)")
 LOOPBACK = Policy(egress=("127.0.0.1",))
-
-
-class Server(http.server.ThreadingHTTPServer):
-    taken: list[dict[str, str]]
-    status = 200
-
-
-class Receiver(http.server.BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.taken.append(orjson.loads(body))
-        self.send_response(self.server.status)
-        if self.server.status == 302:
-            self.send_header("Location", f"http://localhost.localdomain:{self.server.server_port}/")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def receiver(status: int = 200):
-    with Server(("127.0.0.1", 0), Receiver) as server:
-        server.taken, server.status = [], status
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join(5)
 
 
 class Mailbox:
