@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.isdigit():
             self._send(int(fault), {"error": "with a value of somebody@example.com"})
         elif fault == "hangs":
-            time.sleep(1.5)
+            time.sleep(0.8)
             self.close_connection = True
         elif fault == "truncated":
             self.send_response(200)

@@ -23,6 +23,7 @@ _OUTPUT_BYTES: Final = 10 * limits.SOURCE_PAGE.value * _MIB
 _NAME_MAX: Final = 256
 _MARK_MAX: Final = 2_000
 _HASH_CHARACTERS: Final = 32
+_GZIP: Final = b"\x1f\x8b"
 _CHUNK_RECORDS: Final = 10_000
 _SMALL_BYTES: Final = 4 * _MIB  # a file is worth a child of its own from here on
 _PLAIN: Final = {"letters_bytes": 0, "cursor_at": None, "known": (), "encoding": "identity"}
@@ -61,7 +62,8 @@ class StrictRawReader:
 
     def lines(self, file: InputFile, *, records_at: str = "") -> Iterator[RawLines]:
         """Yield the records of a file in pieces, in order; several pieces are worked on at once."""
-        if (whole := self._whole(file, records_at)) is not None:
+        whole = self._document(file, records_at) if records_at else self._whole(file, records_at)
+        if whole is not None:
             yield whole
             return
         with (
@@ -76,6 +78,19 @@ class StrictRawReader:
             while waiting:
                 yield waiting.popleft().result()
 
+    def _document(self, file: InputFile, records_at: str) -> RawLines | None:
+        """Return the records inside a file that is one JSON document; None when it is not, or is too large."""
+        if file.size_bytes is None or not 0 < file.size_bytes <= limits.SOURCE_PAGE.value * _MIB:
+            return None
+        data = os.pread(file.fd, file.size_bytes, 0)
+        encoding = "gzip" if data.startswith(_GZIP) else "identity"
+        try:
+            return self.page(data, PageQuestion(records_at=records_at, encoding=encoding))
+        except SourceRefused as error:
+            if error.figures.get("is_json") is not False:
+                raise
+            return None  # such as NDJSON: a document in each line
+
     def _whole(self, file: InputFile, records_at: str) -> RawLines | None:
         """Return the records of a small file, in one child and one go; None when it has to be read in pieces."""
         if file.size_bytes is None or not 0 < file.size_bytes <= _SMALL_BYTES or file.encoding != "identity":
@@ -85,6 +100,11 @@ class StrictRawReader:
         return self._asked({**_PLAIN, "form": "file", "input_bytes": len(data), **words}, data)
 
     def _chunk(self, chunk: Chunk, records_at: str) -> RawLines:
+        if records_at and any(cause.code == "record_too_large" for cause in chunk.unreadable):
+            raise SourceRefused(
+                f"a document has more than {limits.CHUNK_BYTES.value} MiB",
+                hint="Split it; or write its records as NDJSON, which may have any size.",
+            )
         request = {
             **_PLAIN,
             "form": "chunk",

@@ -34,6 +34,11 @@ class Arrived:
     records: int = 0
     size_bytes: int = 0
 
+    @property
+    def files(self) -> bool:
+        """Whether anything has arrived that can be written."""
+        return bool(self.lines or self.parquet)
+
 
 class Arriving:
     """Takes what arrives, one file after the other.

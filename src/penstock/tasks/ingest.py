@@ -22,6 +22,7 @@ from penstock.core.columns import Column
 from penstock.core.errors import PenstockError, TaskFailed
 from penstock.core.ports import Connector, PipelineContext, TableWrite
 from penstock.core.projects import Project, ProjectProblem, Task
+from penstock.core.raw import AUDIT
 from penstock.core.tables import TableName, table_name
 from penstock.tasks import raw_sql
 from penstock.tasks.arriving import Arrived, Arriving
@@ -113,13 +114,14 @@ class IngestTask:
             arriving = Arriving(ctx, stack)
             for landed in connector.fetch(name, settings, wanted, ctx):
                 arriving.take(landed, arrived)
-        if arrived.lines or arrived.parquet:
-            ctx.cursors.take(arrived.taken)
-            rows, rejected = _write(spec, arrived, ctx)
-            ctx.publish()
-            return {"rows": rows, "rejected": rejected, "bytes": arrived.size_bytes}
-        ctx.log("there is nothing new")
-        return {"rows": 0, "rejected": 0, "bytes": 0}
+        if not arrived.files:
+            ctx.log("there is nothing new")
+        if not arrived.files and ctx.columns(TableName(spec.to)):
+            return {"rows": 0, "rejected": 0, "bytes": 0}
+        ctx.cursors.take(arrived.taken)
+        rows, rejected = _write(spec, arrived, ctx)
+        ctx.publish()
+        return {"rows": rows, "rejected": rejected, "bytes": arrived.size_bytes}
 
 
 KIND: Final = IngestTask()
@@ -129,6 +131,7 @@ def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[in
     """Write what has arrived, and return how many rows landed and how many were rejected."""
     table = TableName(spec.to)
     known = ctx.columns(table)
+    is_new = {column.name for column in known} <= {*AUDIT, *spec.columns}  # also one that never had a row
     when = dt.datetime.now(dt.UTC)
     day = dt.date.fromisoformat(ctx.occurrence.date) if ctx.occurrence.date else _today(ctx, when)
     audit = ((Column("_run", "string"), ctx.occurrence.run), (Column("_date", "date"), day))
@@ -137,13 +140,16 @@ def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[in
         "append",
         partition_by=("_date",),
         added=(*audit, (Column("_landed_at", "timestamptz"), when.isoformat())),
-        policy="freeze" if spec.policy == "freeze" else "evolve",
+        policy="freeze" if spec.policy == "freeze" and not is_new else "evolve",
         with_cursors=True,
     )
-    if arrived.parquet:
+    views: Mapping[str, str]
+    if not arrived.files:  # so that what comes after it finds a table
+        sql, views, aside = raw_sql.nothing(spec.columns), {}, None
+    elif arrived.parquet:
         sql, views, aside = _parquet(spec, arrived, ctx)
     else:
-        sql, views, aside = _lines(spec, arrived, known, ctx)
+        sql, views, aside = _lines(spec, arrived, known, ctx, is_new=is_new)
     # First what is set aside: a kill in between may put it aside twice, where the other order could lose it.
     rejected = _write_rejected(write, arrived, aside, views, ctx)
     written = ctx.write_query(write, sql, tables={}, files=views)
@@ -151,10 +157,9 @@ def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[in
 
 
 def _lines(
-    spec: IngestSpec, arrived: Arrived, known: Sequence[Column], ctx: PipelineContext
+    spec: IngestSpec, arrived: Arrived, known: Sequence[Column], ctx: PipelineContext, *, is_new: bool
 ) -> tuple[str, dict[str, str], str | None]:
     """Return the query of the rows that land, its views, and the query of those that are set aside."""
-    is_new = not known
     columns = decide(arrived.kinds, known, wanted=spec.columns, source=arrived.columns)
     files = [Path(path) for path in arrived.lines]
     if spec.infer:

@@ -113,6 +113,13 @@ def parquet_rows(names: Sequence[str], sources: Mapping[str, str]) -> str:
     return f"SELECT {', '.join([*picked, _source(sources), digest])} FROM {_with_sources(VIEW, sources)}"
 
 
+def nothing(columns: Mapping[str, str]) -> str:
+    """Return the query of no rows, with the columns that are asked for."""
+    types = {**columns, "_source": "string", HASH: "string"}
+    picked = ", ".join(f"CAST(NULL AS {sql_type(kind)}) AS {quoted(name)}" for name, kind in types.items())
+    return f"SELECT {picked} WHERE false"
+
+
 def counts(columns: Sequence[LandingColumn]) -> str:
     """Return the query of how many values do not fit: one row, one number for each column that is to be checked."""
     checked = [column for column in columns if column.how == "checked"]

@@ -49,7 +49,7 @@ def fetch(bench, source):
     gates._gates.clear()
 
     def fetch(said, *, ctx=None, **settings):
-        checked = REST.Spec.model_validate({"url": source.url, "timeout": 1, **settings})
+        checked = REST.Spec.model_validate({"url": source.url, "timeout": 0.5, **settings})
         ctx = ctx or bench.ctx()
         gate = gates.Gate("api", gates.own_settings(checked), gates.Clock(chance=lambda: 0.01))
         gates._gates[(ctx.occurrence.workspace, ctx.occurrence.project, "api")] = gates.own_settings(checked), gate

@@ -7,10 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from penstock.checks.judging import GxSuites
 from penstock.connectors import connectors
 from penstock.core.errors import InputNotFound, ProjectInvalid, SchemaRefused, TaskFailed
+from penstock.project.loading import load_project
 from penstock.sandbox.raw import open_raw
 from penstock.sandbox.strict import StrictSandbox
+from penstock.tasks import run_kinds
 from tests.pipelines import pipeline_context
 
 AUDIT = ("_run", "_date", "_landed_at", "_source", "_hash")
@@ -201,6 +204,17 @@ def test_parquet_keeps_its_types(ingest):
     assert bench.columns("raw.orders")["id"] == "int"
 
 
+def test_a_source_that_has_nothing_yet_leaves_a_table_for_those_who_read_it(ingest):
+    source = 'from: { connection: disk, path: "*.csv", may_be_missing: true }'
+    bench = ingest(f"{source}, to: raw.orders, columns: {{ n: long }}, schema: freeze")
+    assert bench.run("land")["rows"] == 0
+    assert (bench.columns("raw.orders")["n"], bench.rows("raw.orders")) == ("long", [])
+    put(bench, "a.csv", "n,name\n1,a\n")
+    bench.next_run()
+    assert bench.run("land")["rows"] == 1
+    assert landed(bench) == [{"n": 1, "name": "a"}]
+
+
 def test_a_file_without_records_is_taken_and_makes_no_rows(ingest):
     bench = ingest(ORDERS)
     put(bench, "a.ndjson", "")
@@ -254,7 +268,12 @@ def test_a_pattern_that_may_fit_nothing_lands_nothing(ingest):
         ("from: { connection: disk, path: x }, to: raw.x, columns: { a: integer }", "'integer' is no type"),
     ],
 )
-def test_mistakes_are_found_before_anything_runs(ingest, task, message):
+def test_mistakes_are_found_before_anything_runs(task, message):
+    kinds = run_kinds(suites=GxSuites(), connectors=connectors())
+    files = {
+        "penstock.yml": b"name: shop\nconnections:\n  disk: { kind: files, path: data }\n",
+        "pipelines/main.yml": f"tasks:\n  land: {{ kind: ingest, {task} }}\n".encode(),
+    }
     with pytest.raises(ProjectInvalid) as refused:
-        ingest(task)
+        load_project(files, kinds=kinds, connection_kinds=connectors())
     assert any(message in problem.message for problem in refused.value.problems)
