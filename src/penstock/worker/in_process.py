@@ -28,6 +28,7 @@ from penstock.execution.task_attempts import TaskAttempts
 from penstock.usecases.work import Work
 
 _PAUSE_S: Final = 0.1
+_OWN_S: Final = 0.01
 _END_S: Final = 10.0
 
 
@@ -56,11 +57,13 @@ class InProcessWorker:
     _over: threading.Event = field(default_factory=threading.Event)
     _helpers: list[threading.Thread] = field(default_factory=list)
     _ticked_s: float = 0.0
+    _recorded_s: float = 0.0
 
     def __post_init__(self) -> None:
         self._threads = ThreadPoolExecutor(self.places, thread_name_prefix="attempt")
 
     def __enter__(self) -> Self:
+        self._bell.set()
         for target in (self._beat, self._wake):
             thread = threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True)
             self._helpers.append(thread)
@@ -82,14 +85,15 @@ class InProcessWorker:
         for thread in self._helpers:
             thread.join(_END_S)
 
-    def turn(self) -> None:
-        """Record what has ended, begin what is next, and wait a moment unless there was something."""
-        self._tick()
+    def turn(self) -> bool:
+        """Wait until there may be something, record what has ended, begin what is next; return whether anything runs."""
+        self._bell.wait(_PAUSE_S)
         self._bell.clear()
-        if not self._record():
-            self._bell.wait(_PAUSE_S)
+        self._tick()
+        self._record()
+        return bool(self._running)
 
-    def _record(self, *, taking: bool = True) -> int:
+    def _record(self, *, taking: bool = True) -> None:
         with self._lock:
             ended, self._ended = self._ended, []
             count = self.places - len(self._running) + len(ended) if taking else 0
@@ -99,6 +103,7 @@ class InProcessWorker:
             with self._lock:
                 self._ended = ended + self._ended
             raise
+        self._recorded_s = time.monotonic()
         with self._lock:
             for each in ended:
                 self._running.pop(each.lease.entry.id, None)
@@ -108,7 +113,6 @@ class InProcessWorker:
             with self._lock:
                 self._running[assignment.lease.entry.id] = (assignment.lease, stop, sandbox)
             self._threads.submit(self._attempt, assignment.lease, stop, sandbox)
-        return len(made.assignments)
 
     def _attempt(self, lease: Lease, stop: StopSign, sandbox: Sandbox) -> None:
         started_at = self.clock()
@@ -146,7 +150,8 @@ class InProcessWorker:
     def _wake(self) -> None:
         while not self._over.is_set():
             self.wait(_PAUSE_S)
-            self._bell.set()
+            if time.monotonic() - self._recorded_s > _OWN_S:  # else it was most likely this worker that was heard
+                self._bell.set()
 
 
 def _bug(error: BaseException) -> dict[str, Any]:

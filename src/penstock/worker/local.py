@@ -45,8 +45,8 @@ class LocalWork:
         runs, actor = self.local.runs, self.local.actor
         told_s = 0.0
         while True:
-            self.worker.turn()
-            if time.monotonic() - told_s < _WATCH_S:
+            at_work = self.worker.turn()
+            if at_work and time.monotonic() - told_s < _WATCH_S:
                 continue
             found = runs.get(run, actor=actor)
             watch(found, runs.progress(run, actor=actor))
