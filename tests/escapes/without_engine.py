@@ -54,7 +54,8 @@ def duckdb() -> None:
     """With a DuckDB that was told nothing, and that carries out whatever is written, as one put together carelessly."""
 
     def unlock(sql: Any) -> None:
-        vars(sql).update(_lock=lambda *_, **__: None, _one_select=_whatever)
+        assert {"_lock", "one_select"} <= set(vars(sql)), "what is patched is there"
+        vars(sql).update(_lock=lambda *_, **__: None, one_select=_whatever)
 
     _before_work(unlock)
 
