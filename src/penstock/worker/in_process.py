@@ -86,7 +86,7 @@ class InProcessWorker:
             thread.join(_END_S)
 
     def turn(self) -> bool:
-        """Wait until there may be something, record what has ended, begin what is next; return whether anything runs."""
+        """Wait for something, record what has ended, begin what is next; return whether anything runs then."""
         self._bell.wait(_PAUSE_S)
         self._bell.clear()
         self._tick()
