@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -18,6 +19,7 @@ from penstock.project.yaml_trees import Path, Tree
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _SHOWN_MAX: Final = 12
+_BEGINNING: Final = 3  # letters that tell which name was meant
 _KINDS: Final = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -97,6 +99,7 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     """Return words that lead from something unknown to what there is."""
     known = sorted(valid)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = close or [each for each in known if len(word) >= _BEGINNING and each.startswith(word)]
     shown = ", ".join(known[:_SHOWN_MAX]) + (f" and {len(known) - _SHOWN_MAX} more" if len(known) > _SHOWN_MAX else "")
     listed = f"There are: {shown}." if known else "There are none."
     return f"Did you mean {close[0]!r}? {listed}" if close else listed
@@ -150,6 +153,13 @@ def _problem(
         return ProjectProblem(
             "project_invalid", f"{name!r} is not known here", tree.key_place(where), nearest(name, known)
         )
+    if error["type"] == "union_tag_not_found":
+        found = _fields(model, error["loc"][:-1]).get(str(error["loc"][-1]))
+        kinds = [] if found is None else [kind for each in _models(found.annotation) for kind in _kinds(each)]
+        hint = f"Add kind: to it, one of {', '.join(kinds)}."
+        return ProjectProblem("project_invalid", "'kind' is missing", tree.key_place(where), hint)
+    if error["type"] == "union_tag_invalid":
+        where = (*where, "kind")
     subject = "" if not where else f"{where[-2]} {where[-1] + 1}" if isinstance(where[-1], int) else str(where[-1])
     is_name = bool(error["loc"]) and error["loc"][-1] == "[key]"
     place = tree.key_place(where) if is_name else tree.place(where)
@@ -167,9 +177,13 @@ def _words(error: ErrorDetails, subject: str, wanted: str) -> tuple[str, str]:
     if error["type"] in _KINDS:
         return f"{found} is not {wanted}", _instead(error["input"], wanted)
     if error["type"] == "literal_error":
-        return f"{found} is not valid", f"Valid is {context.get('expected', '')}."
+        # In order: which of two equal types came first decides the order that pydantic has them in.
+        *others, last = sorted(re.split(", | or ", str(context.get("expected", ""))))
+        return f"{found} is not valid", f"Valid is {', '.join(others)} or {last}." if others else f"Valid is {last}."
     if error["type"] == "too_short" and not error["input"]:
         return "nothing is in it", "Write one at least."
+    if error["type"].startswith("union_tag_"):
+        return f"there is no kind {context.get('tag', '')!r}", f"Valid is {context.get('expected_tags', '')}."
     if error["type"] in _BOUNDS:
         words, hint = _BOUNDS[error["type"]]
         return f"{found} {words.format(**context)}", hint.format(**context)
@@ -180,7 +194,8 @@ def _words(error: ErrorDetails, subject: str, wanted: str) -> tuple[str, str]:
         )
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    words, _, hint = message.partition("; ")
+    message = message.removeprefix(f"{subject}: ")
+    words, _, hint = message.partition("; ") if "; " in message else message.partition(". ")
     hint = _sentence(hint) if hint else "Correct the value."
     said = found in words or found == "what stands here" or isinstance(error["input"], Mapping | list)
     return words if said else f"{found}: {words}", hint
@@ -213,13 +228,23 @@ def _steps(loc: tuple[str | int, ...], tree: Tree, path: Path) -> Iterator[str |
 
 def _fields(model: type[BaseModel], loc: tuple[str | int, ...]) -> dict[str, FieldInfo]:
     """Return what the innermost model at a place knows, by its name there."""
-    current: Any = model
+    current: type[BaseModel] = model
+    members: tuple[type[BaseModel], ...] = ()
     for step in loc:
-        fields = getattr(current, "model_fields", {})
-        found = next((field for key, field in fields.items() if step in (key, field.alias)), None)
-        inside = () if found is None else tuple(_models(found.annotation))
-        current = next((each for each in inside if each.__name__ == step), None) or next(iter(inside), current)
-    return {field.alias or key: field for key, field in getattr(current, "model_fields", {}).items()}
+        found = next((field for key, field in current.model_fields.items() if step in (key, field.alias)), None)
+        if found is not None:
+            members = tuple(_models(found.annotation))
+            current = next(iter(members), current)
+        else:  # of several members of a union, the one that was meant
+            current = next((each for each in members if step == each.__name__ or step in _kinds(each)), current)
+    return {field.alias or key: field for key, field in current.model_fields.items()}
+
+
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    """Return the values by which a member of a union is told from the others."""
+    kind = model.model_fields.get("kind")
+    annotation: Any = None if kind is None else kind.annotation
+    return get_args(annotation)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
