@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -89,7 +89,9 @@ class FromRest(BaseModel):
     params: dict[str, Scalar] = Field(default_factory=dict, description="Of each request.")
     headers: dict[str, str] = Field(default_factory=dict, description="Of each request.")
     records_at: str = Field("", description="Where the records of a page are; names with dots between.")
-    pages: Pages = Field(default_factory=OnePage, description="none, page, offset, cursor, link or url.")
+    pages: Pages = Field(
+        default_factory=lambda: OnePage(kind="none"), description="none, page, offset, cursor, link or url."
+    )
     cursor: Incremental | None = Field(None, description="How only what is new is read.")
 
 
@@ -104,6 +106,8 @@ class ToRest(BaseModel):
     format: Literal["ndjson", "json"] = Field("json", description="A line for each row, or one array.")
     batch: int = Field(1_000, ge=1, le=100_000, description="Rows a request, at most.")
     key_header: str = Field("Idempotency-Key", description="Has the same value when a batch is sent again.")
+
+    in_batches: ClassVar = True
 
     @property
     def staged(self) -> str:

@@ -82,6 +82,8 @@ class ExportTask:
         known = {column.name: column for column in reading.columns}
         names = [each for each in spec.columns or known if each in known]
         sql = f"SELECT {_picked(reading.columns, spec.columns, staged=staged)} FROM penstock_export"
+        if getattr(wanted, "in_batches", False):  # the same rows in the same batches, whenever they are sent again
+            sql += " ORDER BY ALL"
         file, rows = ctx.write_file(sql, tables={"penstock_export": reading}, name=f"export.{staged}", format=staged)
         ctx.progress(rows, total=rows)
         figures = connector.send(name, settings, wanted, file, ctx, columns=[known[each] for each in names])

@@ -5,9 +5,10 @@ import gzip
 import orjson
 import pytest
 
-from penstock.core.errors import SourceRefused
+from penstock.core.errors import InputUnreadable, SourceRefused
 from penstock.core.raw import PageQuestion
 from penstock.core.scripts import InputFile
+from penstock.sandbox import raw
 from penstock.sandbox.raw import StrictRawReader, open_raw
 from penstock.sandbox.strict import StrictSandbox
 
@@ -82,7 +83,11 @@ def test_a_page_that_is_not_what_it_should_be_is_refused_in_words(reader: Strict
         reader.page(page, PageQuestion(records_at="orders"))
 
 
-def test_a_file_becomes_lines_and_what_is_malformed_has_its_line(reader: StrictRawReader, tmp_path):
+@pytest.mark.parametrize("small_bytes", [0, 2**20], ids=["in_pieces", "in_one_go"])
+def test_a_file_becomes_lines_and_what_is_malformed_has_its_line(
+    reader: StrictRawReader, tmp_path, monkeypatch, small_bytes
+):
+    monkeypatch.setattr(raw, "_SMALL_BYTES", small_bytes)
     path = tmp_path / "orders.csv"
     path.write_bytes(b'id,name\n1,"a, b"\n2,x,y\n3,\n')
     with path.open("rb") as file:
@@ -97,7 +102,9 @@ def test_a_file_becomes_lines_and_what_is_malformed_has_its_line(reader: StrictR
     assert found.kinds == {"id": {"text"}, "name": {"text"}}
 
 
-def test_ndjson_with_a_broken_line_and_a_document_inside(reader: StrictRawReader, tmp_path):
+@pytest.mark.parametrize("small_bytes", [0, 2**20], ids=["in_pieces", "in_one_go"])
+def test_ndjson_with_a_broken_line_and_a_document_inside(reader: StrictRawReader, tmp_path, monkeypatch, small_bytes):
+    monkeypatch.setattr(raw, "_SMALL_BYTES", small_bytes)
     path = tmp_path / "x.ndjson"
     path.write_bytes(b'{"rows": [{"a": 1}, {"a": 2}]}\nnot json\n{"rows": {"a": true}}\n')
     with path.open("rb") as file:
@@ -105,6 +112,23 @@ def test_ndjson_with_a_broken_line_and_a_document_inside(reader: StrictRawReader
     assert [row["a"] for row in rows(found.lines)] == [1, 2, True]
     assert found.kinds == {"a": {"long", "boolean"}}
     assert [row["line"] for row in rows(found.rejected)] == [2]
+
+
+def test_a_file_of_many_pieces_keeps_its_order_and_every_record(reader: StrictRawReader, tmp_path, monkeypatch):
+    monkeypatch.setattr(raw, "_SMALL_BYTES", 0)
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(gzip.compress(b"id\n" + b"".join(b"%d\n" % number for number in range(35_000))))
+    with path.open("rb") as file:
+        pieces = list(reader.lines(InputFile("x.csv.gz", file.fileno(), path.stat().st_size)))
+    assert len(pieces) == 4
+    assert [int(row["id"]) for piece in pieces for row in rows(piece.lines)] == list(range(35_000))
+
+
+def test_a_file_that_is_not_what_its_name_says_is_named(reader: StrictRawReader, tmp_path):
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(b"id\n1\n")
+    with path.open("rb") as file, pytest.raises(InputUnreadable, match="expected gzip"):
+        list(reader.lines(InputFile("x.csv.gz", file.fileno(), path.stat().st_size)))
 
 
 def test_records_that_are_known_are_left_out_and_those_at_the_highest_cursor_named(reader: StrictRawReader):
