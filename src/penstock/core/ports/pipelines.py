@@ -350,7 +350,8 @@ class Connector(Protocol):
         Spec: a pydantic model of its settings; every field has a description.
         From: a model of what an `ingest` says of it under `from`; None when nothing can be read from it.
         To: a model of what an `export` says of it under `to`; None when nothing can be written to it. Its property
-            `staged` says which file it sends: `csv`, `ndjson` or `parquet`.
+            `staged` says which file it sends: `csv`, `ndjson` or `parquet`; and `in_batches`, whether its rows have to
+            come in the same order each time.
     """
 
     Spec: Any
