@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 
 from penstock.core.jobs import ENDED
@@ -25,8 +26,23 @@ tasks:
 }
 
 
-def carry_out(api: Api, tenant: Tenant) -> None:
-    """Carry out the runs of a tenant until all of them have ended."""
+class Working:
+    """A worker beside the test, until the end of the block."""
+
+    def __init__(self, api: Api, tenant: Tenant) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=carry_out, args=[api, tenant], kwargs={"over": self._over})
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        self._thread.join(_PATIENCE_S)
+
+
+def carry_out(api: Api, tenant: Tenant, *, over: threading.Event | None = None) -> None:
+    """Carry out the runs of a tenant until all of them have ended, and somebody says that it is over."""
     server = api.server
     actor = server.keys.authenticate(tenant.api_key, origin="test")
     attempts = assemble_attempts(
@@ -48,6 +64,8 @@ def carry_out(api: Api, tenant: Tenant) -> None:
         )
         with worker:
             until_s = time.monotonic() + _PATIENCE_S
-            while any(run.state not in ENDED for run in server.runs.list(RunFilter(), actor=actor)):
+            while (over is not None and not over.is_set()) or any(
+                run.state not in ENDED for run in server.runs.list(RunFilter(), actor=actor)
+            ):
                 assert time.monotonic() < until_s, "the runs do not end"
                 worker.turn()

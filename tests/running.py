@@ -68,9 +68,15 @@ def failed_run() -> PipelineRun:
         date="2026-01-31",
         started_at=NOW,
         finished_at=NOW + 12.3,
-        published={TableName("raw.orders"): SNAPSHOT},
         tasks=(
-            task("shopify", "ingest", report={"rows": 12_400, "rejected": 2}, started_at=NOW, finished_at=NOW + 3.1),
+            task(
+                "shopify",
+                "ingest",
+                report={"rows": 12_400, "rejected": 2, "published": True},
+                wrote={TableName("raw.orders"): SNAPSHOT},
+                started_at=NOW,
+                finished_at=NOW + 3.1,
+            ),
             task("daily", state="skipped", reason="up to date: same code, settings and inputs"),
             task(
                 "totals",

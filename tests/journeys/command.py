@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
+from penstock.cli.main import main
 
 PENSTOCK = str(Path(sys.executable).with_name("penstock"))
 KEEP = "def process(data):\n    return data\n"
@@ -42,6 +48,41 @@ class Folder:
     def names(self) -> list[str]:
         """Return the names of all files, hidden ones too."""
         return sorted(path.name for path in self.path.iterdir())
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command has printed."""
+
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A folder, and commands in it: in this process, for to start thirty of them would take a minute."""
+
+    path: Path
+
+    def penstock(self, *arguments: str, exit_code: int = 0) -> Said:
+        """Call a command, and hold it to an exit code."""
+        out, err = io.StringIO(), io.StringIO()
+        code, before, on_term = 0, sys.argv, signal.getsignal(signal.SIGTERM)
+        sys.argv = ["penstock", *arguments]
+        try:
+            with contextlib.chdir(self.path), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            sys.argv = before
+            signal.signal(signal.SIGTERM, on_term)
+        assert code == exit_code, err.getvalue()
+        return Said(out.getvalue(), err.getvalue())
+
+    def shown(self, *arguments: str, exit_code: int = 0) -> Any:
+        """Return the JSON that a command prints."""
+        return json.loads(self.penstock(*arguments, "--json", exit_code=exit_code).out)
 
 
 def ndjson(*records: dict[str, Any]) -> bytes:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from penstock.api.routes import projects as routes
 from penstock.client import Client
 from penstock.core.errors import Conflict, NotAllowed, NotFound, PenstockError, ProjectInvalid
-from tests.carrying import SHOP, carry_out
+from tests.carrying import SHOP, Working, carry_out
+from tests.journeys.command import Here
 from tests.serving import Api, Tenant
 
 FILES = {name: content.encode() for name, content in SHOP.items()}
@@ -112,10 +113,8 @@ def test_a_plan_says_what_would_run(client: Client, run: str):
 
 def test_a_watch_tells_what_becomes_of_a_run(api: Api, tenant: Tenant, client: Client, run: str):
     other = client.runs.start("shop", "sales", date="2026-02-02").id
-    worker = threading.Timer(0.3, carry_out, [api, tenant])
-    worker.start()
-    steps = list(client.runs.watch(other))
-    worker.join(60)
+    with Working(api, tenant):
+        steps = list(client.runs.watch(other))
     assert (steps[0].state, steps[0].tasks[0]["state"], steps[-1].state) == ("running", "queued", "succeeded")
     with api.http(tenant) as http, http.stream("GET", f"/api/v1/runs/{other}/events") as stream:
         mark = next(line for line in stream.iter_lines() if line.startswith("id: ")).removeprefix("id: ")
@@ -169,3 +168,44 @@ def test_a_viewer_sees_an_editor_runs_and_neither_deploys(api: Api, tenant: Tena
             editor.projects.deploy(FILES)
         with pytest.raises(NotAllowed, match="pipelines:deploy"):
             editor.tables.rollback("raw.orders", "1")
+
+
+def test_a_project_goes_to_the_server_and_runs_there_from_the_terminal(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tenant, here = api.tenant("terminal"), Here(tmp_path)
+    monkeypatch.setenv("PENSTOCK_URL", api.url)
+    monkeypatch.setenv("PENSTOCK_API_KEY", tenant.api_key)
+    for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    said = printed(here, "deploy", "--note", "first")
+    assert "shop: revision" in said
+    assert "+ pipelines/sales.yml" in said
+    assert "runs sales: 0 2 * * * (America/Sao_Paulo), next at" in said
+    assert "nothing has changed" in printed(here, "deploy")
+    assert "land  ingest" in printed(here, "plan", "--server")
+
+    with Working(api, tenant):
+        done = here.penstock("run", "--server")
+    assert "deployed by ada" in done.out
+    assert "land succeeded: 2 rows, 1 rejected" in done.err
+    assert printed(here, "query", "SELECT sum(total) AS s FROM raw.orders", "--csv", "--server") == "s\n5.5"
+    assert printed(here, "status", "last", "--server") == without_log(done.out)
+    assert "America/Sao_Paulo" in printed(here, "schedules", "--server")
+    assert "it waits for" in printed(here, "schedules", "pause", "shop/sales", "--server")
+
+    bad = FILES["pipelines/sales.yml"].replace(b"ingest", b"ingset")
+    (tmp_path / "pipelines/sales.yml").write_bytes(bad)
+    refused = here.penstock("deploy", exit_code=2)
+    assert "pipelines/sales.yml:4:16: there is no task kind 'ingset'" in refused.err
+
+
+def printed(here: Here, *arguments: str) -> str:
+    """Return what a command prints."""
+    return without_log(here.penstock(*arguments).out)
+
+
+def without_log(text: str) -> str:
+    """Return what a command has printed, without the lines of the server in the same process."""
+    return "\n".join(line for line in text.splitlines() if "request.finished" not in line)

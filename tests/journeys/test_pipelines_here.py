@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from penstock.cli.main import main
-from tests.journeys.command import PENSTOCK
+from tests.journeys.command import PENSTOCK, Here
 
 FILES = {
     "penstock.yml": "name: shop\nconnections:\n  here: {kind: files, path: data}\n",
@@ -31,45 +25,10 @@ tasks:
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a command has printed."""
-
-    out: str
-    err: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """A project's folder, and commands in it: in this process, for to start thirty of them would take a minute."""
-
-    path: Path
-
-    def penstock(self, *arguments: str, exit_code: int = 0) -> Said:
-        """Call a command, and hold it to an exit code."""
-        out, err = io.StringIO(), io.StringIO()
-        code, before, on_term = 0, sys.argv, signal.getsignal(signal.SIGTERM)
-        sys.argv = ["penstock", *arguments]
-        try:
-            with contextlib.chdir(self.path), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            sys.argv = before
-            signal.signal(signal.SIGTERM, on_term)
-        assert code == exit_code, err.getvalue()
-        return Said(out.getvalue(), err.getvalue())
-
-    def shown(self, *arguments: str, exit_code: int = 0) -> Any:
-        """Return the JSON that a command prints."""
-        return json.loads(self.penstock(*arguments, "--json", exit_code=exit_code).out)
-
-
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Here:
     """A project that has run once."""
-    folder = Shop(tmp_path_factory.mktemp("shop"))
+    folder = Here(tmp_path_factory.mktemp("shop"))
     for name, content in FILES.items():
         (folder.path / name).parent.mkdir(exist_ok=True)
         (folder.path / name).write_text(content)
@@ -78,7 +37,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return folder
 
 
-def test_tables_are_described_queried_and_traced(shop: Shop):
+def test_tables_are_described_queried_and_traced(shop: Here):
     assert [table["name"] for table in shop.shown("tables")] == ["marts.daily", "raw.orders", "raw.orders__rejected"]
     answer = shop.penstock("query", "FROM marts.daily", "--csv").out
     assert answer == "shop,total\na,2.5\nb,3.0\n"
@@ -94,7 +53,7 @@ def test_tables_are_described_queried_and_traced(shop: Shop):
     assert lines[1].startswith("└── raw.orders@")
 
 
-def test_a_change_is_published_and_rolled_back(shop: Shop):
+def test_a_change_is_published_and_rolled_back(shop: Here):
     before = shop.shown("tables", "marts.daily")["snapshot"]
     (shop.path / "data/more.ndjson").write_text('{"id":3,"shop":"a","total":10.0}\n')
     plan = shop.shown("plan")
@@ -109,14 +68,14 @@ def test_a_change_is_published_and_rolled_back(shop: Shop):
     assert "[snapshot_gone]" in refused
 
 
-def test_what_has_not_changed_does_not_run_again(shop: Shop):
+def test_what_has_not_changed_does_not_run_again(shop: Here):
     run = shop.shown("run")
     assert {task["name"]: task["state"] for task in run["tasks"]}["daily"] == "skipped"
     again = shop.shown("run", "--again", "--select", "daily")
     assert [(task["name"], task["state"]) for task in again["tasks"]] == [("daily", "succeeded")]
 
 
-def test_a_run_that_fails_says_which_code_and_line_and_readers_notice_nothing(shop: Shop):
+def test_a_run_that_fails_says_which_code_and_line_and_readers_notice_nothing(shop: Here):
     before = shop.shown("query", "FROM marts.daily")
     code = shop.path / "sql/daily.sql"
     good = code.read_text()
@@ -126,14 +85,14 @@ def test_a_run_that_fails_says_which_code_and_line_and_readers_notice_nothing(sh
     assert text == shop.penstock("status", "last").out
     assert "code     sql/daily.sql, line 1" in text
     assert 'Referenced column "totl" not found' in text
-    assert "published  nothing; readers see what they saw before" in text
+    assert "published  readers see what they saw before" in text
     assert len(text.splitlines()) < 30
     assert shop.shown("query", "FROM marts.daily") == before
     code.write_text(good)
     assert shop.shown("run", "--again")["state"] == "succeeded"
 
 
-def test_runs_are_listed_and_their_tasks_have_said_something(shop: Shop):
+def test_runs_are_listed_and_their_tasks_have_said_something(shop: Here):
     listed = shop.shown("status", "--limit", "2")
     assert len(listed["runs"]) == 2
     text = shop.penstock("status").out
@@ -145,7 +104,7 @@ def test_runs_are_listed_and_their_tasks_have_said_something(shop: Shop):
     assert "[not_found]" in unknown
 
 
-def test_every_problem_is_said_with_its_line_and_schemas_are_for_editors(shop: Shop):
+def test_every_problem_is_said_with_its_line_and_schemas_are_for_editors(shop: Here):
     assert shop.shown("validate")["ok"] is True
     path = shop.path / "pipelines/sales.yml"
     path.write_text(
@@ -168,7 +127,7 @@ def test_every_problem_is_said_with_its_line_and_schemas_are_for_editors(shop: S
     assert schema["additionalProperties"] is False
 
 
-def test_a_backfill_runs_each_date_once(shop: Shop):
+def test_a_backfill_runs_each_date_once(shop: Here):
     done = shop.shown("backfill", "--from", "2026-01-01", "--to", "2026-01-03", "--select", "daily")
     assert done["counts"] == {"succeeded": 3}
     text = shop.penstock("status", done["id"]).out
@@ -177,7 +136,7 @@ def test_a_backfill_runs_each_date_once(shop: Shop):
     assert "no date lies from" in wrong.err
 
 
-def test_ctrl_c_asks_a_run_to_stop_and_says_how_to_go_on(shop: Shop):
+def test_ctrl_c_asks_a_run_to_stop_and_says_how_to_go_on(shop: Here):
     (shop.path / "sql/slow.sql").write_text(
         "SELECT sum(a.range * b.range) AS n FROM range(200000) a, range(200000) b\n"
     )
@@ -202,6 +161,6 @@ def test_ctrl_c_asks_a_run_to_stop_and_says_how_to_go_on(shop: Shop):
 
 def test_a_folder_without_a_project_says_what_to_do(tmp_path: Path):
     for command in ("validate", "plan", "run", "status", "tables"):
-        refused = Shop(tmp_path).penstock(command, exit_code=2).err
+        refused = Here(tmp_path).penstock(command, exit_code=2).err
         assert "penstock init NAME" in refused
     assert os.listdir(tmp_path) == []

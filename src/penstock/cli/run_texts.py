@@ -27,6 +27,7 @@ _SHORT: Final = 12  # characters of a revision that tell it from all others
 _VERDICTS_SHOWN: Final = 5
 _SAMPLES_SHOWN: Final = 3
 _CAUSES_SHOWN: Final = 5
+_TABLES_SHOWN: Final = 6
 _TEXT_MAX: Final = 300
 View = Mapping[str, Any]
 
@@ -179,19 +180,21 @@ def _head_lines(run: View) -> Iterator[str]:
     note = f": {harmless(revision['note'][:_TEXT_MAX])}" if revision["note"] else ""
     yield f"revision   {revision['revision'][:_SHORT]}{whose}{when}{note}"
     yield f"took       {run_took(run) or '-'}{_resumed(run)}"
-    yield f"published  {_published(run)}"
+    yield from _published_lines(run)
 
 
-def _published(run: View) -> str:
+def _published_lines(run: View) -> Iterator[str]:
     by_themselves = [task["wrote"] for task in run["tasks"] if task["report"].get("published")]
     seen = {table: snapshot for wrote in [*by_themselves, run["published"]] for table, snapshot in wrote.items()}
-    tables = ", ".join(f"{table}@{snapshot}" for table, snapshot in seen.items())
+    tables = [f"{table}@{snapshot}" for table, snapshot in sorted(seen.items())]
+    if len(tables) > _TABLES_SHOWN:
+        tables = [*tables[: _TABLES_SHOWN - 1], f"and {len(tables) - _TABLES_SHOWN + 1} more tables"]
     if not run["ended"]:
-        return tables or "not yet"
-    if run["state"] == "succeeded":
-        return tables or "nothing: every table was up to date"
-    rest = "what they saw before" + (" of all others" if tables else "")
-    return f"{tables or 'nothing'}; readers see {rest}"
+        tables = tables or ["nothing yet"]
+    elif run["state"] != "succeeded" and not run["published"]:
+        tables.append(f"readers see what they saw before{' of all others' if tables else ''}")
+    for number, line in enumerate(tables or ["nothing: every table was up to date"]):
+        yield f"{'' if number else 'published':<9}  {line}"
 
 
 def _resumed(run: View) -> str:

@@ -91,7 +91,10 @@ class LockedFooters:
 
     def _ready(self) -> Children:
         with self._starting:
-            if self._children is None or not self._children.alive:
+            if self._children is not None and not self._children.alive:
+                self._children.close()
+                self._children = None
+            if self._children is None:
                 self._children = self._sandbox.start_program("arrow", _SPEC, seats=2)
             return self._children
 

@@ -21,7 +21,8 @@ pipeline   sales of shop, 2026-01-31
 started    by ada, 2026-09-21 14:13:20Z
 revision   3f2a9c1e55aa, deployed by bob, 2026-09-21 13:13:20Z: fix totals
 took       12 s
-published  raw.orders@9007199254740993; readers see what they saw before of all others
+published  raw.orders@9007199254740993
+           readers see what they saw before of all others
 
 task     kind          state                               took
 shopify  ingest        succeeded  12,400 rows, 2 rejected  3.1 s

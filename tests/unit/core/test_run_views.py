@@ -21,7 +21,7 @@ def test_a_run_is_json_with_all_that_tells_whose_it_is():
 
 def test_snapshots_are_text_because_they_have_more_digits_than_a_number_of_javascript():
     shown = show_run(failed_run(), checks=[CHECK])
-    assert shown["published"] == {"raw.orders": str(SNAPSHOT)}
+    assert shown["tasks"][0]["wrote"] == {"raw.orders": str(SNAPSHOT)}
     assert shown["checks"][0]["snapshot"] == "9007199254740993"
 
 
