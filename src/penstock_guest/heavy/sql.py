@@ -25,6 +25,7 @@ _UNCOUNTED_BYTES: Final = 64 * 2**20
 _COUNTED_SHARE: Final = 0.8
 _SPILLED_SHARE: Final = 0.9
 _SPILL_BOUND: Final = "max_temp_directory_size"  # in the words of a spill that found no more room
+_FILE_BOUND: Final = "File too large"  # in those of a write beyond the bound of a file
 _PLAIN_TYPES: Final = {
     *("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
     *("FLOAT", "DOUBLE", "VARCHAR"),
@@ -79,6 +80,8 @@ def describe(error: Exception) -> dict[str, Any]:
     code = "sql_failed"
     if kind == "OutOfMemoryException":
         code = "limit_disk" if _SPILL_BOUND in words else "limit_memory"
+    if kind == "IOException" and _FILE_BOUND in words:
+        code, words = "limit_disk", "a file grew beyond the disk limit"
     if kind not in _OF_THE_QUERY:
         words = _NUMBER.sub("...", _QUOTED.sub("...", words))
     message = words.partition("\n")[0] if isinstance(error, duckdb.Error) else kind
