@@ -181,9 +181,9 @@ def test_a_failure_is_told_to_everybody_whom_the_pipeline_names(desk):
         "error: the script failed on line 3 [script_failed]",
         "nothing of it is published",
         "",
-        "look:  penstock status run_1",
-        "       penstock logs run_1",
-        "then:  penstock resume run_1",
+        "look:  penstock status run_1 --server",
+        "       penstock logs run_1 --server",
+        "then:  penstock resume run_1 --server",
     ]
 
 

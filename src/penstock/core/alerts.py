@@ -140,9 +140,9 @@ def words_of_end(incident: Incident, run: PipelineRun, *, checks: Iterable[Check
             lines += [f"error: {_error(task)}"] if task.error else []
     lines += [f"check: {_check(check)}" for check in checks if not check.success]
     where = "nothing of it is published" if run.published_at is None else "its tables are published"
-    lines += [where, "", f"look:  penstock status {run.id}", f"       penstock logs {run.id}"]
+    lines += [where, "", f"look:  penstock status {run.id} --server", f"       penstock logs {run.id} --server"]
     if run.state == "failed":
-        lines.append(f"then:  penstock resume {run.id}")
+        lines.append(f"then:  penstock resume {run.id} --server")
     return Alert(_subject(incident, _KIND_WORDS[incident.kind]), "\n".join(lines))
 
 
@@ -152,7 +152,7 @@ def words_of_lateness(incident: Incident, *, deadline: str, timezone: str) -> Al
         *_about(incident, incident.run),
         f"deadline: {deadline} {timezone}" + ("" if incident.run else "; no run has been made for that date"),
         "",
-        f"look:  penstock status {incident.run}" if incident.run else "look:  penstock status",
+        f"look:  penstock status {incident.run} --server" if incident.run else "look:  penstock status --server",
     ]
     return Alert(_subject(incident, _KIND_WORDS["late"]), "\n".join(lines))
 
