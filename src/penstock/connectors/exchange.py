@@ -209,7 +209,9 @@ class Exchange:
             )
 
     def _unavailable(self, request: Request, words: str) -> DestinationUnavailable:
-        return DestinationUnavailable(f"{self._at(request)}: it {words}", hint="It is tried again. Look at the source.")
+        return DestinationUnavailable(
+            f"{self._at(request)}: it {words}", hint="Look at the source; then resume the run."
+        )
 
     def _at(self, request: Request) -> str:
         return f"the connection {self._name!r}, {request.what[:200]!r}"

@@ -357,7 +357,7 @@ class _Asking:
             except SourceRefused as error:
                 if error.figures.get("is_json") is not False:
                     raise
-                raise DestinationUnavailable(error.message, hint="It is asked again. Look at the source.") from error
+                raise DestinationUnavailable(error.message, hint="Look at the source; then resume the run.") from error
 
         found: tuple[RawLines, bytes] = self._caller.call(request, parse)
         return found

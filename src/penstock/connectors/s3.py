@@ -175,7 +175,7 @@ class _Bucket:
                 ) from None
             raise DestinationUnavailable(
                 f"{at}: the store failed ({status[1] if status else type(error).__name__})",
-                hint="It is tried again. Look at its endpoint.",
+                hint="Look at its endpoint; then resume the run.",
             ) from None
 
 

@@ -1,7 +1,9 @@
 """Ingest of files: what lands, what is rejected, what happens when columns change, and that nothing arrives twice."""
 
 import contextlib
+import dataclasses
 import gzip
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -246,6 +248,24 @@ def test_a_link_that_leads_out_of_the_project_is_not_followed(ingest, tmp_path_f
     (bench.folder / "data" / "a.ndjson").symlink_to(elsewhere)
     with pytest.raises(TaskFailed, match="leads out of the project"):
         bench.run("land")
+
+
+def test_on_a_server_without_a_folder_only_deployed_files_are_read(tmp_path, strict):
+    files = {
+        "penstock.yml": "name: shop\nconnections:\n  disk: { kind: files, path: data }\n",
+        "pipelines/main.yml": f"tasks:\n  land: {{ kind: ingest, {ORDERS} }}\n",
+        "data/a.ndjson": '{"id": 1}\n',
+        "data/x/b.ndjson": '{"id": 2}\n',
+    }
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "c.ndjson").write_text('{"id": 3}\n')
+    raw = partial(open_raw, strict, parallel=1)
+    with pipeline_context(tmp_path, files=files, connection_kinds=connectors(), strict=strict, raw=raw) as bench:
+        bench.parts = dataclasses.replace(bench.parts, files_folder=None)
+        assert bench.run("land")["rows"] == 1
+        bench.next_run()
+        assert bench.run("land")["rows"] == 0
+        assert landed(bench) == [{"id": 1}]
 
 
 def test_a_pattern_that_fits_nothing_fails(ingest):
