@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -40,6 +38,7 @@ from penstock.database.schema import (
     task_progress,
 )
 from penstock.database.statements import ManyStatement, Statement
+from penstock.storage.known_tasks import KnownTasks
 
 _INSERT_RUN: Final = Statement(
     "INSERT INTO runs (id, workspace, kind, state, created_at, created_by)"
@@ -102,41 +101,15 @@ _COUNTS: Final = Statement(
     "SELECT r.state, count(*) FROM pipeline_runs p JOIN runs r ON r.id = p.id WHERE p.backfill = :backfill"
     " GROUP BY r.state"
 )
-_KNOWN_RUNS: Final = 256  # some hundred kilobytes each at most
 _SETTINGS: Final = (
     *("after", "follows_publish", "when", "for_each", "retries", "timeout_s", "pool", "trigger", "action"),
 )
 
 
-class _KnownTasks:
-    """The tasks of runs as this process has last seen them, each with the mark that they had in the database.
-
-    A mark is never given twice, so what was written and then rolled back is never taken for what is there.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[str, tuple[RunTask, ...]]] = OrderedDict()
-
-    def get(self, run: str, mark: str) -> tuple[RunTask, ...] | None:
-        """Return the tasks that have a mark, None when they are not known."""
-        with self._lock:
-            found = self._known.get(run)
-            return found[1] if found is not None and found[0] == mark else None
-
-    def put(self, run: str, mark: str, tasks: tuple[RunTask, ...]) -> None:
-        """Remember tasks."""
-        with self._lock:
-            self._known[run] = mark, tasks
-            self._known.move_to_end(run)
-            if len(self._known) > _KNOWN_RUNS:
-                self._known.popitem(last=False)
-
-
 class SqlRunRecords:
     """The RunRecords of a server."""
 
-    _known = _KnownTasks()
+    _known = KnownTasks()
 
     def insert(self, tx: Connection, run: PipelineRun) -> None:
         """Record a new run with its tasks."""

@@ -268,4 +268,4 @@ def _waiting_again(run: PipelineRun, entry: Entry, report: AttemptReport) -> Pip
     task = run.task(entry.task)
     state = "running" if entry.part == "item" else "queued"
     reason = f"tried again: {told.get('message', report.outcome)}"
-    return pipelines.with_task(run, replace(task, state=state, reason=reason, error=told))  # type: ignore[arg-type]
+    return pipelines.with_task(run, replace(task, state=state, reason=reason, error=told))  # type: ignore[arg-type]  # two of them

@@ -51,11 +51,13 @@ from penstock.usecases.versions import Scripts
 from penstock.usecases.webhooks import WebhookChecks
 from penstock.usecases.work import Work
 from penstock.usecases.workspaces import Workspaces
-from penstock.wiring.access import assemble_access
+from penstock.wiring.access import Access, assemble_access
 from penstock.wiring.lake import lazy_lake
 from penstock.wiring.stores import open_store
 
 if TYPE_CHECKING:
+    from penstock.core.access import WorkspaceId
+    from penstock.core.projects import Project
     from penstock.usecases.projects import Projects
     from penstock.usecases.runs import Runs
     from penstock.usecases.tables import Tables
@@ -137,11 +139,17 @@ def open_server(
         contextlib.closing(Bells(Path(settings.home) / "bells")) as bells,
     ):
         prepare(database) if create else require_schema(database)
-        engines = HeavySandbox()
-        with lazy_lake(settings, database, clock, strict=sandbox, heavy=engines) as lake:
-            server = _assemble(settings, database, sandbox, bells, clock, lake, engines, alerts=alerts)
-            with contextlib.closing(server.queue):
-                yield server
+        engines, small = HeavySandbox(), SmallBlobRows()
+        with (
+            lazy_lake(settings, database, clock, strict=sandbox, heavy=engines) as lake,
+            contextlib.closing(SqlQueue(database, clock, bells=bells)) as queue,
+        ):
+            access = assemble_access(settings, database, queue, clock)
+            blobs = BlobsWithSmall(database, open_store(settings), small)
+            base = _Base(
+                settings, database, sandbox, bells, clock, lake, engines, queue, access, blobs=blobs, small=small
+            )
+            yield _assemble(base, alerts=alerts)
 
 
 def _require_file(settings: Settings) -> None:
@@ -165,61 +173,53 @@ def _make_home(home: Path) -> None:
         ) from error
 
 
-def _assemble(
-    settings: Settings,
-    database: SqlDatabase,
-    sandbox: StrictSandbox,
-    bells: Bells,
-    clock: Clock,
-    lake: Lake,
-    engines: HeavySandbox,
-    *,
-    alerts: bool,
-) -> Server:
-    queue = SqlQueue(database, clock, bells=bells)
-    access = assemble_access(settings, database, queue, clock)
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What everything else stands on."""
+
+    settings: Settings
+    database: SqlDatabase
+    sandbox: StrictSandbox
+    bells: Bells
+    clock: Clock
+    lake: Lake
+    engines: HeavySandbox
+    queue: SqlQueue
+    access: Access
+    blobs: BlobsWithSmall
+    small: SmallBlobRows
+
+
+@dataclass(frozen=True, slots=True)
+class _OfRuns:
+    """What is there for runs of pipelines."""
+
+    work: RunWork
+    schedules: Schedules
+    upkeep: RunUpkeep
+    incidents: Incidents
+    alerts: Alerts
+    pipelines: Callable[[], Pipelines]
+
+
+def _assemble(base: _Base, *, alerts: bool) -> Server:
+    database, queue, access, blobs, clock = base.database, base.queue, base.access, base.blobs, base.clock
     audit, quotas, secrets = access.audit, access.quota_records, access.secret_records
-    small = SmallBlobRows()
-    blobs = BlobsWithSmall(database, open_store(settings), small)
-    job_records, work_records, script_records = SqlJobRecords(), SqlWorkRecords(), SqlScriptRecords()
+    records = SqlJobRecords(), SqlWorkRecords(), SqlScriptRecords()
     hooks = WebhookChecks(database, SqlWorkspaces(clock), secrets, access.egress)
-    records = job_records, work_records, script_records
-    jobs = Jobs(database, *records, queue, blobs, small, quotas, audit, clock, hooks.problems)
-    told, workspaces = SqlAlertRecords(), SqlWorkspaces(clock)
-    incidents = Incidents(database, told, SqlRunRecords(), SqlProjectRecords(), workspaces, clock)
-    run_work = RunWork(SqlRunRecords(), queue, clock, *([incidents.note_end] if alerts else []))
-    work = Work(database, *records, queue, blobs, small, quotas, secrets, bells, run_work, clock)
-    uploads = Uploads(database, blobs, quotas)
-    health = HealthChecks(database, blobs, SqlFigures(), clock)
-    trials = Trials(sandbox)
-
-    @functools.cache
-    def pipelines() -> Pipelines:
-        from penstock.wiring.pipelines import assemble_pipelines
-
-        return assemble_pipelines(
-            settings,
-            database,
-            blobs=blobs,
-            audit=audit,
-            clock=clock,
-            queue=queue,
-            run_work=run_work,
-            lake=lake,
-            heavy=engines,
-        )
-
+    of_runs = _assemble_runs(base, alerts=alerts)
+    stores = queue, blobs, base.small
     return Server(
-        settings,
+        base.settings,
         clock,
         database,
         queue,
-        bells,
+        base.bells,
         blobs,
-        jobs,
-        work,
-        uploads,
-        health,
+        jobs=Jobs(database, *records, *stores, quotas, audit, clock, hooks.problems),
+        work=Work(database, *records, *stores, quotas, secrets, base.bells, of_runs.work, clock),
+        uploads=Uploads(database, blobs, quotas),
+        health=HealthChecks(database, blobs, SqlFigures(), clock),
         workspaces=access.workspaces,
         members=access.members,
         keys=access.keys,
@@ -227,31 +227,51 @@ def _assemble(
         secrets=access.secrets,
         audit_log=access.audit_log,
         egress=access.egress,
-        sandbox=sandbox,
-        scripts=Scripts(database, script_records, blobs, queue, quotas, audit, trials, clock),
-        approvals=Approvals(database, script_records, audit, clock),
+        sandbox=base.sandbox,
+        scripts=Scripts(database, SqlScriptRecords(), blobs, queue, quotas, audit, Trials(base.sandbox), clock),
+        approvals=Approvals(database, SqlScriptRecords(), audit, clock),
         retention=Retention(database, SqlRetentionRecords(), blobs, quotas, audit, clock),
-        lake=lake,
-        engines=engines,
-        schedules=Schedules(
+        lake=base.lake,
+        engines=base.engines,
+        schedules=of_runs.schedules,
+        upkeep=of_runs.upkeep,
+        incidents=of_runs.incidents,
+        alerts=of_runs.alerts,
+        pipelines=of_runs.pipelines,
+    )
+
+
+def _assemble_runs(base: _Base, *, alerts: bool) -> _OfRuns:
+    database, queue, clock = base.database, base.queue, base.clock
+    told, workspaces = SqlAlertRecords(), SqlWorkspaces(clock)
+    incidents = Incidents(database, told, SqlRunRecords(), SqlProjectRecords(), workspaces, clock)
+    work = RunWork(SqlRunRecords(), queue, clock, *([incidents.note_end] if alerts else []))
+
+    @functools.cache
+    def pipelines() -> Pipelines:
+        from penstock.wiring.pipelines import assemble_pipelines
+
+        return assemble_pipelines(
+            base.settings,
             database,
-            SqlProjectRecords(),
-            SqlRunRecords(),
-            run_work,
-            queue,
-            lambda: pipelines().runs,
-            clock,
-        ),
-        upkeep=RunUpkeep(database, SqlRunUpkeepRecords(), lake, clock),
-        incidents=incidents,
-        alerts=Alerts(
-            database,
-            told,
-            workspaces,
-            secrets,
-            ProcessSender(),
-            lambda workspace, project, revision: pipelines().projects.loaded(workspace, project, revision),
-            clock,
-        ),
-        pipelines=pipelines,
+            blobs=base.blobs,
+            audit=base.access.audit,
+            clock=clock,
+            queue=queue,
+            run_work=work,
+            lake=base.lake,
+            heavy=base.engines,
+        )
+
+    def project(workspace: WorkspaceId, name: str, revision: str) -> Project:
+        return pipelines().projects.loaded(workspace, name, revision)
+
+    records = SqlProjectRecords(), SqlRunRecords()
+    return _OfRuns(
+        work,
+        Schedules(database, *records, work, queue, lambda: pipelines().runs, clock),
+        RunUpkeep(database, SqlRunUpkeepRecords(), base.lake, clock),
+        incidents,
+        Alerts(database, told, workspaces, base.access.secret_records, ProcessSender(), project, clock),
+        pipelines,
     )
