@@ -1,4 +1,4 @@
-SELECT CAST(ordered_on AS DATE) AS day, country, count(*) AS orders, sum(total) AS revenue
+SELECT ordered_on AS day, country, count(*) AS orders, sum(total) AS revenue
 FROM orders
 GROUP BY ALL
 ORDER BY day, country
