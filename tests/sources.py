@@ -165,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200 if self.headers.get("X-Key") == source.secret else 401, found)
             case "/query":
                 self._send(200 if query.get("key") == source.secret else 401, found)
+            case "/loop":
+                self._send(200, {"orders": found[:1], "paging": {"next": "again"}})
             case "/moved":
                 self._send(302, {}, {"Location": "http://169.254.169.254/latest"})
             case _:

@@ -1,14 +1,23 @@
 """The REST connector against a real server: every kind of page, every way in, and a server that misbehaves."""
 
 import contextlib
+import dataclasses
 
 import orjson
 import pytest
 
 from penstock.access.egress import HttpEgress
-from penstock.connectors import connectors, gates
+from penstock.connectors import connectors, exchange, gates
+from penstock.core import limits
 from penstock.core.access import Policy
-from penstock.core.errors import ConnectionResting, DestinationUnavailable, EgressRefused, SourceRefused, TooMany
+from penstock.core.errors import (
+    ConnectionResting,
+    DestinationUnavailable,
+    EgressRefused,
+    SourceRefused,
+    TaskFailed,
+    TooMany,
+)
 from penstock.sandbox.raw import open_raw
 from penstock.sandbox.strict import StrictSandbox
 from tests.pipelines import pipeline_context
@@ -184,6 +193,19 @@ def test_what_a_source_will_not_do_is_said_without_its_words(fetch, said, words)
         return
     with pytest.raises(SourceRefused, match=words):
         fetch(said)
+
+
+def test_a_source_without_end_is_left(fetch, source, monkeypatch):
+    pages = {"kind": "cursor", "param": "after", "next_at": "paging.next"}
+    with pytest.raises(SourceRefused, match="one that was read already"):
+        fetch({"path": "loop", "records_at": "orders", "pages": pages})
+    monkeypatch.setattr(exchange, "_BYTES_MAX", 100)
+    with pytest.raises(SourceRefused, match="'all': the answer has more than"):
+        fetch({"path": "all"})
+    monkeypatch.undo()
+    monkeypatch.setattr(limits, "SOURCE_PAGES", dataclasses.replace(limits.SOURCE_PAGES, value=2))
+    with pytest.raises(TaskFailed, match="more than 2 pages"):
+        fetch({"path": "page", "records_at": "orders", "pages": {"kind": "page", "size": 3}})
 
 
 def test_nothing_is_reached_that_may_not_be(fetch):
