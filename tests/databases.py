@@ -31,6 +31,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from penstock.core.raw import AUDIT
+from tests.pipelines import PipelineBench
 from tests.servers import start_postgres
 
 USER, PASSWORD = "reader", "let-me-read"
@@ -130,6 +132,28 @@ def start_mariadb() -> Iterator[DatabaseServer]:
         process.kill()
         process.wait(10)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Shop:
+    """A project that reads from a server, and its lake."""
+
+    def __init__(self, bench: PipelineBench) -> None:
+        self.bench = bench
+
+    def ingest(self) -> dict[str, Any]:
+        """Run the ingest as a run of its own, and return its report."""
+        self.bench.next_run()
+        return dict(self.bench.run("load"))
+
+    def rows(self, table: str = "raw.orders") -> list[dict[str, Any]]:
+        """Return the published rows without what is known of their coming."""
+        names = list(self.bench.columns(table))
+        rows = [dict(zip(names, row, strict=True)) for row in self.bench.rows(table)]
+        return [{name: value for name, value in row.items() if name not in AUDIT} for row in rows]
+
+    def types(self, table: str = "raw.orders") -> dict[str, Any]:
+        """Return the types of the published columns."""
+        return {name: kind for name, kind in self.bench.columns(table).items() if name not in AUDIT}
 
 
 def certificate() -> tuple[bytes, bytes]:

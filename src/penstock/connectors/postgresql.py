@@ -60,6 +60,7 @@ _TYPES: Final = {  # by the number of a type: of the lake, and what is read of i
     1042: ("string", "{}"),
     19: ("string", "{}"),
 }
+_TEXT, _SHOWN = ("string", "{}::text"), ("string", "{}")
 _NUMERIC: Final = 1700
 _JSON: Final = (114, 3802)  # its text is kept as it is; of other types the server writes what it shows, of arrays JSON
 _DIGITS_MAX: Final = 38
@@ -280,4 +281,4 @@ def _type(column: psycopg.Column) -> tuple[str, str]:
         digits, scale = column.precision, column.scale
         fits = digits is not None and scale is not None and 0 <= scale <= digits <= _DIGITS_MAX
         return (f"decimal({digits}, {scale})" if fits else "string"), "{}::text"
-    return "string", "{}::text" if column.type_code in _JSON else "{}"
+    return _TEXT if column.type_code in _JSON else _SHOWN

@@ -85,19 +85,30 @@ class _Column:
 
 def _judge(declared: str) -> tuple[str, Callable[[Any], bool]] | None:
     """Return the type that a declaration means, and what says whether a value has it; None when values say it best."""
-    if declared in ("BOOL", "BOOLEAN"):
-        return "boolean", lambda value: type(value) is int and value in (0, 1)
-    if declared == "DATE":
-        return "date", lambda value: type(value) is str and _DATE.fullmatch(value) is not None
+    if declared in _DECLARED:
+        return _DECLARED[declared]
     if declared.startswith(("DATETIME", "TIMESTAMP")):
-        return "timestamp", lambda value: type(value) is str and _MOMENT.fullmatch(value) is not None
+        return _DECLARED["DATETIME"]
     if "BLOB" in declared:
-        return "binary", lambda value: type(value) is bytes
+        return _DECLARED["BLOB"]
     if (found := _DECIMAL.match(declared)) and int(found[1]) <= _DIGITS_MAX:
         digits, scale = int(found[1]), int(found[2] or 0)
         form = re.compile(rf"-?[0-9]{{1,{max(1, digits - scale)}}}(\.[0-9]{{0,{scale}}})?")
         return f"decimal({digits}, {scale})", lambda value: form.fullmatch(str(value)) is not None
     return None
+
+
+def _is_boolean(value: Any) -> bool:
+    return type(value) is int and value in (0, 1)
+
+
+_DECLARED: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
+    "BOOL": ("boolean", _is_boolean),
+    "BOOLEAN": ("boolean", _is_boolean),
+    "DATE": ("date", lambda value: type(value) is str and _DATE.fullmatch(value) is not None),
+    "DATETIME": ("timestamp", lambda value: type(value) is str and _MOMENT.fullmatch(value) is not None),
+    "BLOB": ("binary", lambda value: type(value) is bytes),
+}
 
 
 def _json(value: Any) -> Any:
