@@ -144,7 +144,7 @@ def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[in
         with_cursors=True,
     )
     views: Mapping[str, str]
-    if not arrived.files:  # so that what comes after it finds a table
+    if not arrived.parquet and not arrived.kinds:  # nothing, or nothing good; what comes after it finds a table
         sql, views, aside = raw_sql.nothing(spec.columns), {}, None
     elif arrived.parquet:
         sql, views, aside = _parquet(spec, arrived, ctx)

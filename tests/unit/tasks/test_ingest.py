@@ -273,6 +273,14 @@ def test_a_pattern_that_fits_nothing_fails(ingest):
         ingest(ORDERS).run("land")
 
 
+def test_a_file_of_nothing_but_broken_records_leaves_a_table_with_the_columns_that_are_asked_for(ingest):
+    bench = ingest('from: { connection: disk, path: "*.csv" }, to: raw.orders, columns: { id: int, note: string }')
+    put(bench, "a.csv", "id,note\n1,x,one too many\n")
+    report = bench.run("land")
+    assert (report["rows"], report["rejected"]) == (0, 1)
+    assert set(bench.columns("raw.orders")) >= {"id", "note"}
+
+
 def test_a_pattern_that_may_fit_nothing_lands_nothing(ingest):
     task = 'from: { connection: disk, path: "*.ndjson", may_be_missing: true }, to: raw.orders'
     assert ingest(task).run("land") == {"rows": 0, "rejected": 0, "bytes": 0}
