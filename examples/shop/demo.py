@@ -97,7 +97,7 @@ class Demo:
     def night(self, night: date, *, quiet: bool = False, exit_code: int = 0) -> None:
         """Let a day pass in the storefronts, and run the pipeline for it."""
         self.shops.today = night
-        drop_returns(night)
+        drop_returns(WORK / "returns", night, CALENDAR)
         started_s = time.monotonic()
         self.penstock("run", "sales", "--date", str(night), exit_code=exit_code, quiet=quiet)
         self.took_s[night] = time.monotonic() - started_s
@@ -209,12 +209,12 @@ class Demo:
             sys.exit(f"{done.stdout or ''}{done.stderr or ''}\nthat ended with {done.returncode}, not {exit_code}")
 
 
-def drop_returns(day: date) -> None:
+def drop_returns(folder: Path, day: date, calendar: Calendar) -> None:
     """Put the file of what came back on a day into the folder; one day's is poisoned."""
-    path = WORK / "returns" / f"returns-{day}.csv"
+    path = folder / f"returns-{day}.csv"
     if path.exists():
         return
-    lines = [b"shop,order_id,sku,quantity,reason,returned_on\n", *_returns(day)]
+    lines = [b"shop,order_id,sku,quantity,reason,returned_on\n", *_returns(day, calendar)]
     if day == POISONED:
         lines.insert(3, b"shopify,450000005321,CUP-003,1,broken,2024-03-02,and one field too many\n")
         lines.insert(5, b"magento,000004812,LMP-001,1,caf\xe9 au lait on it,2024-03-02\n")
@@ -223,8 +223,8 @@ def drop_returns(day: date) -> None:
     path.write_bytes(b"".join(lines))
 
 
-def _returns(day: date) -> Iterator[bytes]:
-    for order, line, reason in CALENDAR.returns_on(day):
+def _returns(day: date, calendar: Calendar) -> Iterator[bytes]:
+    for order, line, reason in calendar.returns_on(day):
         number = {"shopify": str(450_000_000_000 + order.number), "magento": f"{order.number:09}"}.get(
             order.shop, str(order.number)
         )
