@@ -6,6 +6,7 @@ import base64
 import contextlib
 import gzip
 import json
+import ssl
 import threading
 import time
 from collections import Counter
@@ -45,8 +46,8 @@ class Source:
 
 
 @contextlib.contextmanager
-def serve(source: Source | None = None) -> Iterator[Source]:
-    """Serve a source on a port of its own."""
+def serve(source: Source | None = None, *, tls: ssl.SSLContext | None = None) -> Iterator[Source]:
+    """Serve a source on a port of its own, behind TLS when that is given."""
     given_source = source or Source()
 
     class Handler(_Handler):
@@ -54,6 +55,9 @@ def serve(source: Source | None = None) -> Iterator[Source]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that refuses us is what is tested
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     given_source.url = f"http://127.0.0.1:{server.server_address[1]}"

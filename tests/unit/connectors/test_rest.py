@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import ssl
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -20,6 +22,7 @@ from penstock.core.errors import (
 )
 from penstock.sandbox.raw import open_raw
 from penstock.sandbox.strict import StrictSandbox
+from tests.databases import certificate
 from tests.pipelines import pipeline_context
 from tests.sources import Source, serve
 
@@ -211,6 +214,33 @@ def test_a_source_without_end_is_left(fetch, source, monkeypatch):
 def test_nothing_is_reached_that_may_not_be(fetch):
     with pytest.raises(EgressRefused):
         fetch({"path": "x"}, url="http://169.254.169.254/latest")
+
+
+def test_the_address_that_was_checked_is_connected_to_and_the_certificate_must_be_the_names(
+    bench, fetch, source, tmp_path, monkeypatch
+):
+    path = tmp_path / "localhost.pem"
+    path.write_bytes(b"".join(certificate()))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(path)
+    trusting = ssl.create_default_context(cafile=path)
+    monkeypatch.setattr(exchange, "_tls", lambda: trusting)
+    asked = []
+
+    def resolve(_workspace, url):
+        asked.append(urlsplit(url).hostname)
+        return HttpEgress(lambda *_: ["127.0.0.1"]).check(url, policy=Policy(egress=("127.0.0.1/32",)))
+
+    with serve(Source(records=[{"id": 1}, {"id": 2}]), tls=tls) as secure:
+        url = secure.url.replace("http://127.0.0.1", "https://localhost")
+        ctx = bench.ctx()
+        ctx.parts = dataclasses.replace(ctx.parts, resolve=resolve)
+        assert fetch({"path": "page", "pages": {"kind": "page"}, "records_at": "orders"}, ctx=ctx, url=url) == [1, 2]
+        assert asked == ["localhost"]  # once, for all of its pages
+        (ctx.staging / "pages.ndjson").unlink()
+        (ctx.staging / "pages-rejected.ndjson").unlink()
+        with pytest.raises(DestinationUnavailable, match="refuses connections"):
+            fetch({"path": "all"}, ctx=ctx, url=url.replace("localhost", "other.test"), tries=1)
 
 
 def test_calls_are_no_more_at_once_and_no_faster_than_allowed(fetch, source):
