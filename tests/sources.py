@@ -162,6 +162,10 @@ class _Handler(BaseHTTPRequestHandler):
             case "/bearer":
                 allowed = self.headers.get("Authorization") == f"Bearer {source.token}"
                 self._send(200 if allowed else 401, found if allowed else {})
+            case "/paged_bearer":
+                allowed = self.headers.get("Authorization") == f"Bearer {source.token}"
+                start = (int(query.get("page", "1")) - 1) * size
+                self._send(200 if allowed else 401, {"orders": found[start : start + size]} if allowed else {})
             case "/basic":
                 wanted = "Basic " + base64.b64encode(f"me:{source.secret}".encode()).decode()
                 self._send(200 if self.headers.get("Authorization") == wanted else 401, found)

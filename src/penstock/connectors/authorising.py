@@ -88,15 +88,15 @@ class Authoriser:
         self._tokens = tokens
         self._fetching = threading.Lock()
 
-    def pairs(self, *, fresh: bool = False) -> tuple[Pairs, Pairs]:
+    def pairs(self, *, refused: str | None = None) -> tuple[Pairs, Pairs]:
         """Return headers and parameters to be added.
 
         Args:
-            fresh: whether a token that is known is not to be used, since it was not accepted.
+            refused: what `Authorization` was when it was not accepted: another token is fetched, unless one is there.
         """
         match self._auth:
             case Bearer(token=token):
-                return (("Authorization", f"Bearer {token}"),), ()
+                return (("Authorization", _bearer(token)),), ()
             case Basic(user=user, password=password):
                 return (("Authorization", f"Basic {_basic(user, password)}"),), ()
             case Header(name=name, value=value):
@@ -104,7 +104,7 @@ class Authoriser:
             case Query(name=name, value=value):
                 return (), ((name, value),)
             case OAuth2() as asked:
-                return (("Authorization", f"Bearer {self._token(asked, fresh=fresh)}"),), ()
+                return (("Authorization", _bearer(self._token(asked, refused))),), ()
         return (), ()
 
     @property
@@ -112,12 +112,12 @@ class Authoriser:
         """Whether another try after a 401 may help."""
         return isinstance(self._auth, OAuth2)
 
-    def _token(self, asked: OAuth2, *, fresh: bool) -> str:
+    def _token(self, asked: OAuth2, refused: str | None) -> str:
         key = (self._workspace, *map(str, (asked.token_url, asked.client_id, asked.client_secret, asked.scope)))
         with self._fetching:
             with self._caching:
                 known = self._cached.get(key)
-            if known is not None and not fresh and known[1] > time.monotonic():
+            if known is not None and _bearer(known[0]) != refused and known[1] > time.monotonic():
                 return known[0]
             token, lasts_s = self._fetch(asked)
             with self._caching:
@@ -157,6 +157,10 @@ def _token_of(answer: Answer) -> tuple[str, float]:
             "the answer to the request for a token has no access_token", hint="Look at the connection's token_url."
         ) from None
     return token, lasts_s
+
+
+def _bearer(token: str) -> str:
+    return f"Bearer {token}"
 
 
 def _basic(user: str, password: str) -> str:

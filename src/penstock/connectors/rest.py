@@ -252,15 +252,16 @@ class _Caller:
         return self.gate.call(self.ctx, lambda: then(self._send(request)))
 
     def _send(self, request: Request) -> Answer:
-        answer = self.exchange.send(self._with(request, fresh=False))
+        whole = self._with(request)
+        answer = self.exchange.send(whole)
         if answer.status == 401 and self.authoriser.renews:
-            answer = self.exchange.send(self._with(request, fresh=True))
+            answer = self.exchange.send(self._with(request, refused=dict(whole.headers).get("Authorization")))
         if answer.status == 401:
             raise self.exchange.refused_401(request)
         return answer
 
-    def _with(self, request: Request, *, fresh: bool) -> Request:
-        headers, params = self.authoriser.pairs(fresh=fresh)
+    def _with(self, request: Request, *, refused: str | None = None) -> Request:
+        headers, params = self.authoriser.pairs(refused=refused)
         given = (*self.headers.items(), *request.headers, *headers)
         return Request(request.url, request.what, request.method, (*request.params, *params), given, request.body)
 

@@ -158,7 +158,13 @@ def test_a_token_is_fetched_once_and_again_when_it_is_not_accepted_any_more(fetc
     assert fetch({"path": "bearer"}, auth=auth) == SEVEN
     assert source.tokens == 1
     source.token = "another"
-    assert fetch({"path": "bearer"}, auth=auth) == SEVEN
+    paged = {
+        "path": "paged_bearer",
+        "records_at": "orders",
+        "pages": {"kind": "page", "size": 1},
+        "params": {"limit": 1},
+    }
+    assert fetch(paged, auth=auth) == SEVEN  # one token for all that were refused at the same time
     assert source.tokens == 2
 
 
