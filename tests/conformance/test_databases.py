@@ -101,7 +101,7 @@ def test_postgresql_values_arrive_as_they_were(tmp_path, strict, postgresql_serv
         "CREATE TABLE kinds (id int PRIMARY KEY, small int2, big int8, price numeric(30, 10), free numeric,"
         " euros euros, ratio float8, rough float4, yes bool, name text, code char(3), mood mood, day date,"
         " at timestamp, moment timestamptz, clock time, key uuid, bytes bytea, tags text[], doc json, docb jsonb,"
-        " span interval, empty text, address inet)",
+        " span interval, empty text, address inet, never date)",
         "INSERT INTO kinds VALUES (1, -32768, 9223372036854775807, 12345678901234567890.0123456789,"
         " 0.1000000000000000055511151231257827, 19.90, 0.1, 1.5, true, E'a\\tb\\n\"c\"\\\\ \u20ac \u0001\u0002', 'ab',"
         " 'fine', '2024-02-29', '2024-03-31 02:30:00.123456', '2024-03-31 02:30:00.5+02', '23:59:59.999999',"
@@ -138,10 +138,12 @@ def test_postgresql_values_arrive_as_they_were(tmp_path, strict, postgresql_serv
         "span": "P1DT2H",
         "empty": "",
         "address": "10.0.0.1",
+        "never": None,
     }
     assert str(second["ratio"]) == "nan"
     assert {name for name, value in second.items() if value is not None} == {"id", "ratio"}
     assert types["price"] == "decimal(30, 10)"
+    assert types["never"] == "date"
     assert (types["small"], types["big"], types["rough"], types["key"]) == ("int", "long", "float", "uuid")
 
 

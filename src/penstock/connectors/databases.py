@@ -269,9 +269,16 @@ def endpoint(settings: DatabaseSettings, port: int, ctx: PipelineContext) -> tup
 
 
 def in_parts(
-    work: Sequence[Callable[[], AnswerT]], ctx: PipelineContext, *, at_once: int, files: Sequence[Path]
+    work: Sequence[Callable[[], AnswerT]],
+    ctx: PipelineContext,
+    *,
+    at_once: int,
+    files: Sequence[Path],
+    cancel: Callable[[], None] = lambda: None,
 ) -> Iterator[AnswerT]:
     """Yield what each piece of work gives, in order, several at once; meanwhile it is told how much has arrived.
+
+    When one fails, those that have not begun do not, and `cancel` ends the others.
 
     Raises:
         Stopped: when the run was cancelled meanwhile.
@@ -286,9 +293,11 @@ def in_parts(
                 ctx.progress(_arrived(files), unit="bytes")
             for future in futures:
                 yield future.result()
-        finally:
+        except BaseException:
             for future in futures:
                 future.cancel()
+            cancel()  # or the pool waits until the others have read all that there is
+            raise
 
 
 def _arrived(files: Sequence[Path]) -> int:

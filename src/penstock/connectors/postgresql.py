@@ -98,7 +98,9 @@ class PostgresConnector:
             work = [partial(copy, number) for number in range(len(files))]
             ctx.log("rows are read", parts=len(files), at_once=at_once)
             with ctx.stopping(read.cancel):
-                rows = list(in_parts(work, ctx, at_once=max(1, at_once), files=files)) if files else []
+                rows = (
+                    list(in_parts(work, ctx, at_once=max(1, at_once), files=files, cancel=read.cancel)) if files else []
+                )
         yield from (
             Landed(file, source_name(name, wanted), "ndjson", columns=lake_columns(read.look.columns))
             for file, count in zip(files, rows, strict=True)

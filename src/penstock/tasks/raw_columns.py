@@ -61,7 +61,7 @@ def decide(
     wanted: Mapping[str, str],
     source: Mapping[str, str],
 ) -> tuple[LandingColumn, ...]:
-    """Return the column of each field that has a value.
+    """Return the column of each field that has a value, or whose type somebody knows.
 
     Args:
         kinds: of values, by field.
@@ -78,7 +78,7 @@ def decide(
     found = []
     for field, held in kinds.items():
         mine = table.get(field.lower())
-        if held or field.lower() in given:
+        if held or field.lower() in given or field in source:
             asked = given.get(field.lower())
             found.append(_column(field, held, mine, asked=asked, source=source.get(field)))
     return tuple(found)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -361,3 +362,17 @@ def test_a_link_is_removed_and_not_followed(tmp_path):
     (tmp_path / "folder" / "link").symlink_to(tmp_path)
     heavy.clear(tmp_path / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_link_is_the_only_way_out_that_an_engine_gets(staging):
+    """With a connected socket in its hands, it can do nothing more than without."""
+    ours, theirs = socket.socketpair()
+    secret, given = staging.parent / "secret", staging.parent / "given"
+    secret.write_bytes(b"secret")
+    given.write_bytes(b"given")
+    ask = {"secret": str(secret), "input": str(given), "memory_bytes": 4 * BOUNDS.memory_bytes}
+    with ours, theirs:
+        request = EngineRequest("probe", ask, [str(given)], str(staging), BOUNDS, link=theirs.fileno())
+        end = HeavySandbox().run(request)
+    assert isinstance(end, EngineAnswer)
+    assert [name for name in ACTS if end.answer["acts"][name] is None] == []
