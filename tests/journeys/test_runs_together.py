@@ -1,0 +1,108 @@
+"""Runs of one pipeline beside each other: what is published in the end is what one after the other would have."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from penstock.core.errors import SnapshotGone
+from penstock.core.jobs import ENDED
+from penstock.core.runs import RunFilter
+from penstock.planning.pipelines import Occasion
+from penstock.wiring.local import open_local
+from penstock.worker.local import working
+
+FILES = {
+    "penstock.yml": b"name: shop\n",
+    "pipelines/sales.yml": b"""
+tasks:
+  day:
+    kind: sql
+    sql: SELECT range AS number, day('${date}'::DATE) * 100 + range AS amount FROM range(day('${date}'::DATE))
+    to: staging.sales
+    window: day
+  total:
+    kind: sql
+    sql: SELECT count(*) AS rows, count(DISTINCT _date) AS days, sum(amount)::BIGINT AS amount FROM sales
+    from: {sales: staging.sales}
+    to: marts.total
+""",
+}
+DAYS = range(1, 5)
+
+
+def serially():
+    rows = [day * 100 + number for day in DAYS for number in range(day)]
+    return [[len(rows), len(DAYS), sum(rows)]]
+
+
+@pytest.fixture
+def local(tmp_path):
+    with open_local(tmp_path) as opened:
+        opened.use(FILES)
+        yield opened
+
+
+def total(local):
+    return local.tables.query("SELECT rows, days, amount FROM marts.total", actor=local.actor).rows
+
+
+def carry_on_all(local, work):
+    while any(run.state not in ENDED for run in local.runs.list(RunFilter(), actor=local.actor)):
+        work.worker.turn()
+
+
+def test_overlapping_back_fills_end_as_one_after_the_other(local):
+    spans = (("2026-01-01", "2026-01-03"), ("2026-01-02", "2026-01-04"))
+    with working(local) as work:
+        for first, last in spans:
+            local.runs.backfill("shop", None, date_from=first, date_to=last, parallel=2, actor=local.actor)
+        carry_on_all(local, work)
+    runs = local.runs.list(RunFilter(), actor=local.actor)
+    assert [(run.date, run.error) for run in runs if run.state != "succeeded"] == []
+    assert total(local) == serially()
+    history = local.tables.history("marts.total", actor=local.actor)
+    assert len({each.author.run for each in history}) > 1
+
+
+def test_what_workers_leave_half_done_is_gone_on_with(local):
+    with working(local):
+        local.runs.backfill("shop", None, date_from="2026-01-01", date_to="2026-01-04", parallel=2, actor=local.actor)
+    times = 0
+    while any(run.state not in ENDED for run in local.runs.list(RunFilter(), actor=local.actor)):
+        with working(local) as work:
+            for run in work.interrupted:
+                work.resume(run)
+            times += bool(work.interrupted)
+            for _ in range(times * 3):
+                work.worker.turn()
+    assert times > 1
+    assert total(local) == serially()
+
+
+def test_a_roll_back_and_a_publication_at_once_leave_what_one_after_the_other_would(local):
+    with working(local) as work:
+        first = work.carry_on(run_of(local, "2026-01-01"), watch=lambda *_: None)
+        work.carry_on(run_of(local, "2026-01-02"), watch=lambda *_: None)
+        before = first.published["marts.total"]
+        raised = []
+
+        def roll_back():
+            try:
+                local.tables.rollback("marts.total", before, actor=local.actor)
+            except SnapshotGone as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=roll_back)
+        run = run_of(local, "2026-01-03")
+        thread.start()
+        third = work.carry_on(run, watch=lambda *_: None)
+        thread.join()
+    assert raised == []
+    assert third.state == "succeeded"
+    assert total(local) in ([[1, 1, 100]], [[6, 3, 100 + 200 + 201 + 300 + 301 + 302]])
+
+
+def run_of(local, date):
+    return local.runs.start("shop", None, Occasion(date), actor=local.actor).id
