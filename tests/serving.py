@@ -25,6 +25,7 @@ from penstock.client import Client
 from penstock.core import limits
 from penstock.core.access import MemberId, Role
 from penstock.core.jobs import AttemptReport, small_blob
+from penstock.core.runs import TASK_PARTS
 from penstock.core.work import Assignment, Ended
 from penstock.database.schema import scripts, versions
 from penstock.wiring.server import Server, open_server
@@ -85,9 +86,10 @@ class Api:
             taken = self.server.work.round(WORKER, (), count=16).assignments
             if not taken:
                 break
-            ended = [self._end(assignment, report) for assignment in taken]
+            jobs = [assignment for assignment in taken if assignment.lease.entry.part not in TASK_PARTS]
+            ended = [self._end(assignment, report) for assignment in jobs]
             assert not self.server.work.round(WORKER, ended, count=0).refused
-            done += len(taken)
+            done += len(jobs)
         return done
 
     def blobs(self) -> list[str]:

@@ -10,6 +10,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
 from tests import serving
+from tests.carrying import SHOP
 from tests.serving import Api
 from tools import reference
 
@@ -55,6 +56,8 @@ def make_real(case, tenant, api):
     turn = next(_TURNS) % 2
     if turn and case.path_parameters:
         real = {"job_id": ended_job(tenant, api), "script": "clean", "version": "1.0.0", "member": tenant.member}
+        if case.path_parameters.keys() & {"project", "pipeline", "run_id"}:
+            real |= {"project": "shop", "pipeline": "sales", "task": "land", "run_id": ended_run(tenant, api)}
         case.path_parameters.update({name: real[name] for name in case.path_parameters if name in real})
     if turn and isinstance(case.body, dict) and "script" in case.body:
         case.body["script"] = "clean"
@@ -73,6 +76,18 @@ def ended_job(tenant, api):
     return _JOBS[tenant.workspace]
 
 
+def ended_run(tenant, api):
+    """Return the id of a run of the tenant that was cancelled: nobody carries it out."""
+    if tenant.workspace not in _RUNS:
+        with api.http(tenant) as http:
+            http.post("/api/v1/projects", json={"files": SHOP}).raise_for_status()
+            run = http.post("/api/v1/pipelines/shop/sales/runs", json={}).json()["id"]
+            http.post(f"/api/v1/runs/{run}/cancel").raise_for_status()
+        _RUNS[tenant.workspace] = run
+    return _RUNS[tenant.workspace]
+
+
 _LETTERS = {ord(sign): "-" for sign in " /{}_."}
 _TURNS = itertools.count()
 _JOBS: dict[str, str] = {}
+_RUNS: dict[str, str] = {}

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from penstock.api import run_models as models
 from penstock.api.routes import projects as routes
 from penstock.client import Client
 from penstock.core.errors import Conflict, NotAllowed, NotFound, PenstockError, ProjectInvalid
@@ -101,6 +103,35 @@ def test_a_run_says_what_it_did_and_whose_it_is(client: Client, tenant: Tenant, 
     assert client.runs.checks(run=run) == []
     with pytest.raises(Conflict, match="has succeeded"):
         client.runs.resume(run)
+
+
+def test_every_answer_has_the_form_that_the_document_says(api: Api, tenant: Tenant, run: str):
+    forms: list[tuple[str, type[BaseModel]]] = [
+        ("projects", models.RevisionPage),
+        ("projects/shop", models.RevisionShown),
+        ("pipelines", models.PipelinePage),
+        ("pipelines/shop/sales", models.PipelineShown),
+        ("runs", models.RunPage),
+        (f"runs/{run}", models.RunShown),
+        (f"runs/{run}/logs", models.LogPage),
+        (f"runs/{run}/tasks/land/items", models.ItemPage),
+        ("backfills", models.BackfillPage),
+        ("checks", models.CheckPage),
+        ("tables", models.TablePage),
+        ("tables/raw.orders", models.TableWhole),
+        ("tables/raw.orders/history", models.HistoryPage),
+        ("tables/raw.orders/lineage", models.LineageTree),
+    ]
+    with api.http(tenant) as http:
+        for path, form in forms:
+            shown = http.get(f"/api/v1/{path}").raise_for_status().json()
+            assert form.model_validate(shown, strict=True).model_dump(mode="json") == shown, path
+        for path, body, form in (
+            ("tables/query", {"sql": "SELECT * FROM raw.orders"}, models.AnswerShown),
+            ("pipelines/shop/sales/plan", {}, models.PlanShown),
+        ):
+            shown = http.post(f"/api/v1/{path}", json=body).raise_for_status().json()
+            assert form.model_validate(shown, strict=True).model_dump(mode="json") == shown, path
 
 
 def test_a_plan_says_what_would_run(client: Client, run: str):
