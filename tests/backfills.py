@@ -103,7 +103,7 @@ def real_shop(folder: Path, *, days: int | None = None) -> tuple[Shop, list[date
     shutil.copytree(PROJECT, folder, dirs_exist_ok=True)
     target = folder / "by-day"
     target.mkdir()
-    dates = []
+    dates: list[date] = []
     with tarfile.open(given) as archive:
         for member in archive:
             if days is not None and len(dates) == days:

@@ -50,7 +50,7 @@ class Nights:
             day: of the run.
             step: at which something happens; nothing does when none is named.
             nth: time that it comes to that step.
-            fault: `kill`, or `database`: a transaction that fails.
+            fault: `kill`; or `database` or `disk`, which fails once.
         """
         self.storefronts.today = day
         example("demo").drop_returns(self.folder / "returns", day, self.storefronts.calendar)
@@ -83,6 +83,11 @@ class Nights:
         reading = lake.read(LOCAL, name)
         kept = [index for index, column in enumerate(reading.columns) if column.name not in AUDIT]
         return sorted((tuple(row[index] for index in kept) for row in read_rows(reading)), key=repr)
+
+
+def published(seen: Seen) -> Seen:
+    """Return what is published at the end of a run: raw tables and the report have moments of their own."""
+    return {name: rows for name, rows in seen.items() if not name.startswith("raw.") and name != "report"}
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ at which of its steps to be killed. It answers with how the child ended and the 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from penstock.core.errors import DatabaseUnavailable
 from penstock.core.jobs import ENDED
 from penstock.core.runs import RunFilter
 from penstock.database.sqlite import SqliteDatabase
@@ -53,7 +55,11 @@ def night(folder: Path, date: str) -> None:
 
 def listen(step: Step) -> None:
     """Let steps of the lake, of tasks and of transactions be told."""
-    lake.Parts = lambda *given: Parts(*given[:-1], step)  # type: ignore[assignment,misc]  # what it is called with
+
+    def parts(database: Any, catalog: Any, leases: Any, clock: Any, footers: Any, _step: Step) -> Parts:
+        return Parts(database, catalog, leases, clock, footers, step)
+
+    setattr(lake, "Parts", parts)  # noqa: B010  # the lake has no other way to be told
     carry_out, write = TaskAttempts.carry_out, SqliteDatabase.write
 
     @wraps(carry_out)
@@ -74,6 +80,20 @@ def listen(step: Step) -> None:
     SqliteDatabase.write = written  # type: ignore[method-assign]  # likewise
 
 
+def happen(fault: str) -> None:
+    """Kill everything, or let the database or the disk fail this once.
+
+    Raises:
+        DatabaseUnavailable: for `database`.
+        OSError: for `disk`, as when it is full.
+    """
+    if fault == "database":
+        raise DatabaseUnavailable("the disk of the database is full", hint="Make room.")
+    if fault == "disk":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
 def _child(asked: dict[str, Any], answer: int) -> None:
     counts: Counter[str] = Counter()
     lock = threading.Lock()
@@ -83,7 +103,7 @@ def _child(asked: dict[str, Any], answer: int) -> None:
             counts[name] += 1
             os.write(answer, f"{name}\n".encode())
             if (name, counts[name]) == (asked["step"], asked["nth"]):
-                os.killpg(os.getpgrp(), signal.SIGKILL)
+                happen(asked["fault"])
 
     os.setpgid(0, 0)  # what it has started goes with it, as with a machine
     listen(step)
