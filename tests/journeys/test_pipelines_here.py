@@ -25,6 +25,17 @@ tasks:
 }
 
 
+SAMPLES = """\
+suite: expectations/orders.json
+samples:
+  - {name: a good day, rows: [{order_id: A1, country: BR, total: 3.5}]}
+  - name: twice
+    rows: [{order_id: A1, country: BR, total: 3.5}, {order_id: A1, country: DE, total: 1}]
+    fails: [expect_column_values_to_be_unique(order_id)]
+  - {name: bad, rows: [{order_id: A1, country: null, total: 3.5}]}
+"""
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Here:
     """A project that has run once."""
@@ -164,3 +175,22 @@ def test_a_folder_without_a_project_says_what_to_do(tmp_path: Path):
         refused = Here(tmp_path).penstock(command, exit_code=2).err
         assert "penstock init NAME" in refused
     assert os.listdir(tmp_path) == []
+
+
+def test_a_new_project_is_valid_tested_run_and_says_what_it_refused(tmp_path: Path):
+    Here(tmp_path).penstock("init", "shop")
+    assert "is there already" in Here(tmp_path).penstock("init", "shop", exit_code=2).err
+    shop = Here(tmp_path / "shop")
+    assert shop.shown("validate")["ok"] is True
+    (shop.path / "tests").mkdir()
+    (shop.path / "tests/orders.yml").write_text(SAMPLES)
+    tests = shop.shown("test", "orders", exit_code=2)["tests"]
+    assert [(test["name"], test["passed"]) for test in tests] == [("a good day", True), ("twice", True), ("bad", False)]
+    assert "expect_column_values_to_not_be_null(country) is not met" in tests[2]["problems"][0]["message"]
+    run = shop.shown("run")
+    assert {task["state"] for task in run["tasks"]} == {"succeeded"}, run
+    assert shop.shown("query", "SELECT count(*) FROM marts.daily_sales")["rows"] == [[7]]
+    refused = shop.shown("query", "SELECT error FROM staging.orders__rejected")["rows"]
+    assert len(refused) == 1
+    assert "many" in refused[0][0]
+    assert [check["success"] for check in shop.shown("checks", "--run", "last")] == [True]

@@ -224,6 +224,7 @@ ENGINE_LOOK: Final = Limit("engine_look", 50, "ms", "so long an engine may pass 
 PROJECT_FILES: Final = Limit("project_files", 5_000, "files", "pipelines and code; data is elsewhere", "too_large")
 PROJECT_BYTES: Final = Limit("project_bytes", 16, "MiB", "all files are held in memory together", "too_large")
 PROJECT_PATH: Final = Limit("project_path", 240, "bytes", "as file systems have it", "request_invalid")
+QUERY_WALL: Final = Limit("query_wall", 300, "s", "somebody waits for the answer; more is a task", "limit_wall")
 QUERY_ROWS: Final = Limit("query_rows", 10_000, "rows", "an answer is held in memory; more is an export", None)
 CONNECTION_TRIES: Final = Limit("connection_tries", 20, "times", "what fails so often fails for a reason", None)
 CONNECTION_BACKOFF: Final = Limit("connection_backoff", 30, "s", "a wait that doubles must not become an hour")
@@ -238,6 +239,7 @@ SOURCE_PAGES: Final = Limit("source_pages", 100_000, "pages a task", "a source m
 SOURCE_LISTED: Final = Limit("source_listed", 1_000_000, "objects", "each is looked at in every run", "task_failed")
 SOURCE_FILES: Final = Limit("source_files", 10_000, "files a task", "the rest comes with the next run")
 SOURCE_BYTES: Final = Limit("source_bytes", 65_536, "MiB a task", "it must fit on the disk of a worker", "task_failed")
+SOURCE_TURNS: Final = Limit("source_turns", 5, "times", "as many runs may read one source at once", "needs_rerun")
 SOURCE_RECORD: Final = Limit("source_record", 64, "KiB", "of a record that was rejected, so much is kept")
 
 ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

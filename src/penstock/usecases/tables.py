@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.core import duckdb_sql
+from penstock.core import duckdb_sql, limits
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
-from penstock.core.engines import EngineAnswer, EngineRequest
-from penstock.core.errors import NotFound
+from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineRequest
+from penstock.core.errors import NotFound, TaskFailed
 from penstock.core.ports import Audit, Database, Lake
 from penstock.core.ports.engines import Engines
 from penstock.core.tables import Lineage, Maintained, Published, Reading, SnapshotId, TableName, TableState, table_name
@@ -23,6 +23,7 @@ from penstock.project.checking import nearest
 from penstock.usecases.permissions import require
 
 _DEPTH_MAX: Final = 20
+_NO_TABLE: Final = re.compile(r'Table with name "?([\w.]{1,210})"? does not exist')
 _Path = tuple[tuple[TableName, SnapshotId], ...]
 
 
@@ -177,8 +178,16 @@ class Tables:
             request = _request(sql, tables, staging, rows_max)
             ended = self.engines.run(request)
         if not isinstance(ended, EngineAnswer):
-            raise failed(ended, "the query")
+            raise self._failed(ended, workspace)
         return ended.answer["columns"], ended.answer["rows"], ended.answer["more"]
+
+    def _failed(self, ended: EngineFailure, workspace: WorkspaceId) -> TaskFailed:
+        """Return a query's error; when it names a table that is not published, with those that are."""
+        error = failed(ended, "the query")
+        if (missing := _NO_TABLE.search(ended.message)) is None:
+            return error
+        published = {str(state.name): None for state in self.lake.tables(workspace) if state.snapshot is not None}
+        return TaskFailed(error.message, hint=nearest(missing[1], published), figures=error.figures)
 
     def _known(self, workspace: WorkspaceId, table: str) -> TableName:
         name = table_name(table)
@@ -200,7 +209,8 @@ def _request(sql: str, tables: Mapping[str, Reading], staging: Path, rows_max: i
     paths = sorted({file.path for reading in tables.values() for file in reading.files})
     views = {name: {"relation": duckdb_sql.relation(reading)} for name, reading in tables.items()}
     ask = {"tables": views, "readable": paths, "sql": sql, "output": None, "rows_max": rows_max}
-    return EngineRequest(profile="sql", ask=ask, reads=paths, writes=str(staging))
+    bounds = EngineLimits(wall_s=limits.QUERY_WALL.value)
+    return EngineRequest(profile="sql", ask=ask, reads=paths, writes=str(staging), limits=bounds)
 
 
 def _mentions(sql: str, table: TableName) -> bool:
