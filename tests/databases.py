@@ -15,11 +15,13 @@ import ipaddress
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,46 @@ def start_postgres_tcp() -> Iterator[DatabaseServer]:
         started = DatabaseServer("postgresql", port, b"", admin)
         started.run(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'", f"GRANT pg_read_all_data TO {USER}")
         yield started
+
+
+@contextlib.contextmanager
+def postgres_tls(server: DatabaseServer) -> Iterator[DatabaseServer]:
+    """Stand before a PostgreSQL that has no TLS, and speak it for that, with a certificate of localhost."""
+    public, private = certificate()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(public + private)
+        file.flush()
+        context.load_cert_chain(file.name)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        threading.Thread(target=_admit, args=(door, context, server.port), daemon=True).start()
+        yield replace(server, port=door.getsockname()[1], ca=public)
+
+
+def _admit(door: socket.socket, context: ssl.SSLContext, port: int) -> None:
+    with contextlib.suppress(OSError):  # the door is closed
+        while True:
+            guest, _ = door.accept()
+            threading.Thread(target=_relay, args=(guest, context, port), daemon=True).start()
+
+
+def _relay(guest: socket.socket, context: ssl.SSLContext, port: int) -> None:
+    """Answer a request for TLS with yes, do it, and hand on what comes on both sides."""
+    with contextlib.suppress(OSError), guest, socket.create_connection(("127.0.0.1", port)) as server:
+        assert guest.recv(8) == b"\0\0\0\x08\x04\xd2\x16\x2f"
+        guest.sendall(b"S")
+        with context.wrap_socket(guest, server_side=True) as inner:
+            back = threading.Thread(target=_hand_on, args=(server, inner), daemon=True)
+            back.start()
+            _hand_on(inner, server)
+            server.shutdown(socket.SHUT_RDWR)
+            back.join(5)
+
+
+def _hand_on(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
 
 
 @contextlib.contextmanager

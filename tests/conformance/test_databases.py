@@ -18,7 +18,16 @@ from penstock.core.access import Policy
 from penstock.core.errors import DestinationUnavailable, EgressRefused, PenstockError, TaskFailed
 from penstock.sandbox.raw import open_raw
 from penstock.sandbox.strict import StrictSandbox
-from tests.databases import PASSWORD, USER, DatabaseServer, Shop, free_port, start_mariadb, start_postgres_tcp
+from tests.databases import (
+    PASSWORD,
+    USER,
+    DatabaseServer,
+    Shop,
+    free_port,
+    postgres_tls,
+    start_mariadb,
+    start_postgres_tcp,
+)
 from tests.pipelines import PipelineBench, pipeline_context
 
 KINDS = ("postgresql", "mysql")
@@ -339,6 +348,19 @@ def test_mysql_is_reached_by_tls_with_a_certificate_of_the_project(tmp_path, str
     with shop(tmp_path, strict, mysql_server, query, tls="verify", ca="ca.pem", host="localhost") as at:
         at.ingest()
         assert "AES" in at.rows()[0]["cipher"] or "CHACHA" in at.rows()[0]["cipher"]
+
+
+def test_postgresql_is_reached_by_tls_with_a_certificate_of_the_project(tmp_path, strict, postgresql_server):
+    with postgres_tls(postgresql_server) as behind:
+        query = 'query: "SELECT 1 AS one"'
+        with shop(tmp_path, strict, behind, query, tls="verify", ca="ca.pem", host="localhost") as at:
+            assert at.ingest()["rows"] == 1
+        (tmp_path / "other").mkdir()
+        with (
+            shop(tmp_path / "other", strict, behind, query, tls="verify", host="localhost") as at,
+            pytest.raises(PenstockError, match="certificate verify failed"),
+        ):
+            at.ingest()
 
 
 @both

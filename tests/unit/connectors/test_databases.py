@@ -2,6 +2,7 @@
 
 import itertools
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,22 +16,26 @@ from penstock.core.errors import TaskFailed
 TYPES = {"id": "long", "at": "timestamptz", "name": "string", "price": "decimal(20, 4)", "ratio": "double"}
 
 
+def source(**words: Any) -> FromDatabase:
+    return FromDatabase.model_validate(words)
+
+
 def conditions(wanted: FromDatabase, look: Look, *, since: str | None = None) -> tuple[str, ...]:
     return plan(wanted, look, since=since, quote=postgresql.quoted, literal=postgresql.literal).conditions
 
 
 def test_without_a_cursor_everything_is_read():
-    assert conditions(FromDatabase(table="t"), Look(TYPES)) == ("",)
+    assert conditions(source(table="t"), Look(TYPES)) == ("",)
 
 
 def test_the_first_run_reads_up_to_what_there_is():
-    wanted = FromDatabase(table="t", cursor="id")
+    wanted = source(table="t", cursor="id")
     assert conditions(wanted, Look(TYPES, upto="7")) == ("\"id\" <= '7'",)
     assert conditions(wanted, Look(TYPES)) == ()
 
 
 def test_the_next_one_goes_on_behind_that():
-    wanted = FromDatabase(table="t", cursor="id")
+    wanted = source(table="t", cursor="id")
     assert conditions(wanted, Look(TYPES, upto="9"), since="7") == ("\"id\" <= '9' AND \"id\" > '7'",)
     assert conditions(wanted, Look(TYPES, upto="7"), since="7") == ()
 
@@ -44,20 +49,20 @@ def test_the_next_one_goes_on_behind_that():
     ],
 )
 def test_a_look_back_begins_so_far_before(cursor, lookback, since, start):
-    wanted = FromDatabase(table="t", cursor=cursor, lookback=lookback)
+    wanted = source(table="t", cursor=cursor, lookback=lookback)
     [condition] = conditions(wanted, Look(TYPES, upto=since), since=since)
     assert condition == f"\"{cursor}\" <= '{since}' AND \"{cursor}\" >= '{start}'"
 
 
 def test_there_is_no_looking_back_in_a_text():
-    wanted = FromDatabase(table="t", cursor="name", lookback="1h")
+    wanted = source(table="t", cursor="name", lookback="1h")
     with pytest.raises(TaskFailed, match="no looking back in 'name'"):
         conditions(wanted, Look(TYPES, upto="b"), since="a")
 
 
 @pytest.mark.parametrize("value", ["1; DROP TABLE t", "1e400", "", "' OR 1=1 --"])
 def test_a_number_that_a_server_gives_has_the_form_of_one(value):
-    wanted = FromDatabase(table="t", cursor="id")
+    wanted = source(table="t", cursor="id")
     with pytest.raises(TaskFailed, match="no value that a cursor can be"):
         conditions(wanted, Look(TYPES, upto=value))
 
@@ -70,13 +75,13 @@ def test_a_text_that_a_server_gives_stays_a_text():
 
 
 def test_names_are_quoted():
-    assert relation(FromDatabase(table='public.a"b'), postgresql.quoted) == '"public"."a""b"'
-    assert relation(FromDatabase(table="a`b"), mysql.quoted) == "`a``b`"
-    assert relation(FromDatabase(query="SELECT 1; "), mysql.quoted) == "(SELECT 1\n) AS penstock_query"
+    assert relation(source(table='public.a"b'), postgresql.quoted) == '"public"."a""b"'
+    assert relation(source(table="a`b"), mysql.quoted) == "`a``b`"
+    assert relation(source(query="SELECT 1; "), mysql.quoted) == "(SELECT 1\n) AS penstock_query"
 
 
 def test_parts_cover_every_row_once_nulls_as_well():
-    wanted = FromDatabase(table="t", split_by="id", parts=3)
+    wanted = source(table="t", split_by="id", parts=3)
     assert conditions(wanted, Look(TYPES, low="0", high="9")) == (
         '("id" < \'3\' OR "id" IS NULL)',
         "\"id\" >= '3' AND \"id\" < '6'",
@@ -106,14 +111,14 @@ def test_dates_and_times_are_cut_too():
 
 def test_columns_that_cannot_be_told_apart_or_are_not_there_are_refused():
     with pytest.raises(TaskFailed, match="two columns 'ID'"):
-        require_columns(FromDatabase(table="t"), ["id", "ID"])
+        require_columns(source(table="t"), ["id", "ID"])
     with pytest.raises(TaskFailed, match="no column 'at'"):
-        require_columns(FromDatabase(table="t", cursor="at"), ["id"])
+        require_columns(source(table="t", cursor="at"), ["id"])
 
 
 def test_floating_point_numbers_are_no_cursor():
     with pytest.raises(TaskFailed, match="cannot be read by ranges of 'ratio'"):
-        conditions(FromDatabase(table="t", cursor="ratio"), Look(TYPES, upto="0.5"))
+        conditions(source(table="t", cursor="ratio"), Look(TYPES, upto="0.5"))
 
 
 @pytest.mark.parametrize(
