@@ -111,13 +111,18 @@ class TaskContext:
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _telling: Telling = field(init=False)
     _fetched: int = 0
+    _turn: int = 0
 
     def __post_init__(self) -> None:
+        parts, now = self.parts, self.occurrence
+        self.cursors = self._fresh_cursors()
+        self._telling = Telling(parts.database, parts.records, now, number=self.number, clock=parts.clock)
+
+    def _fresh_cursors(self) -> TaskCursors:
         now = self.occurrence
         owner = (now.workspace, now.project, now.pipeline, now.task)
         parts = self.parts
-        self.cursors = TaskCursors(parts.database, parts.records, owner=owner, run=now.run, clock=parts.clock)
-        self._telling = Telling(parts.database, parts.records, now, number=self.number, clock=parts.clock)
+        return TaskCursors(parts.database, parts.records, owner=owner, run=now.run, clock=parts.clock)
 
     def __enter__(self) -> Self:
         """Let the attempt's time run."""
@@ -344,6 +349,13 @@ class TaskContext:
         if not self.cursors.committed:  # another part of the task has published these rows with its own
             self.parts.database.write(then)
 
+    def start_over(self) -> None:
+        """Forget what this attempt has written and remembered; what it writes from now on takes its place."""
+        self._turn += 1
+        self.wrote.clear()
+        self.cursors = self._fresh_cursors()
+        self.parts.engines.clear(self.staging)
+
     def record_check(self, result: CheckResult) -> None:
         """Keep the result of a suite, for `penstock status` and the API."""
         workspace, records = self.occurrence.workspace, self.parts.records
@@ -437,7 +449,7 @@ class TaskContext:
             run=now.run,
             project=now.project,
             task=now.task,
-            fingerprint=now.fingerprint,
+            fingerprint=f"{now.fingerprint}-{self._turn}" if self._turn else now.fingerprint,
             part="/".join(part for part in (now.part, write.part) if part),
             version=write.version,
         )

@@ -31,7 +31,7 @@ def source():
 def bench(tmp_path_factory, source):
     egress, policy = HttpEgress(), Policy(egress=("127.0.0.1",))
     tasks = [f"  {moment}: {{ kind: ingest, from: {FROM}, to: raw.{moment} }}\n" for moment in MOMENTS]
-    tasks += [f"  each: {{ kind: ingest, from: {FROM}, to: raw.each }}\n"]
+    tasks += [f"  {name}: {{ kind: ingest, from: {FROM}, to: raw.{name} }}\n" for name in ("each", "both")]
     with (
         contextlib.closing(StrictSandbox()) as strict,
         pipeline_context(
@@ -95,3 +95,22 @@ def test_parts_of_a_for_each_publish_for_each_other_and_keep_their_own_cursors(b
     for part in ("one", "two"):
         assert bench.run("each", fingerprint="g", part=part)["rows"] == 0
     assert numbers(bench, "raw.each") == [1, 1]
+
+
+def test_of_two_runs_at_the_same_time_the_later_reads_on_from_where_the_other_came_to(bench, source, monkeypatch):
+    source.records = [{"id": 1, "at": "2024-01-01"}]
+    real = TaskContext.write_query
+    others: list[str] = []
+
+    def overtaken(self, *given, **words):
+        written = real(self, *given, **words)
+        if not others:
+            others.append(bench.run_id)
+            source.records += [{"id": 2, "at": "2024-01-02"}]
+            bench.next_run()
+            bench.run("both", fingerprint="other")
+        return written
+
+    monkeypatch.setattr(TaskContext, "write_query", overtaken)
+    assert bench.run("both", fingerprint="f")["rows"] == 0
+    assert numbers(bench, "raw.both") == [1, 2]

@@ -280,7 +280,14 @@ class PipelineContext(Protocol):
         """
 
     def publish(self) -> None:
-        """Publish now what this task has written, with the cursors: of ingests only."""
+        """Publish now what this task has written, with the cursors: of ingests only.
+
+        Raises:
+            NeedsRerun: when another run of the task has moved the cursors, or taken the files, since they were read.
+        """
+
+    def start_over(self) -> None:
+        """Forget what this attempt has written and remembered; what it writes from now on takes its place."""
 
     def record_check(self, result: CheckResult) -> None:
         """Keep the result of a suite, for `penstock status` and the API."""
