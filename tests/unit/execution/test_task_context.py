@@ -1,6 +1,9 @@
 """What an attempt of a pipeline's task reaches: tables written by locked children, cursors, and when it must end."""
 
+import contextlib
 import datetime as dt
+import os
+import signal
 import threading
 import time
 
@@ -159,6 +162,40 @@ def test_a_query_that_fails_says_where_and_what_to_do(bench):
     assert caught.value.figures["code"] == "sql_failed"
     with pytest.raises(TaskFailed, match="one SELECT is expected, found: DROP"):
         write(bench, "DROP TABLE x")
+
+
+def test_an_engine_that_is_killed_while_it_writes_leaves_nothing_and_the_next_try_writes_all(bench, monkeypatch):
+    converse = bench.parts.engines.converse
+
+    @contextlib.contextmanager
+    def killed(*asked, **words):
+        with converse(*asked, **words) as talk:
+            yield Killed(talk)
+
+    with monkeypatch.context() as patched, bench.open(fingerprint="same") as ctx:
+        patched.setattr(bench.parts.engines, "converse", killed)
+        with pytest.raises(TaskFailed) as caught:
+            ctx.write_query(TableWrite(TOTALS, "append"), "SELECT range AS a FROM range(5)", tables={})
+    assert caught.value.figures["code"] == "crashed"
+    with pytest.raises(NotFound):
+        bench.rows(TOTALS, run=True)
+    bench.ctx(fingerprint="same").write_query(
+        TableWrite(TOTALS, "append"), "SELECT range AS a FROM range(5)", tables={}
+    )
+    bench.publish()
+    assert len(bench.rows(TOTALS)) == 5
+
+
+class Killed:
+    """An engine that the kernel ends when it is about to write."""
+
+    def __init__(self, talk):
+        self._talk = talk
+
+    def ask(self, question):
+        if question["act"] == "write":
+            os.kill(self._talk._child._process.pid, signal.SIGKILL)
+        return self._talk.ask(question)
 
 
 def test_the_same_work_again_is_not_written_again(bench):
