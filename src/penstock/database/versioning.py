@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Final
 
 import sqlalchemy
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from penstock.core.errors import DatabaseUnavailable, SchemaUnknown
 from penstock.database.opening import SqlDatabase
 from penstock.database.sqlite import SqliteDatabase, is_broken
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_VERSIONS: Final = "alembic_version"  # where Alembic keeps the revision
 _ONE_AT_A_TIME: Final = 7_364_001  # an advisory lock of PostgreSQL: any number that nobody else takes
 
 
@@ -111,17 +108,25 @@ def _upgrade(connection: sqlalchemy.Connection, to: str) -> SchemaStatus:
     status = _status(connection)
     if not status.known:
         raise _unknown(status)
-    config = _config()
+    _take_steps(connection, to)
+    return status
+
+
+def _take_steps(connection: sqlalchemy.Connection, to: str) -> None:
+    from alembic import command  # a third of a second that only those wait for who have steps to take
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, to)
-    return status
 
 
 def _status(connection: sqlalchemy.Connection) -> SchemaStatus:
     steps = _steps()
-    found = MigrationContext.configure(connection).get_current_revision()
+    found = _revision(connection)
     if found is None:
-        if tables := sqlalchemy.inspect(connection).get_table_names():
+        if tables := [name for name in sqlalchemy.inspect(connection).get_table_names() if name != _VERSIONS]:
             raise SchemaUnknown(
                 f"the database holds tables of something else, such as {min(tables)!r}",
                 hint="Give Penstock a database of its own in PENSTOCK_DATABASE_URL.",
@@ -131,9 +136,16 @@ def _status(connection: sqlalchemy.Connection) -> SchemaStatus:
     return SchemaStatus(found, steps[-1], missing)
 
 
+def _revision(connection: sqlalchemy.Connection) -> str | None:
+    if not sqlalchemy.inspect(connection).has_table(_VERSIONS):
+        return None
+    found: str | None = connection.exec_driver_sql(f"SELECT version_num FROM {_VERSIONS}").scalar()
+    return found
+
+
 def _steps() -> tuple[str, ...]:
-    scripts = ScriptDirectory.from_config(_config())
-    return tuple(step.revision for step in reversed(list(scripts.walk_revisions())))
+    """Return the revisions in their order: the files of the steps begin with them."""
+    return tuple(sorted(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")))
 
 
 @contextlib.contextmanager
@@ -157,9 +169,3 @@ def _unknown(status: SchemaStatus) -> SchemaUnknown:
     if status.known:
         return SchemaUnknown(message, hint="Run: penstock db upgrade")
     return SchemaUnknown(message, hint="A newer Penstock has upgraded it: install that version or a later one.")
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
