@@ -10,7 +10,7 @@ from penstock.core.projects import ProjectProblem
 from penstock.project.yaml_trees import Path, Tree
 
 _SECRET: Final = re.compile(
-    r"(^|_)(password|passwd|passphrase|secret|token|api_key|access_key|private_key|credentials)$"
+    r"(^|_)(password|passwd|passphrase|secret|secret_key|token|api_key|access_key|private_key|credentials)$"
 )
 _IN_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/@:\s]*:(?P<password>[^@/\s]+)@", re.IGNORECASE)
 _REFERENCE: Final = re.compile(r"\$\{secret:(?P<name>[^}]*)\}?")
@@ -35,7 +35,11 @@ def problems_of_connection(
                 yield ProjectProblem("project_invalid", words, tree.place(where), hint)
         steps = [str(step) for step in where[len(path) :] if isinstance(step, str)]
         name = "_".join([connection, *steps]).upper()
-        if any(is_secret(step) for step in steps) and text and not _REFERENCE.search(text):
+        if (
+            (any(is_secret(step) for step in steps) or steps == ["auth", "value"])
+            and text
+            and not _REFERENCE.search(text)
+        ):
             message = f"{where[-1]}: a secret stands here in plain text"
             yield ProjectProblem("secret_in_project", message, tree.place(where), _HINT.format(name=name))
         in_url = _IN_URL.search(text)
