@@ -1,4 +1,4 @@
-"""Those who ingest a REST source beside us: a loop by hand, and dlt, both to Parquet. All read `paged_source`."""
+"""Those who ingest a REST source beside us: a loop by hand, and dlt, both to Parquet, which nobody publishes."""
 
 from __future__ import annotations
 
@@ -9,32 +9,28 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import environments, queues
-from benchmarks.paged_source import source_url
 
 _PEERS: Final = Path(__file__).with_name("peers")
 _PATIENCE_S: Final = 600.0
 
 
-def by_hand_s(rows: int) -> float:
-    """Return how long a loop of httpx and pyarrow takes for so many rows."""
-    with queues.folder() as place:
-        return _run(Path(sys.executable), "httpx_loop.py", place / "rows.parquet", rows)
+def by_hand_s(url: str, rows: int) -> float:
+    """Return how long a loop of httpx and pyarrow takes for the rows of `paged_source`."""
+    return _run(Path(sys.executable), "httpx_loop.py", "rows.parquet", url, rows)
 
 
-def dlt_s(rows: int) -> float:
-    """Return how long dlt takes for so many rows.
+def dlt_s(url: str, rows: int) -> float:
+    """Return how long dlt takes for the rows of `paged_source`.
 
     Raises:
         PeerMissing: when it cannot be installed.
     """
-    python = environments.python_of("dlt")
+    return _run(environments.python_of("dlt"), "dlt_ingest.py", "", url, rows)
+
+
+def _run(python: Path, program: str, to: str, url: str, rows: int) -> float:
     with queues.folder() as place:
-        return _run(python, "dlt_ingest.py", place, rows)
-
-
-def _run(python: Path, program: str, place: Path, rows: int) -> float:
-    with source_url(rows) as url:
-        command = [str(python), str(_PEERS / program), url, str(place)]
+        command = [str(python), str(_PEERS / program), url, str(place / to)]
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=_PATIENCE_S, check=True
         )

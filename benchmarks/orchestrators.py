@@ -1,13 +1,15 @@
 """Orchestrators beside us: how long chains of tasks that do nothing take Prefect 3, Airflow 3 and Dagster.
 
-Each carries out chains of several lengths and says how long each took from being asked for to its end, as it records
-it itself, and how long the same functions take when they are called. Their start-up is not counted; each has run
-before. Airflow is `airflow standalone` (SQLite, LocalExecutor), Prefect and Dagster run in one process.
+Each carries out chains of several lengths, three times each but Airflow the long one once, and says how long each took
+from being asked for to its end, as it records it itself, and how long the same functions take when they are called.
+Their start-up is not counted; each has run before. Airflow is `airflow standalone` (SQLite, LocalExecutor), Prefect and
+Dagster run in one process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sqlite3
@@ -22,6 +24,7 @@ from typing import Final
 
 from benchmarks import environments, service
 from benchmarks.environments import PeerMissing
+from benchmarks.timing import median
 
 _PEERS: Final = Path(__file__).with_name("peers")
 _PATIENCE_S: Final = 600.0
@@ -78,8 +81,8 @@ def airflow(counts: Sequence[int]) -> list[Chain]:
     Raises:
         PeerMissing: when it cannot be installed, or does not end a run.
     """
-    with standalone(_PEERS / "airflow_chain.py", CHAINS=",".join(map(str, counts))) as server:
-        server.run(f"chain_{counts[0]}")
+    with standalone(_PEERS / "airflow_chain.py", CHAINS=",".join(map(str, sorted(set(counts))))) as server:
+        server.run(f"chain_{min(counts)}")
         return [Chain(count, server.run(f"chain_{count}").whole_s, 0.0) for count in counts]
 
 
@@ -88,6 +91,25 @@ PEERS: Final[Mapping[str, Callable[[Sequence[int]], list[Chain]]]] = {
     "Airflow 3": airflow,
     "Dagster": dagster,
 }
+SHORT: Final = 3
+LONG: Final = 100
+
+
+@functools.cache
+def measured(peer: str) -> Mapping[int, Chain]:
+    """Return a peer's short chain and its long one, the one of median time of each; measured once for all rows.
+
+    Raises:
+        PeerMissing: when it cannot be installed, or does not end a run.
+    """
+    short, long = [SHORT] * 3, [LONG] * (1 if peer == "Airflow 3" else 3)
+    chains = PEERS[peer]([*short, *long])
+    return {count: _middle([each for each in chains if each.count == count]) for count in (SHORT, LONG)}
+
+
+def _middle(chains: Sequence[Chain]) -> Chain:
+    run_s = median([each.run_s for each in chains])
+    return next(each for each in chains if each.run_s == run_s)
 
 
 @dataclass(frozen=True, slots=True)

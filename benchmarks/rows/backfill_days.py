@@ -1,72 +1,38 @@
-"""A back-fill of 305 days by `penstock backfill --parallel 1`: three tasks a day, land a file, type it, count it.
+"""A back-fill of 305 days, one after the other: a day's file of 1,800 lines lands, two SELECTs follow, all published.
 
-Each day's file has 80 orders, some 1,800 rows, as the retail generator makes them. How long each run took is what the
-records say; the median of the last 30 beside that of the first 30. One at a time: runs do not wait for each other.
+By `Runs.backfill` and a worker in this process. A day is what its run took from its start to its end, as the records
+have it; the last 30 days are set against the first 30. Every day has as many lines, so that what grows with the tables,
+their histories and the records is all that can make the last ones slower.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tarfile
-import tempfile
-from datetime import date, datetime
-from pathlib import Path
+import datetime as dt
+import time
 from typing import Final
 
+from benchmarks import pipelines
 from benchmarks.figures import Figure, number
 from benchmarks.timing import median
 
-NUMBER: Final = 48
-TITLE: Final = "a back-fill of 305 days"
-_ROOT: Final = Path(__file__).parents[2]
-_PENSTOCK: Final = Path(sys.executable).with_name("penstock")
-_A_DAY: Final = 80
+NUMBER: Final = 50
+TITLE: Final = "305 days as a back-fill"
+_FIRST: Final = dt.date(2024, 1, 1)
+_ROWS: Final = 1_800
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Return whether the last days cost more than the first."""
-    days, window = (2, 1) if quick else (305, 30)
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
-        folder = Path(name)
-        dates = _project(folder, days)
-        before = os.times()
-        _penstock(folder, "backfill", "retail", "--from", str(dates[0]), "--to", str(dates[-1]))
-        after = os.times()
-        runs = json.loads(_penstock(folder, "status", "--limit", "500", "--json"))["runs"]
-    took_s = {run["date"]: _moment(run["finished_at"]) - _moment(run["started_at"]) for run in runs}
-    of_days = [took_s[str(day)] for day in dates]
-    first, last = median(of_days[:window]), median(of_days[-window:])
-    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-    how = f"{number(last * 1e3)} ms / {number(first * 1e3)} ms"
+    """Return how much slower the last days are than the first."""
+    count, window = (2, 1) if quick else (305, 30)
+    dates = [str(_FIRST + dt.timedelta(days=number)) for number in range(count)]
+    with pipelines.here(pipelines.days(rows=_ROWS, dates=dates)) as runs:
+        began_s = time.perf_counter()
+        taken_s = runs.backfill_s(dates[0], dates[-1])
+        whole_s = time.perf_counter() - began_s
+        assert runs.rows("staging.orders") == count * _ROWS
+    first_s, last_s = median(taken_s[:window]), median(taken_s[-window:])
+    how = f"{number(last_s * 1e3)} ms / {number(first_s * 1e3)} ms"
     return [
-        Figure(f"{days} days: median of the last {window} / the first {window}", last / first, "x", how, at_most=1.5),
-        Figure("CPU of a day", cpu_s / len(took_s) * 1e3, "ms", "all processes"),
+        Figure(f"median of the last {window} / the first {window}", last_s / first_s, "x", how, at_most=1.5),
+        Figure(f"all {count} days", whole_s, "s"),
     ]
-
-
-def _project(folder: Path, days: int) -> list[date]:
-    """Put the project and the days' files into a folder, and return the days."""
-    shutil.copytree(_ROOT / "tests" / "projects" / "retail", folder, dirs_exist_ok=True)
-    archive = folder / "by-day.tar.gz"
-    generator = [sys.executable, str(_ROOT / "examples" / "retail" / "generate.py"), "--orders", str(days * _A_DAY)]
-    subprocess.run([*generator, "--seed", "7", "-o", str(archive)], check=True, capture_output=True, timeout=300)
-    (folder / "by-day").mkdir()
-    with tarfile.open(archive) as found:
-        for member in found:
-            content = found.extractfile(member)
-            if content is not None:
-                (folder / "by-day" / Path(member.name).name).write_bytes(content.read())
-    return sorted(date.fromisoformat(path.stem) for path in (folder / "by-day").iterdir())
-
-
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
-
-
-def _penstock(folder: Path, *arguments: str) -> bytes:
-    done = subprocess.run([_PENSTOCK, *arguments], cwd=folder, check=True, capture_output=True, timeout=3_600)
-    return done.stdout
