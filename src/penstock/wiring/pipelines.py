@@ -26,6 +26,7 @@ from penstock.usecases.projects import Projects
 from penstock.usecases.run_work import RunWork
 from penstock.usecases.runs import Runs
 from penstock.usecases.tables import Tables
+from penstock.wiring.registry import registered_scripts
 
 ATTEMPTS = "attempts"
 Secret = Callable[[str, str], str]
@@ -101,6 +102,7 @@ def assemble_attempts(
         raw=partial(open_raw, strict, parallel=parallel),
         clock=clock,
         parallel=parallel,
+        script=registered_scripts(database, projects.blobs),
     )
     return TaskAttempts(
         parts,
