@@ -8,7 +8,7 @@ import pytest
 
 from tests.shop_nights import A_DAY, EVENING, NIGHT, example, published, shop_nights
 
-# In the middle of the tasks; and, gone on with, when everything is to be published. `make chaos` goes through all steps.
+# In the middle of the tasks; and, gone on with, when everything is to be published. `make chaos` does all steps.
 KILLS = (("commit.landed", 9), ("publish.recorded", 1))
 
 
