@@ -108,7 +108,7 @@ def running_run() -> tuple[PipelineRun, list[TaskProgress]]:
     tasks = (
         task("land", "ingest", report={"rows": 10}, started_at=NOW, finished_at=NOW + 1),
         task("clean", "script", "running", started_at=NOW + 1, attempt=1),
-        task("daily", "sql", "waiting", after=(TaskName("clean"),)),
+        task("daily", "sql", "waiting", after=(TaskName("land"), TaskName("clean")), reason="it is new"),
     )
     run = PipelineRun(
         RUN, WorkspaceId("ws_1"), "shop", "sales", "abc", "running", "manual", NOW, "ada", started_at=NOW, tasks=tasks

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
@@ -114,7 +114,8 @@ def live_lines(run: View, *, now: dt.datetime, lines_max: int, turn: int) -> lis
     head = click.style(f"{harmless(run['pipeline'])}{day}", bold=True)
     lines = [f"{head}  {run['id']}  {run['state']}{asked}  {took(run, now=now)}".rstrip()]
     tasks = _fitting(run["tasks"], lines_max)
-    cells = [[t["name"], t["kind"], _words(t, run["progress"], now), took(t, now=now)] for t in tasks]
+    unended = {task["name"] for task in run["tasks"] if task["state"] not in TASK_ENDED}
+    cells = [[t["name"], t["kind"], _words(t, run["progress"], now, unended), took(t, now=now)] for t in tasks]
     for task, line in zip(tasks, aligned(cells) if cells else [], strict=True):
         sign = _SPINNER[turn % len(_SPINNER)] if task["state"] == "running" else _SIGNS[task["state"]]
         lines.append(f" {click.style(sign, fg=COLOURS[task['state']])} {line}")
@@ -135,15 +136,15 @@ def _fitting(tasks: Sequence[View], lines_max: int) -> list[View]:
     return [task for task in tasks if task in ranked]
 
 
-def _words(task: View, progress: Sequence[View], now: dt.datetime) -> str:
+def _words(task: View, progress: Sequence[View], now: dt.datetime, unended: Set[str]) -> str:
     if task["state"] == "running":
         return _doing(task, progress, now)
     if task["state"] == "failed":
         return harmless(str((task["error"] or {}).get("message", "failed")))
     if task["state"] == "succeeded":
         return figures(task)
-    if task["state"] == "waiting" and not task["reason"]:
-        return f"waits for {', '.join(task['after'])}" if task["after"] else ""
+    if task["state"] == "waiting" and (before := [name for name in task["after"] if name in unended]):
+        return f"waits for {', '.join(before)}"
     return harmless(task["reason"])
 
 
