@@ -164,7 +164,13 @@ def _error(code: str | None) -> dict[str, str] | None:
 
 
 @pytest.fixture
-def desk(database) -> Desk:
+def desk(fresh_database) -> Desk:
+    """On the quicker database, for what is decided before it is asked."""
+    return Desk(fresh_database("sqlite"))
+
+
+@pytest.fixture
+def each_desk(database) -> Desk:
     return Desk(database)
 
 
@@ -187,7 +193,8 @@ def test_a_failure_is_told_to_everybody_whom_the_pipeline_names(desk):
     ]
 
 
-def test_an_incident_is_told_once_however_many_runs_show_it(desk):
+def test_an_incident_is_told_once_however_many_runs_show_it(each_desk):
+    desk = each_desk
     for day in ("2026-05-01", "2026-05-02", "2026-05-03"):
         desk.end("failed", date=day, error="script_failed")
     assert desk.tell() == ["shop/sales failed (2026-05-01)"]
@@ -247,7 +254,8 @@ def test_of_a_check_that_was_tried_again_the_last_result_counts(desk):
     assert desk.kinds() == []
 
 
-def test_a_run_that_nobody_made_is_late_at_its_deadline_and_told_once(desk):
+def test_a_run_that_nobody_made_is_late_at_its_deadline_and_told_once(each_desk):
+    desk = each_desk
     desk.schedule(deadline="04:00", since="2026-05-01T12:00")
     desk.clock.now = at("2026-05-02T03:59")
     assert desk.incidents.look_for_late() == 0
@@ -267,7 +275,8 @@ def test_a_run_that_is_published_in_time_is_not_late(desk):
     assert desk.incidents.look_for_late() == 0
 
 
-def test_what_cannot_be_sent_is_tried_again_later_and_given_up_at_last(desk):
+def test_what_cannot_be_sent_is_tried_again_later_and_given_up_at_last(each_desk):
+    desk = each_desk
     desk.end("failed", date="2026-05-01", error="script_failed")
     desk.alerts.send_due()
     desk.told.failures = 2
@@ -289,7 +298,8 @@ def test_what_cannot_be_sent_is_tried_again_later_and_given_up_at_last(desk):
     ]
 
 
-def test_two_senders_send_an_alert_once(desk):
+def test_two_senders_send_an_alert_once(each_desk):
+    desk = each_desk
     desk.end("failed", date="2026-05-01", error="script_failed")
     desk.alerts.send_due()
     with desk.database.read() as tx:
@@ -308,7 +318,8 @@ def test_a_test_says_that_nothing_has_happened(desk):
         desk.alerts.test(desk.project, "tem", actor=local_actor(desk.workspace))
 
 
-def test_incidents_that_were_over_long_ago_are_removed_with_their_alerts(desk):
+def test_incidents_that_were_over_long_ago_are_removed_with_their_alerts(each_desk):
+    desk = each_desk
     desk.end("failed", date="2026-05-01", error="script_failed")
     desk.end("succeeded", date="2026-05-02")
     desk.tell()

@@ -373,7 +373,7 @@ def test_a_statement_that_takes_too_long_is_ended(tmp_path, strict, server):
 
 
 @contextlib.contextmanager
-def outlet(folder: Path, server: DatabaseServer, to: str) -> Iterator[PipelineBench]:
+def outlet(folder: Path, strict: StrictSandbox, server: DatabaseServer, to: str) -> Iterator[PipelineBench]:
     """Give a project that exports `marts.daily` to a server."""
     files = {
         "penstock.yml": "name: shop\nconnections:\n  db: { kind: postgresql, host: 127.0.0.1, database: postgres,"
@@ -386,6 +386,7 @@ def outlet(folder: Path, server: DatabaseServer, to: str) -> Iterator[PipelineBe
         folder,
         files=files,
         connection_kinds=connectors(),
+        strict=strict,
         resolve=lambda _workspace, url: egress.check(url, policy=LOOPBACK),
     ) as bench:
         bench.secrets["DB"] = PASSWORD
@@ -411,8 +412,8 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def test_a_table_is_made_of_what_is_exported_and_replaced_the_next_time(tmp_path, writable):
-    with outlet(tmp_path, writable, "table: marts.daily") as bench:
+def test_a_table_is_made_of_what_is_exported_and_replaced_the_next_time(tmp_path, strict, writable):
+    with outlet(tmp_path, strict, writable, "table: marts.daily") as bench:
         bench.put("marts.daily", ROWS)
         bench.next_run()
         assert dict(bench.run("tell"))["sent"] == 3
@@ -431,8 +432,8 @@ def test_a_table_is_made_of_what_is_exported_and_replaced_the_next_time(tmp_path
     ) == [(1,)]
 
 
-def test_rows_are_merged_by_their_key_however_often(tmp_path, writable):
-    with outlet(tmp_path, writable, "table: marts.merged, mode: merge, key: [id]") as bench:
+def test_rows_are_merged_by_their_key_however_often(tmp_path, strict, writable):
+    with outlet(tmp_path, strict, writable, "table: marts.merged, mode: merge, key: [id]") as bench:
         bench.put("marts.daily", ROWS[:2])
         bench.next_run()
         bench.run("tell")
@@ -447,13 +448,13 @@ def test_rows_are_merged_by_their_key_however_often(tmp_path, writable):
     ]
 
 
-def test_an_export_that_fails_leaves_what_was_there_and_tells_no_row(tmp_path, writable):
+def test_an_export_that_fails_leaves_what_was_there_and_tells_no_row(tmp_path, strict, writable):
     writable.run(
         "CREATE TABLE marts.strict (id int, name text CHECK (name <> 'IBAN DE0212'))",
         "ALTER TABLE marts.strict OWNER TO writer",
         "INSERT INTO marts.strict VALUES (9, 'old')",
     )
-    with outlet(tmp_path, writable, "table: marts.strict") as bench:
+    with outlet(tmp_path, strict, writable, "table: marts.strict") as bench:
         bench.put("marts.daily", [{"id": 1, "name": "IBAN DE0212"}])
         bench.next_run()
         with pytest.raises(TaskFailed) as caught:
