@@ -1,4 +1,4 @@
-"""`make demo`: generates a shop's orders, cleans them in the sandbox, and shows an attacking script being stopped."""
+"""Generates a shop's orders, cleans them in the sandbox, and shows an attacking script being stopped."""
 
 from __future__ import annotations
 
