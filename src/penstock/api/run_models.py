@@ -431,6 +431,7 @@ class LineageShown(BaseModel):
 class LineageTree(LineageShown):
     """Where a snapshot comes from, and those it was made from."""
 
+    repeated: bool = Field(description="Whether it stands in the tree before, with its inputs.")
     upstream: list[LineageTree] = Field(description="One for each of its inputs.")
 
 

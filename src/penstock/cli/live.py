@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
@@ -136,7 +136,7 @@ def _fitting(tasks: Sequence[View], lines_max: int) -> list[View]:
     return [task for task in tasks if task in ranked]
 
 
-def _words(task: View, progress: Sequence[View], now: dt.datetime, unended: Set[str]) -> str:
+def _words(task: View, progress: Sequence[View], now: dt.datetime, unended: Collection[str]) -> str:
     if task["state"] == "running":
         return _doing(task, progress, now)
     if task["state"] == "failed":

@@ -281,10 +281,15 @@ class Origin(Protocol):
     def inputs(self) -> Sequence[Origin]:
         """Return those that it was made from."""
 
+    @property
+    def repeated(self) -> bool:
+        """Return whether it stands in the tree before, with its inputs."""
+
 
 def show_origin(origin: Origin) -> View:
     """Return where a snapshot comes from and, as `upstream`, those that it was made from."""
-    return {**show_lineage(origin.lineage), "upstream": [show_origin(each) for each in origin.inputs]}
+    upstream = [show_origin(each) for each in origin.inputs]
+    return {**show_lineage(origin.lineage), "repeated": origin.repeated, "upstream": upstream}
 
 
 def show_reading(table: TableState, reading: Reading | None) -> View:

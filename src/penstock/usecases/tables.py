@@ -24,7 +24,6 @@ from penstock.usecases.permissions import require
 
 _DEPTH_MAX: Final = 20
 _NO_TABLE: Final = re.compile(r'Table with name "?([\w.]{1,210})"? does not exist')
-_Path = tuple[tuple[TableName, SnapshotId], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +49,13 @@ class Origin:
 
     Attributes:
         inputs: of what it was made; empty as well where the tree was cut.
+        repeated: whether it stands in the tree before, with its inputs: once is enough, or the tree would grow without
+            bound where tables are joined again and again.
     """
 
     lineage: Lineage
     inputs: tuple[Origin, ...] = ()
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Tables:
         require(actor, "pipelines:read")
         name = self._known(actor.workspace, table)
         at = SnapshotId(snapshot) if snapshot is not None else self.lake.heads(actor.workspace, [name])[name]
-        return self._origin(actor.workspace, name, at, ())
+        return self._origin(actor.workspace, name, at, set(), depth=0)
 
     def uses(self, table: str, *, actor: Actor, snapshot: int | None = None) -> Sequence[tuple[TableName, SnapshotId]]:
         """Return the snapshots that were made from one."""
@@ -196,13 +198,21 @@ class Tables:
             raise NotFound(f"there is no table {name} in this workspace", hint=nearest(name, dict.fromkeys(known)))
         return name
 
-    def _origin(self, workspace: WorkspaceId, table: TableName, snapshot: SnapshotId, path: _Path) -> Origin:
+    def _origin(
+        self,
+        workspace: WorkspaceId,
+        table: TableName,
+        snapshot: SnapshotId,
+        seen: set[tuple[TableName, SnapshotId]],
+        *,
+        depth: int,
+    ) -> Origin:
         lineage = self.lake.lineage(workspace, table, snapshot)
-        if (table, snapshot) in path or len(path) >= _DEPTH_MAX:
-            return Origin(lineage)
-        deeper = (*path, (table, snapshot))
-        inputs = tuple(self._origin(workspace, name, at, deeper) for name, at in lineage.inputs.items())
-        return Origin(lineage, inputs)
+        if (table, snapshot) in seen or depth >= _DEPTH_MAX:
+            return Origin(lineage, repeated=(table, snapshot) in seen)
+        seen.add((table, snapshot))
+        inputs = [self._origin(workspace, name, at, seen, depth=depth + 1) for name, at in lineage.inputs.items()]
+        return Origin(lineage, tuple(inputs))
 
 
 def _request(sql: str, tables: Mapping[str, Reading], staging: Path, rows_max: int) -> EngineRequest:

@@ -36,6 +36,13 @@ def test_a_snapshot_stands_above_those_it_was_made_from():
     ]
 
 
+def test_a_snapshot_that_stands_in_the_tree_before_is_not_unfolded_again():
+    raw = snapshot("raw.orders", 1)
+    tree = snapshot("marts.daily", 4, snapshot("staging.a", 2, raw), {**raw, "repeated": True, "upstream": []})
+    lines = [click.unstyle(line) for line in lineage_lines(tree)]
+    assert [line.endswith("(see above)") for line in lines] == [False, False, False, True]
+
+
 def test_rows_stand_below_their_names_and_numbers_on_the_right():
     lines = [click.unstyle(line) for line in row_lines(COLUMNS, [["a\x1bb", 12], [None, 1234]])]
     assert lines == ["shop  orders", "a\N{REPLACEMENT CHARACTER}b       12", "-       1234"]
