@@ -9,7 +9,7 @@ import pytest
 
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import NotFound
-from penstock.core.jobs import BlobPointer
+from penstock.core.jobs import BlobPointer, RunState
 from penstock.core.plan import RunId, TaskName
 from penstock.core.projects import Schedule
 from penstock.core.runs import (
@@ -75,7 +75,11 @@ def database(request, fresh_database):
 
 
 def put(database, *runs):
-    database.write(lambda tx: [RUNS.insert(tx, run) for run in runs])
+    def insert(tx):
+        for run in runs:
+            RUNS.insert(tx, run)
+
+    database.write(insert)
 
 
 def load(database, run="run_1", workspace=OURS):
@@ -269,7 +273,9 @@ def test_runs_that_nobody_resumed_are_found_and_old_words_forgotten(database):
     line = LogLine(LAND.name, 0, 1, 1.0, "info", "said")
 
     def end(tx):
-        for run, state, at in ((failed, "failed", 5.0), (fresh, "failed", 50.0), (good, "succeeded", 5.0)):
+        ends: tuple[tuple[PipelineRun, RunState, float], ...]
+        ends = ((failed, "failed", 5.0), (fresh, "failed", 50.0), (good, "succeeded", 5.0))
+        for run, state, at in ends:
             RUNS.save(tx, run, dataclasses.replace(run, state=state, finished_at=at))
             ATTEMPTS.add_logs(tx, OURS, run.id, [line])
             tx.execute(lake_pins.insert().values(run=run.id, workspace=OURS, name="t.x", snapshot=1))

@@ -9,6 +9,7 @@ import pytest
 from penstock.core.errors import SnapshotGone
 from penstock.core.jobs import ENDED
 from penstock.core.runs import RunFilter
+from penstock.core.tables import TableName
 from penstock.planning.pipelines import Occasion
 from penstock.wiring.local import open_local
 from penstock.worker.local import working
@@ -85,7 +86,7 @@ def test_a_roll_back_and_a_publication_at_once_leave_what_one_after_the_other_wo
     with working(local) as work:
         first = work.carry_on(run_of(local, "2026-01-01"), watch=lambda *_: None)
         work.carry_on(run_of(local, "2026-01-02"), watch=lambda *_: None)
-        before = first.published["marts.total"]
+        before = first.published[TableName("marts.total")]
         raised = []
 
         def roll_back():

@@ -48,7 +48,7 @@ class Nights:
 
     def end(self):
         """Let everything that waits succeed."""
-        ended = []
+        ended: list[Ended] = []
         while True:
             made = self.server.work.round("wrk_1", ended, count=10)
             if not made.assignments:
