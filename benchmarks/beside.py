@@ -164,4 +164,5 @@ def _request(chunk: Chunk, emit: str) -> dict[str, Any]:
         "seed": 1,
         "emit": emit,
         "skip": {},
+        "careful": False,
     }

@@ -9,7 +9,7 @@ the lake is an account of what was written and published. After every step:
 4. At most as many attempts of a pool run as it has places; of a back-fill no more runs than asked for.
 5. No task is tried more often than its retries and the kills that are forgiven allow.
 
-And when the faults end, every run ends; those that failed can be resumed, and what had succeeded is not done again then.
+And when the faults end, every run ends; those that failed can be resumed, and what had succeeded is not done again.
 """
 
 from __future__ import annotations

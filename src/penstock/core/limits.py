@@ -242,8 +242,6 @@ SOURCE_BYTES: Final = Limit("source_bytes", 65_536, "MiB a task", "it must fit o
 SOURCE_TURNS: Final = Limit("source_turns", 5, "times", "as many runs may read one source at once", "needs_rerun")
 SOURCE_RECORD: Final = Limit("source_record", 64, "KiB", "of a record that was rejected, so much is kept")
 
-ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))
-
 # ---- pipelines ----
 LISTED: Final = Limit("listed", 1_000, "rows", "a list that nobody pages through stays one answer")
 RUN_ITEMS: Final = Limit("run_items", 10_000, "items", "each is an attempt of its own", "task_failed")
@@ -261,3 +259,5 @@ SCHEDULE_TICK: Final = Limit("schedule_tick", 1, "s", "a schedule has minutes; n
 LOGS_KEPT: Final = Limit("logs_kept", 90, "days", "what tasks have said; the runs themselves stay")
 UPKEEP_BATCH: Final = Limit("upkeep_batch", 100, "runs", "removed in one turn; the next turn goes on")
 UPKEEP_TICK: Final = Limit("upkeep_tick", 3_600, "s", "what is left of runs is looked for so often")
+
+ALL: Final[tuple[Limit, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))

@@ -62,4 +62,5 @@ def test_a_directive_that_is_not_known_is_refused_with_its_place(format_, place)
 def test_the_format_is_checked_when_the_suite_is_read():
     kwargs = {"column": "d", "strftime_format": "%Q"}
     (problem,) = problems_of({"type": "expect_column_values_to_match_strftime_format", "kwargs": kwargs})
-    assert "%Q is not known; valid are %Y" in problem.message
+    assert "%Q is not known" in problem.message
+    assert problem.hint.startswith("Valid are %Y")

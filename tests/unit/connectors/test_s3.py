@@ -43,7 +43,7 @@ def test_objects_are_written_and_read_once_by_patterns(bench, settings, tmp_path
         file = tmp_path / "x.ndjson"
         file.write_bytes(orjson.dumps({"id": number}) + b"\n")
         S3.send("lake", settings, S3.To(path=f"orders/2024/{number}.ndjson"), file, bench.ctx())
-    S3.send("lake", settings, S3.To(path="orders/readme.txt"), file, bench.ctx())
+    S3.send("lake", settings, S3.To(path="orders/readme.txt", format="ndjson"), file, bench.ctx())
     wanted = S3.From(path="orders/**/*.ndjson")
     ctx = bench.ctx("land")
     landed = list(S3.fetch("lake", settings, wanted, ctx))

@@ -7,6 +7,7 @@ import orjson
 import pyarrow.parquet
 import pytest
 
+import penstock_guest.writing.parquet  # noqa: F401  # a profile loads it
 from penstock_guest import exact_json
 from penstock_guest.writing import write_blocks
 from tests.trying import errors_of, letters_of, records_of, result_of

@@ -139,7 +139,7 @@ def test_a_child_whose_zygote_is_killed_ends_with_it_and_its_script_is_not_to_bl
     with part.open_script(endless, parallel=1) as runner:
         pid = zygote(versions, "ws_1", endless)._zygote.pid
         threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
-        with pytest.raises(SandboxUnavailable, match="zygote of s.py has ended"):
+        with pytest.raises(SandboxUnavailable, match=r"zygote of s\.py has ended"):
             runner.run(ONE, seed=1, emit="ndjson", skip={})
 
 
