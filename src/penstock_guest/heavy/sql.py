@@ -36,6 +36,7 @@ _OF_THE_QUERY: Final = {
     *("PermissionException", "SyntaxException", "IOException"),
 }
 _QUOTED: Final = re.compile(r"\".*\"|'.*'", re.DOTALL)
+_PATH: Final = re.compile(r"/[^\s'\"]*/[^\s'\"]*")
 _NUMBER: Final = re.compile(r"(?<![A-Za-z0-9_])[-+]?[0-9][0-9.,:eE+-]*")
 
 
@@ -83,7 +84,7 @@ def describe(error: Exception) -> dict[str, Any]:
     if kind == "IOException" and _FILE_BOUND in words:
         code, words = "limit_disk", "a file grew beyond the disk limit"
     if kind not in _OF_THE_QUERY:
-        words = _NUMBER.sub("...", _QUOTED.sub("...", words))
+        words = _NUMBER.sub("...", _PATH.sub("...", _QUOTED.sub("...", words)))
     message = words.partition("\n")[0] if isinstance(error, duckdb.Error) else kind
     return {"code": code, "type": kind, "message": bounded(message), "line": int(place[1]) if place else None}
 
