@@ -209,14 +209,22 @@ def pipeline_context(
             clock=clock,
             files_folder=folder,
         )
-        content = {
-            path: text.encode() if isinstance(text, str) else text
-            for path, text in (EMPTY_PROJECT | dict(files or {})).items()
-        }
-        known = {**(_all_kinds(connection_kinds or {}) if kinds is None else kinds), "nothing": Nothing()}
-        project = load_project(content, kinds=known, connection_kinds=connection_kinds or {})
+        project, known = load(files, kinds=kinds, connection_kinds=connection_kinds)
         inner = stack.enter_context(contextlib.ExitStack())
         yield PipelineBench(folder, lake, database, parts, project, date, known, inner, clock, secrets)
+
+
+def load(
+    files: Mapping[str, bytes | str] | None = None,
+    *,
+    kinds: Mapping[str, Any] | None = None,
+    connection_kinds: Mapping[str, Any] | None = None,
+) -> tuple[Project, Mapping[str, Any]]:
+    """Return the project that files make, and the kinds of its tasks; nothing is started for it."""
+    given = EMPTY_PROJECT | dict(files or {})
+    content = {path: text.encode() if isinstance(text, str) else text for path, text in given.items()}
+    known = {**(_all_kinds(connection_kinds or {}) if kinds is None else kinds), "nothing": Nothing()}
+    return load_project(content, kinds=known, connection_kinds=connection_kinds or {}), known
 
 
 def _all_kinds(connectors: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from penstock.core.engines import EngineAnswer, EngineRequest, plain_rows
 from penstock.core.errors import CheckFailed, ProjectInvalid, TaskFailed
 from penstock.tasks.expectations import masked
 from tests.parity.expectation_cases import cases, tables
-from tests.pipelines import pipeline_context
+from tests.pipelines import load, pipeline_context
 
 D1, D2 = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
 EXPECTATIONS: list[dict[str, Any]] = [
@@ -177,12 +177,12 @@ def test_a_masked_value_has_its_form_only(value, shown):
         ),
     ],
 )
-def test_what_is_wrong_with_a_suite_is_told_before_a_run(tmp_path, sandbox, content, words, place):
+def test_what_is_wrong_with_a_suite_is_told_before_a_run(content, words, place):
     task = "{kind: expectations, from: raw.orders, suite: expectations/x.json}"
     files = {"pipelines/main.yml": f"tasks:\n  t: {task}\n", "expectations/orders.json": suite()}
     files |= {} if content is None else {"expectations/x.json": content}
-    with pytest.raises(ProjectInvalid) as caught, pipeline_context(tmp_path, strict=sandbox, files=files):
-        pass
+    with pytest.raises(ProjectInvalid) as caught:
+        load(files)
     assert words in caught.value.problems[0].message
     assert str(caught.value.problems[0].place).startswith(place)
 

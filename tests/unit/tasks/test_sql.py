@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from penstock.core.errors import NotFound, ProjectInvalid, RowsOutside, SchemaRefused, Stopped, TaskFailed
-from tests.pipelines import pipeline_context
+from tests.pipelines import load, pipeline_context
 
 D1, D2 = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
 PIPELINE = """
@@ -162,14 +162,14 @@ def _write(table):
         ("{kind: sql, sql: SELECT 1, too: a.b}", "'too' is not known here"),
     ],
 )
-def test_what_is_wrong_is_told_before_a_run(tmp_path, sandbox, task, words):
+def test_what_is_wrong_is_told_before_a_run(task, words):
     files = {
         "pipelines/main.yml": f"params: {{region: br}}\ntasks:\n  t: {task}\n",
         "sql/daily.sql": "SELECT 1",
         "sql/empty.sql": "\n",
         "sql/bad.sql": "SELECT 1,\n  '${params.regoin}'",
     }
-    with pytest.raises(ProjectInvalid) as caught, pipeline_context(tmp_path, strict=sandbox, files=files):
-        pass
+    with pytest.raises(ProjectInvalid) as caught:
+        load(files)
     assert any(words in problem.message for problem in caught.value.problems), caught.value.problems
     assert caught.value.problems[0].place.line == 3

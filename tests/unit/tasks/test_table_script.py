@@ -12,7 +12,7 @@ import pytest
 from penstock.core.errors import NotFound, ProjectInvalid, Stopped, TaskFailed
 from penstock.core.scripts import ScriptVersion
 from penstock.core.tables import TableName
-from tests.pipelines import pipeline_context
+from tests.pipelines import load, pipeline_context
 
 D1, D2 = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
 NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
@@ -268,7 +268,7 @@ def test_memory_stays_flat_however_many_rows(tmp_path, sandbox):
         ("script: other, from: raw.a, to: a.b", "the profile js is not for python", "scripts/other.yml"),
     ],
 )
-def test_what_is_wrong_is_told_before_a_run(tmp_path, sandbox, task, words, file):
+def test_what_is_wrong_is_told_before_a_run(task, words, file):
     files = {
         "pipelines/main.yml": f"tasks:\n  t: {{kind: script, {task}}}\n",
         "scripts/clean.py": SCRIPTS["keep"],
@@ -281,7 +281,7 @@ def test_what_is_wrong_is_told_before_a_run(tmp_path, sandbox, task, words, file
         "scripts/other.py": SCRIPTS["keep"],
         "scripts/other.yml": "profile: js\n",
     }
-    with pytest.raises(ProjectInvalid) as caught, pipeline_context(tmp_path, strict=sandbox, files=files):
-        pass
+    with pytest.raises(ProjectInvalid) as caught:
+        load(files)
     (found,) = [one for one in caught.value.problems if words.partition(": ")[2] in one.message or words in one.message]
     assert found.place.file == file
