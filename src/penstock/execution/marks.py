@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,23 @@ from penstock.base.hashing import fingerprint
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import NotFound, RequestInvalid
 from penstock.core.plan import RunId
-from penstock.core.ports import Lake
+from penstock.core.ports import Lake, RunTaskKind
+from penstock.core.projects import Project
+from penstock.core.scripts import ScriptVersion
 from penstock.core.tables import SnapshotId, TableName
+
+Registered = Callable[[str, str, str], ScriptVersion]  # from a workspace, a script's name, and a version or range
+
+
+def code_of(kind: RunTaskKind, spec: Any, project: Project, *, workspace: WorkspaceId, registered: Registered) -> str:
+    """Return what tells the code of a task from what it was before: of a registered script, the version it has now.
+
+    Raises:
+        NotFound: when the workspace has no such script or version.
+    """
+    code = kind.code(spec, project)
+    name, _, wanted = str(getattr(spec, "script", "")).partition("@")
+    return f"{code} {fingerprint(registered(workspace, name, wanted))}" if wanted else code
 
 
 @dataclass(frozen=True, slots=True)

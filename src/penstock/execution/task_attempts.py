@@ -22,7 +22,7 @@ from penstock.core.projects import PipelineName, Project, Task
 from penstock.core.runs import PipelineRun, RunTask
 from penstock.core.templates import Meanings, filled
 from penstock.execution.items import list_items
-from penstock.execution.marks import Marks
+from penstock.execution.marks import Marks, code_of
 from penstock.execution.stopping import StopSign
 from penstock.execution.task_context import TaskContext, TaskParts
 from penstock.planning.fingerprints import is_of_date, task_fingerprint
@@ -106,7 +106,8 @@ class _Attempt:
         marks = Marks(self.of.parts.lake, self.run.workspace, self.run.date, self.run.id)
         heads = marks.heads(task.reads)
         marked = {table: marks.mark(table, heads[table], task.spec) if table in heads else None for table in task.reads}
-        code = kind.code(task.spec, self.project)
+        registered = self.of.parts.script
+        code = code_of(kind, task.spec, self.project, workspace=self.run.workspace, registered=registered)
         mark = task_fingerprint(task, code=code, marks=marked, date=self.run.date, params=self.run.params)
         told: dict[str, Any] = {"fingerprint": mark, "reads": heads}
         if item is None and self._is_done(task, mark) and not kind.publishes:

@@ -29,7 +29,7 @@ from penstock.core.runs import (
     TaskProgress,
 )
 from penstock.core.tables import SnapshotId, TableName
-from penstock.execution.marks import Marks
+from penstock.execution.marks import Marks, Registered, code_of
 from penstock.execution.pipelines import lane_of
 from penstock.planning.fingerprints import spec_json
 from penstock.planning.pipelines import (
@@ -103,6 +103,7 @@ class Runs:
     audit: Audit
     clock: Clock
     kinds: Mapping[str, RunTaskKind]
+    registered: Registered
 
     # ---- to look ----
 
@@ -373,7 +374,12 @@ class Runs:
         return plan_pipeline(
             pipeline,
             revision=project.revision,
-            code={name: self.kinds[task.kind].code(task.spec, project) for name, task in pipeline.tasks.items()},
+            code={
+                name: code_of(
+                    self.kinds[task.kind], task.spec, project, workspace=workspace, registered=self.registered
+                )
+                for name, task in pipeline.tasks.items()
+            },
             occasion=occasion,
             state=_State(marks, heads, dated, undated),
             selected=select(pipeline, words),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from penstock.core import duckdb_sql, limits
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
 from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineRequest
-from penstock.core.errors import NotFound, TaskFailed
+from penstock.core.errors import NotFound, TaskFailed, TooMany
 from penstock.core.ports import Audit, Database, Lake
 from penstock.core.ports.engines import Engines
 from penstock.core.tables import Lineage, Maintained, Published, Reading, SnapshotId, TableName, TableState, table_name
@@ -71,6 +71,9 @@ class Tables:
     engines: Engines
     audit: Audit
     scratch: Path
+    _places: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(limits.QUERIES.value)
+    )
 
     def list(self, *, actor: Actor) -> Sequence[TableState]:
         """Return the tables of the workspace, by name."""
@@ -121,21 +124,37 @@ class Tables:
         Raises:
             TaskFailed: with the engine's words.
             NotFound: when it names a table that is not there.
+            TooMany: when others keep all places for queries.
         """
         require(actor, "data:read")
         pinned = {self._known(actor.workspace, name): SnapshotId(snapshot) for name, snapshot in (at or {}).items()}
         published = [state.name for state in self.lake.tables(actor.workspace) if state.snapshot is not None]
         names = [name for name in published if name not in pinned and _mentions(sql, name)]
         snapshots = {**self.lake.heads(actor.workspace, names), **pinned}
-        self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=self.scratch, prefix="query-"))
-        try:
-            columns, rows, more = self._rows(actor.workspace, sql, snapshots, folder, rows_max)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with self._place():
+            self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=self.scratch, prefix="query-"))
+            try:
+                columns, rows, more = self._rows(actor.workspace, sql, snapshots, folder, rows_max)
+            finally:
+                self.engines.clear(folder)
         details: dict[str, str | int | float | bool | None] = {"tables": ", ".join(names), "rows": len(rows)}
         self.database.write(lambda tx: self.audit.record(tx, actor, AuditEvent("table.query", "sql", details=details)))
         return QueryAnswer(columns, rows, more, snapshots)
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """Hold one of the places that this process has for queries."""
+        if not self._places.acquire(timeout=limits.QUERY_WAIT.value):
+            raise TooMany(
+                f"{limits.QUERIES.value} queries run already, and none has ended within {limits.QUERY_WAIT.value} s",
+                hint="Try again; let a pipeline make what takes long.",
+                retry_after_s=limits.QUERY_WAIT.value,
+            )
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def rollback(self, table: str, to: int, *, actor: Actor) -> Published:
         """Make readers see an earlier published snapshot of a table again.

@@ -69,7 +69,18 @@ def assemble_pipelines(
     records = SqlRunRecords()
     return Pipelines(
         projects,
-        Runs(database, records, projects, run_work, queue, lake, audit, clock, projects.kinds),  # type: ignore[arg-type]  # each is both
+        Runs(
+            database,
+            records,
+            projects,
+            run_work,
+            queue,
+            lake,
+            audit,
+            clock,
+            projects.kinds,  # type: ignore[arg-type]  # each is both
+            registered_scripts(database, blobs),
+        ),
         Tables(database, lake, heavy, audit, Path(settings.home) / ATTEMPTS),
     )
 
