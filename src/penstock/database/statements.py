@@ -108,12 +108,12 @@ class ManyStatement:
         self._sql = sql
         self._made: dict[int, Statement] = {}
 
-    def run(self, tx: sqlalchemy.Connection, keys: Sequence[str]) -> Sequence[sqlalchemy.Row[Any]]:
-        """Return the rows found for keys, a few hundred at a time."""
-        found: list[sqlalchemy.Row[Any]] = []
+    def run(self, tx: sqlalchemy.Connection, keys: Sequence[str]) -> list[Any]:
+        """Return the rows found for keys, a few hundred at a time; their fields have the names of the columns."""
+        found: list[Any] = []
         for start in range(0, len(keys), _KEYS_MAX):
             some = keys[start : start + _KEYS_MAX]
-            found += self._of(len(some)).run(tx, {f"key{n}": key for n, key in enumerate(some)}).all()
+            found += self._of(len(some)).named(tx, {f"key{n}": key for n, key in enumerate(some)})
         return found
 
     def _of(self, count: int) -> Statement:

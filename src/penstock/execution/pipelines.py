@@ -126,8 +126,8 @@ def resumed(run: PipelineRun, *, now: float) -> Following:
 
 def with_task(run: PipelineRun, task: RunTask) -> PipelineRun:
     """Return a run with one of its tasks replaced."""
-    tasks = tuple(task if each.name == task.name else each for each in run.tasks)
-    return dataclasses.replace(run, tasks=tasks)
+    place = next(number for number, each in enumerate(run.tasks) if each.name == task.name)
+    return dataclasses.replace(run, tasks=(*run.tasks[:place], task, *run.tasks[place + 1 :]))
 
 
 def entry_of(run: PipelineRun, name: TaskName, *, part: TaskPart, number: int = 0) -> Entry:

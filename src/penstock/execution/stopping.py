@@ -3,16 +3,64 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from penstock.base.logs import get_log
 from penstock.core.errors import Stopped
 
 _HINTS: Final = {
     "cancelled": "Run: penstock resume RUN",
     "timeout": "Raise the task's timeout, or give it less to do.",
 }
+
+
+class _Alarms:
+    """Calls functions when their time has come, all in one thread: one of its own for each costs a task more."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._thread: threading.Thread | None = None
+        self._looks_at_s = math.inf
+
+    @contextlib.contextmanager
+    def after(self, seconds: float, call: Callable[[], None]) -> Iterator[None]:
+        """Call a function once, when so much time has passed and the context still lasts."""
+        key, at_s = object(), time.monotonic() + seconds
+        with self._changed:
+            self._due[key] = at_s, call
+            if self._thread is None or not self._thread.is_alive():  # a forked process has none
+                self._thread = threading.Thread(target=self._watch, name="alarms", daemon=True)
+                self._thread.start()
+            elif at_s < self._looks_at_s:
+                self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._due.pop(key, None)
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                now_s = time.monotonic()
+                over = [key for key, (at_s, _) in self._due.items() if at_s <= now_s]
+                calls = [self._due.pop(key)[1] for key in over]
+                if not calls:
+                    self._looks_at_s = min((at_s for at_s, _ in self._due.values()), default=math.inf)
+                    self._changed.wait(None if self._looks_at_s == math.inf else self._looks_at_s - now_s)
+            for call in calls:
+                try:
+                    call()
+                except Exception:  # noqa: BLE001  # a loop: other attempts have their times, too
+                    get_log().error("alarm.failed", exc_info=True)
+
+
+_alarms: Final = _Alarms()
 
 
 class StopSign:
@@ -57,13 +105,8 @@ class StopSign:
                 self._words, self._hint = f"it took longer than its timeout of {seconds:g} s", _HINTS["timeout"]
             self.ask()
 
-        timer = threading.Timer(seconds, time_is_up)
-        timer.daemon = True
-        timer.start()
-        try:
+        with _alarms.after(seconds, time_is_up):
             yield
-        finally:
-            timer.cancel()
 
     @contextlib.contextmanager
     def watched(self, watcher: Callable[[], None]) -> Iterator[None]:

@@ -265,7 +265,8 @@ class TaskContext:
         self, runner: ScriptRunner, chunks: Iterable[Chunk], *, seed: str, emit: str
     ) -> Iterator[tuple[Chunk, ChunkResult]]:
         """Yield each chunk with what became of it, in the order of the chunks, many at once."""
-        return run_in_order(runner, chunks, parallel=self.parallel, seed=seed, emit=emit)
+        alone = isinstance(chunks, Sequence) and len(chunks) == 1
+        return run_in_order(runner, chunks, parallel=1 if alone else self.parallel, seed=seed, emit=emit)
 
     def write_query(
         self,

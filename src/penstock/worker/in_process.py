@@ -85,6 +85,10 @@ class InProcessWorker:
         for thread in self._helpers:
             thread.join(_END_S)
 
+    def look(self) -> None:
+        """Let the next turn begin at once: there is something."""
+        self._bell.set()
+
     def turn(self) -> bool:
         """Wait for something, record what has ended, begin what is next; return whether anything runs then."""
         self._bell.wait(_PAUSE_S)
@@ -150,8 +154,10 @@ class InProcessWorker:
     def _wake(self) -> None:
         while not self._over.is_set():
             self.wait(_PAUSE_S)
-            if time.monotonic() - self._recorded_s > _OWN_S:  # else it was most likely this worker that was heard
+            if time.monotonic() - self._recorded_s > _OWN_S:
                 self._bell.set()
+            else:  # it was most likely this worker that was heard, which takes what follows by itself
+                self._over.wait(_OWN_S)
 
 
 def _bug(error: BaseException) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class LocalWork:
         """
         runs, actor = self.local.runs, self.local.actor
         told_s = 0.0
+        self.worker.look()
         while True:
             at_work = self.worker.turn()
             if at_work and time.monotonic() - told_s < _WATCH_S:

@@ -50,6 +50,19 @@ def test_time_that_is_up_is_told_from_a_run_that_was_cancelled():
     assert not other.timed_out, "it was cancelled before"
 
 
+def test_of_many_attempts_each_has_its_own_time_and_one_that_fails_to_stop_keeps_no_other():
+    late, soon, broken = StopSign(), StopSign(), StopSign()
+
+    def fail() -> None:
+        raise OSError("it is gone")
+
+    with late.after(30), soon.after(0.1), broken.watched(fail), broken.after(0.05):
+        with pytest.raises(Stopped):
+            soon.wait(30)
+        assert broken.timed_out
+        assert not late.asked
+
+
 def test_an_attempt_that_has_ended_is_not_stopped_later():
     sign = StopSign()
     with sign.after(0.05):
