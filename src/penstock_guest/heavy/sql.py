@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-import duckdb
+import _duckdb as duckdb  # without its Python layer, whose imports take longer than all else here
 
 from penstock_guest.heavy.programs import SPILL, bounded
 from penstock_guest.heavy.sql_session import SqlSession, one_select

@@ -12,7 +12,7 @@ import math
 import os
 from typing import Any, Final
 
-import duckdb
+import _duckdb as duckdb  # without its Python layer, whose imports take longer than all else here
 
 from penstock_guest.heavy.sql_types import NoPlace, column, literal, quoted
 
@@ -43,12 +43,12 @@ class SqlSession:
                 the table and literal of columns with one value, which are left out where the query has them.
         """
         one_select(self._connection, ask["sql"])
-        found = self._connection.sql(f"FROM {_RESULT}")
-        names = {name.lower() for name in found.columns}
+        found = self._connection.execute(f"FROM {_RESULT} LIMIT 0").description  # which reads no row
+        names = {described[0].lower() for described in found}
         columns: list[list[Any]] = []
         problems: list[list[str]] = []
         picked = []
-        for name, kind in zip(found.columns, found.types, strict=True):
+        for name, kind, *_ in found:
             try:
                 type_, value = column(name, kind, known=ask["known"].get(name))
             except NoPlace as error:
