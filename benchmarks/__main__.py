@@ -19,7 +19,7 @@ BASELINE: Final = Path(__file__).with_name("BASELINE.md")
 @click.option("--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Write the figures as JSON.")
 @click.option("--baseline", is_flag=True, help="Write the rows into BASELINE.md; others stay as they were.")
 def main(*, names: tuple[str, ...], quick: bool, json_path: Path | None, baseline: bool) -> None:
-    """Measure NAMEs, or everything: some ten minutes on a machine that has nothing else to do."""
+    """Measure NAMEs, or everything: up to an hour on a machine that has nothing else to do."""
     if baseline and quick:
         raise click.UsageError("--baseline takes rows at full length")
     described = machine.describe()

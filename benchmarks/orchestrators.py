@@ -189,6 +189,7 @@ def standalone(dags: Path, **more: str) -> Iterator[Airflow]:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # after 5 s, a task on a busy machine fails
             **more,
         }
         program = python.with_name("airflow")
