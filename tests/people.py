@@ -39,6 +39,7 @@ class People:
             port=0,
         )
         self.access = assemble_access(settings, self.database, SqlQueue(self.database, self.clock), self.clock)
+        self.access.keys.recent._clock_s = self.clock  # else a second of the machine passes, or not, between two lines
 
     def admin(self, workspace: str = "acme") -> Actor:
         """Make a workspace, and return its admin, logged in."""

@@ -55,7 +55,7 @@ def test_neither_tokens_nor_keys_are_stored(people, admin):
     _, text = people.access.keys.create("ci", actor=admin)
     stored = str(people.rows("SELECT * FROM login_tokens")) + str(people.rows("SELECT * FROM api_keys"))
     assert token.removeprefix("pt_") not in stored
-    assert text.rpartition("_")[2] not in stored
+    assert text.split("_", 2)[2] not in stored  # a secret may have a _ in it
 
 
 @on_sqlite
