@@ -73,8 +73,8 @@ def test_what_workers_leave_half_done_is_gone_on_with(local):
     times = 0
     while any(run.state not in ENDED for run in local.runs.list(RunFilter(), actor=local.actor)):
         with working(local) as work:
-            for run in work.interrupted:
-                work.resume(run)
+            for backfill in work.interrupted:
+                work.resume_backfill(backfill)
             times += bool(work.interrupted)
             for _ in range(times * 3):
                 work.worker.turn()

@@ -56,6 +56,9 @@ class Place(Protocol):
     def cancel(self, run: str) -> View:
         """End a run."""
 
+    def resume_backfill(self, backfill: str) -> View:
+        """Go on with a back-fill."""
+
     def cancel_backfill(self, backfill: str) -> View:
         """End a back-fill."""
 

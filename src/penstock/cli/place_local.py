@@ -110,6 +110,10 @@ class LocalPlace:
         """End a run."""
         return show_run(self.local.runs.cancel(self._id(run), actor=self.local.actor))
 
+    def resume_backfill(self, backfill: str) -> View:
+        """Go on with a back-fill."""
+        return show_backfill(self._working().resume_backfill(backfill))
+
     def cancel_backfill(self, backfill: str) -> View:
         """End a back-fill."""
         self.read_backfill(backfill)

@@ -73,6 +73,10 @@ class ServerPlace:
         """End a run."""
         return dict(self.client.runs.cancel(self._id(run)).shown)
 
+    def resume_backfill(self, backfill: str) -> View:
+        """Go on with a back-fill."""
+        return self.client.runs.resume_backfill(backfill)
+
     def cancel_backfill(self, backfill: str) -> View:
         """End a back-fill."""
         return self.client.runs.cancel_backfill(backfill)

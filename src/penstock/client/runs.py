@@ -86,6 +86,11 @@ class Runs:
         found: dict[str, Any] = self._transport.request("GET", f"/backfills/{quote(backfill, safe='')}")
         return found
 
+    def resume_backfill(self, backfill: str) -> dict[str, Any]:
+        """Go on with the runs of a back-fill that failed or were cancelled."""
+        found: dict[str, Any] = self._transport.request("POST", f"/backfills/{quote(backfill, safe='')}/resume")
+        return found
+
     def cancel_backfill(self, backfill: str) -> dict[str, Any]:
         """End all runs of a back-fill that have not ended."""
         found: dict[str, Any] = self._transport.request("POST", f"/backfills/{quote(backfill, safe='')}/cancel")

@@ -19,6 +19,7 @@
     │   ├── Conflict          what is asked for does not fit what is there
     │   │   ├── VersionRevoked    nothing may run on that version any more
     │   │   ├── TableOwned        another task writes that table
+    │   │   ├── StillHeld         a worker that may have ended holds something of a run
     │   │   └── ApprovalNeeded    a second person must agree first
     │   ├── RequestInvalid    a request, or a value in it, is not valid
     │   │   ├── ExamplesFailed    a version does not do what its own examples say
@@ -194,6 +195,12 @@ class VersionRevoked(Conflict):
     """A script version is revoked: nothing may start on it any more."""
 
     code = "version_revoked"
+
+
+class StillHeld(Conflict):
+    """A worker that may have ended holds an attempt of a run still; its lease is about to expire."""
+
+    code = "still_held"
 
 
 class ApprovalNeeded(Conflict):

@@ -124,6 +124,19 @@ def resumed(run: PipelineRun, *, now: float) -> Following:
     return advance(run, now=now)
 
 
+def put_back(run: PipelineRun) -> PipelineRun:
+    """Return a run that ended badly as it waits to begin again: with what has succeeded, and without what has not."""
+    wrong = [task.name for task in run.tasks if task.state not in _WELL]
+    return dataclasses.replace(
+        again(run, wrong, reason="resumed"),
+        state="queued",
+        finished_at=None,
+        error=None,
+        cancel_asked_at=None,
+        resumes=run.resumes + 1,
+    )
+
+
 def with_task(run: PipelineRun, task: RunTask) -> PipelineRun:
     """Return a run with one of its tasks replaced."""
     place = next(number for number, each in enumerate(run.tasks) if each.name == task.name)

@@ -73,6 +73,10 @@ class RunWork:
         """Go on with a run that ended badly."""
         return self._follow(tx, run, pipelines.resumed(run, now=now), now)
 
+    def put_back(self, tx: Any, run: PipelineRun) -> PipelineRun:
+        """Let a run of a back-fill that ended badly wait for its turn again."""
+        return self._save(tx, run, pipelines.put_back(run))
+
     def stop(self, tx: Any, run: PipelineRun, *, now: float) -> PipelineRun:
         """End a run: at once when nothing of it runs, else when that has stopped."""
         self.records.ask_cancel(tx, run.id, now=now)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from penstock.base.ids import new_id
 from penstock.core import limits
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
-from penstock.core.errors import Conflict, RequestInvalid
+from penstock.core.errors import Conflict, NotFound, RequestInvalid, StillHeld
 from penstock.core.jobs import ENDED, RunState
 from penstock.core.plan import RunId, TaskName
 from penstock.core.ports import Audit, Clock, Database, Lake, Queue
@@ -28,7 +28,6 @@ from penstock.core.runs import (
     RunTask,
     TaskProgress,
 )
-from penstock.core.tables import SnapshotId, TableName
 from penstock.execution.marks import Marks, Registered, code_of
 from penstock.execution.pipelines import lane_of
 from penstock.planning.fingerprints import spec_json
@@ -40,54 +39,13 @@ from penstock.planning.pipelines import (
     select,
 )
 from penstock.usecases.permissions import require
+from penstock.usecases.plan_states import KnownState, UnknownState
 from penstock.usecases.projects import Projects, pipeline_of
 from penstock.usecases.run_work import RunWork
 
 _LOGS_AT_ONCE: Final = 1_000
 _ACTIVE: Final[tuple[RunState, ...]] = ("queued", "running")
-
-
-@dataclass(slots=True)
-class _State:
-    """What has been done so far, for a plan."""
-
-    marks: Marks
-    heads: Mapping[TableName, SnapshotId]
-    dated: Mapping[TaskName, str]
-    undated: Mapping[TaskName, str]
-    known: dict[tuple[TableName, str], str] = field(default_factory=dict)
-
-    def head(self, table: TableName) -> SnapshotId | None:
-        """Return the published snapshot of a table."""
-        return self.heads.get(table)
-
-    def mark(self, task: Task, table: TableName) -> str | None:
-        """Return the mark of what a task reads of a table."""
-        snapshot = self.heads.get(table)
-        if snapshot is None:
-            return None
-        key = table, str(getattr(task.spec, "window", "all"))
-        if key not in self.known:
-            self.known[key] = self.marks.mark(table, snapshot, task.spec)
-        return self.known[key]
-
-    def last_fingerprints(self, task: Task) -> Sequence[str]:
-        """Return the fingerprints of a task's last successes."""
-        return [known[task.name] for known in (self.dated, self.undated) if task.name in known]
-
-
-class _Unknown:
-    """The state of which nothing is known."""
-
-    def head(self, _table: TableName) -> None:
-        """Return nothing."""
-
-    def mark(self, _task: Task, _table: TableName) -> None:
-        """Return nothing."""
-
-    def last_fingerprints(self, _task: Task) -> Sequence[str]:
-        """Return none."""
-        return ()
+_BADLY: Final[tuple[RunState, ...]] = ("failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,12 +236,7 @@ class Runs:
                 raise Conflict(
                     f"{found.id} has not ended: it is {found.state}", hint=f"See: penstock status {found.id}"
                 )
-            self.queue.cancel(tx, found.id)
-            if self.queue.held(tx, found.id):
-                raise Conflict(
-                    f"an attempt of {found.id} is still held by a worker that may have ended",
-                    hint=f"Try again in {limits.LEASE.value} seconds.",
-                )
+            self._let_go(tx, found)
             self.audit.record(tx, actor, AuditEvent("run.resume", found.id))
             return self.work.resume(tx, found, now=self.clock())
 
@@ -291,15 +244,50 @@ class Runs:
         self.queue.announce()
         return begun
 
-    def close_interrupted(self, *, actor: Actor) -> Sequence[RunId]:
-        """End the runs that nobody carries on any more: for who knows that no worker is left."""
+    def resume_backfill(self, backfill: str, *, actor: Actor) -> Backfill:
+        """Go on with the runs of a back-fill that failed or were cancelled, as many at once as before.
+
+        Raises:
+            NotFound: when there is no such back-fill.
+            Conflict: when all of its runs have succeeded, or nothing of it is to be gone on with.
+        """
         require(actor, "pipelines:run")
 
-        def write(tx: Any) -> list[RunId]:
-            known = self.records.list(tx, actor.workspace, RunFilter(state="running", limit=limits.LISTED.value))
+        def write(tx: Any) -> Backfill:
+            found = self._backfill(tx, actor, backfill)
+            wrong = [run for state in _BADLY for run in self._of_backfill(tx, found, state)]
+            if not wrong:
+                raise Conflict(f"no run of {found.id} has failed", hint="See: penstock status")
+            for run in wrong:
+                self._let_go(tx, run)
+                self.work.put_back(tx, run)
+            self.audit.record(tx, actor, AuditEvent("backfill.resume", found.id, details={"runs": len(wrong)}))
+            self.work.admit(tx, wrong[0], now=self.clock())
+            return self._backfill(tx, actor, backfill)
+
+        begun = self.database.write(write)
+        self.queue.announce()
+        return begun
+
+    def close_interrupted(self, *, actor: Actor) -> Sequence[str]:
+        """End the runs that nobody carries on any more: for who knows that no worker is left.
+
+        Returns:
+            What can be resumed: runs, and back-fills in place of theirs.
+        """
+        require(actor, "pipelines:run")
+
+        def write(tx: Any) -> list[str]:
+            known = [
+                run
+                for state in _ACTIVE
+                for run in self.records.list(
+                    tx, actor.workspace, RunFilter(state=state, limit=limits.BACKFILL_DATES.value)
+                )
+            ]
             for run in self.records.load(tx, [each.id for each in known], to_change=True).values():
                 self.work.interrupt(tx, run, now=self.clock())
-            return [each.id for each in known]
+            return list(dict.fromkeys(str(run.backfill or run.id) for run in known))
 
         return self.database.write(write)
 
@@ -325,17 +313,34 @@ class Runs:
         require(actor, "pipelines:run")
 
         def write(tx: Any) -> Backfill:
-            found = self.records.backfills(tx, actor.workspace, backfill=backfill)
-            if not found:
-                raise RequestInvalid(f"there is no back-fill {backfill[:100]!r}", hint="See: penstock status")
+            found = self._backfill(tx, actor, backfill)
             for state in _ACTIVE:  # the waiting ones first, so that none begins when another ends
-                some = self.records.of_backfill(tx, found[0].id, state=state, limit=limits.BACKFILL_DATES.value)
-                for run in self.records.load(tx, [each.id for each in some], to_change=True).values():
+                for run in self._of_backfill(tx, found, state):
                     self.work.stop(tx, run, now=self.clock())
-            self.audit.record(tx, actor, AuditEvent("backfill.cancel", found[0].id))
-            return self.records.backfills(tx, actor.workspace, backfill=backfill)[0]
+            self.audit.record(tx, actor, AuditEvent("backfill.cancel", found.id))
+            return self._backfill(tx, actor, backfill)
 
         return self.database.write(write)
+
+    def _let_go(self, tx: Any, run: PipelineRun) -> None:
+        """Make sure that nothing of a run is in the queue any more."""
+        self.queue.cancel(tx, run.id)
+        if self.queue.held(tx, run.id):
+            raise StillHeld(
+                f"an attempt of {run.id} is still held by a worker that may have ended",
+                hint=f"Try again in {limits.LEASE.value} seconds.",
+            )
+
+    def _backfill(self, tx: Any, actor: Actor, backfill: str) -> Backfill:
+        found = self.records.backfills(tx, actor.workspace, backfill=backfill)
+        if not found:
+            raise NotFound(f"there is no back-fill {backfill[:100]!r}", hint="See: penstock status")
+        return found[0]
+
+    def _of_backfill(self, tx: Any, backfill: Backfill, state: RunState) -> Sequence[PipelineRun]:
+        some = self.records.of_backfill(tx, backfill.id, state=state, limit=limits.BACKFILL_DATES.value)
+        loaded = self.records.load(tx, [each.id for each in some], to_change=True)
+        return [loaded[each.id] for each in some]
 
     # ---- making plans and runs ----
 
@@ -355,7 +360,7 @@ class Runs:
             revision=project.revision,
             code={},
             occasion=occasion,
-            state=_Unknown(),
+            state=UnknownState(),
             selected=select(pipeline, words),
         )
         run = self._run(project, pipeline, plan, workspace=workspace, by=by, selected=tuple(words))
@@ -381,7 +386,7 @@ class Runs:
                 for name, task in pipeline.tasks.items()
             },
             occasion=occasion,
-            state=_State(marks, heads, dated, undated),
+            state=KnownState(marks, heads, dated, undated),
             selected=select(pipeline, words),
             always=[name for name, kind in self.kinds.items() if kind.publishes],
         )

@@ -7,17 +7,18 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from penstock.core import limits
-from penstock.core.errors import Conflict
+from penstock.core.errors import StillHeld
 from penstock.core.jobs import ENDED
-from penstock.core.plan import RunId
-from penstock.core.runs import PipelineRun, TaskProgress
+from penstock.core.runs import Backfill, PipelineRun, TaskProgress
 from penstock.wiring.local import FOLDER, Local
 from penstock.wiring.pipelines import cores
 from penstock.worker.in_process import InProcessWorker
 
+T = TypeVar("T")
 Watch = Callable[[PipelineRun, Sequence[TaskProgress]], None]
 _WATCH_S: Final = 0.12
 _LOCK: Final = "working.lock"
@@ -28,12 +29,12 @@ class LocalWork:
     """A folder in which this process works.
 
     Attributes:
-        interrupted: runs that a process had begun, and left without an end.
+        interrupted: runs and back-fills that a process had begun, and left without an end.
     """
 
     local: Local
     worker: InProcessWorker
-    interrupted: Sequence[RunId]
+    interrupted: Sequence[str]
 
     def carry_on(self, run: str, *, watch: Watch) -> PipelineRun:
         """Work until a run has ended, and return it as it stands then.
@@ -55,20 +56,24 @@ class LocalWork:
             if found.state in ENDED:
                 return found
 
+    def resume_backfill(self, backfill: str) -> Backfill:
+        """Begin to go on with a back-fill."""
+        return self._once_let_go(partial(self.local.runs.resume_backfill, backfill, actor=self.local.actor))
+
     def resume(self, run: str) -> PipelineRun:
-        """Begin to go on with a run, once nobody holds anything of it any more."""
+        """Begin to go on with a run."""
+        return self._once_let_go(partial(self.local.runs.resume, run, actor=self.local.actor))
+
+    def _once_let_go(self, resume: Callable[[], T]) -> T:
+        """Resume something, once what a killed process has held has expired."""
         until_s = time.monotonic() + 2 * limits.LEASE.value
         while True:
             try:
-                return self.local.runs.resume(run, actor=self.local.actor)
-            except Conflict:
-                if time.monotonic() > until_s or not self._is_held(run):
+                return resume()
+            except StillHeld:
+                if time.monotonic() > until_s:
                     raise
                 self.worker.turn()
-
-    def _is_held(self, run: str) -> bool:
-        with self.local.server.database.read() as tx:
-            return self.local.server.queue.held(tx, RunId(run)) > 0
 
 
 @contextlib.contextmanager

@@ -135,6 +135,12 @@ def read_backfill(backfill_id: BackfillName, server: CurrentServer, actor: Curre
     return Json(show_backfill(_backfill(backfill_id, server, actor)))
 
 
+@router.post("/backfills/{backfill_id}/resume", name="resume_backfill", status_code=202, response_model=BackfillShown)
+def resume_backfill(backfill_id: BackfillName, server: CurrentServer, actor: CurrentActor) -> Response:
+    """Go on with the runs of a back-fill that failed or were cancelled."""
+    return Json(show_backfill(server.runs.resume_backfill(backfill_id, actor=actor)), status_code=202)
+
+
 @router.post("/backfills/{backfill_id}/cancel", name="cancel_backfill", response_model=BackfillShown)
 def cancel_backfill(backfill_id: BackfillName, server: CurrentServer, actor: CurrentActor) -> Response:
     """End all runs of a back-fill that have not ended."""
