@@ -75,7 +75,9 @@ class World:
         for each in ended:
             if each.lease.entry.id not in made.refused:
                 self.note(each)
-        self.held[worker] = [lease for lease in self.held[worker] if lease not in ending]
+        again = {assignment.lease.entry.id for assignment in made.assignments}  # what it had lost, and has now itself
+        left = [lease for lease in self.held[worker] if lease not in ending and lease.entry.id not in again]
+        self.held[worker] = left
         for assignment in made.assignments:
             self.held[worker].append(assignment.lease)
             self.check_begun(assignment.lease)
