@@ -107,3 +107,26 @@ def test_a_roll_back_and_a_publication_at_once_leave_what_one_after_the_other_wo
 
 def run_of(local, date):
     return local.runs.start("shop", None, Occasion(date), actor=local.actor).id
+
+
+def test_two_runs_at_once_take_a_file_once(tmp_path):
+    files = {
+        "penstock.yml": b"name: shop\nconnections: {here: {kind: files, path: incoming}}\n",
+        "pipelines/sales.yml": b"""
+tasks:
+  land: {kind: ingest, from: {connection: here, path: "*.csv"}, to: raw.sales}
+  total: {kind: sql, sql: SELECT count(*) AS rows FROM sales, from: {sales: raw.sales}, to: marts.total}
+""",
+    }
+    (tmp_path / "incoming").mkdir()
+    lines = [f"{number},{number}" for number in range(20_000)] + ["1,2,3"]
+    (tmp_path / "incoming" / "sales.csv").write_text("\n".join(["number,amount", *lines]))
+    with open_local(tmp_path) as local:
+        local.use(files)
+        with working(local) as work:
+            runs = [run_of(local, date) for date in ("2026-01-01", "2026-01-02")]
+            carry_on_all(local, work)
+        assert [local.runs.get(run, actor=local.actor).error for run in runs] == [None, None]
+        counts = "SELECT (SELECT count(*) FROM raw.sales), (SELECT count(*) FROM raw.sales__rejected)"
+        assert local.tables.query(counts, actor=local.actor).rows == [[20_000, 1]]
+        assert local.tables.query("FROM marts.total", actor=local.actor).rows == [[20_000]]

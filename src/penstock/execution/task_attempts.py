@@ -20,6 +20,7 @@ from penstock.core.ports.pipelines import RunTaskKind
 from penstock.core.ports.runs import RunRecords
 from penstock.core.projects import PipelineName, Project, Task
 from penstock.core.runs import PipelineRun, RunTask
+from penstock.core.tables import SnapshotId, TableName
 from penstock.core.templates import Meanings, filled
 from penstock.execution.items import list_items
 from penstock.execution.marks import Marks, code_of
@@ -67,7 +68,8 @@ class TaskAttempts:
         task = run.task(entry.task)
         attempt = _Attempt(self, run, task, project, entry, sandbox, stop)
         if entry.part == "expand":
-            return {"items": attempt.items()}
+            fingerprint, _ = attempt.mark()
+            return {"items": attempt.items(), "fingerprint": fingerprint}
         item = next((each for each in items if each.number == entry.number), None)
         return attempt.carry_out(None if item is None else item.value)
 
@@ -103,12 +105,9 @@ class _Attempt:
     def carry_out(self, item: Any) -> dict[str, Any]:
         """Do what the task is for, unless that has been done."""
         kind, task = self.of.kinds[self.task.kind], self._planned()
-        marks = Marks(self.of.parts.lake, self.run.workspace, self.run.date, self.run.id)
-        heads = marks.heads(task.reads)
-        marked = {table: marks.mark(table, heads[table], task.spec) if table in heads else None for table in task.reads}
-        registered = self.of.parts.script
-        code = code_of(kind, task.spec, self.project, workspace=self.run.workspace, registered=registered)
-        mark = task_fingerprint(task, code=code, marks=marked, date=self.run.date, params=self.run.params)
+        mark, heads = self.mark()
+        if item is not None and self.task.fingerprint is not None:
+            mark = self.task.fingerprint  # all items are one work, whatever is published between the first and the last
         told: dict[str, Any] = {"fingerprint": mark, "reads": heads}
         if item is None and self._is_done(task, mark) and not kind.publishes:
             return told | {"state": "skipped", "reason": "up to date: same code, settings and inputs as the last time"}
@@ -119,6 +118,16 @@ class _Attempt:
             report = dict(kind.run(spec, context))
         report |= {"published": True} if context.published else {}
         return told | {"reads": context.reads | dict(heads), "wrote": context.wrote, "report": report}
+
+    def mark(self) -> tuple[str, Mapping[TableName, SnapshotId]]:
+        """Return the task's fingerprint, and the snapshots that it reads."""
+        kind, task = self.of.kinds[self.task.kind], self._planned()
+        marks = Marks(self.of.parts.lake, self.run.workspace, self.run.date, self.run.id)
+        heads = marks.heads(task.reads)
+        marked = {table: marks.mark(table, heads[table], task.spec) if table in heads else None for table in task.reads}
+        registered = self.of.parts.script
+        code = code_of(kind, task.spec, self.project, workspace=self.run.workspace, registered=registered)
+        return task_fingerprint(task, code=code, marks=marked, date=self.run.date, params=self.run.params), heads
 
     def _is_done(self, task: Task, fingerprint: str) -> bool:
         if self.task.action == "run" or self.run.again:

@@ -288,7 +288,7 @@ class TaskContext:
         known, lake = self.columns(write.table), self.parts.lake
         with self._talk(tables, files, limits) as ask:
             found = query_columns(ask, sql, write, known)
-            inputs = {reading.table: reading.snapshot for reading in tables.values()}
+            inputs = {**self.reads, **{reading.table: reading.snapshot for reading in tables.values()}}
             words = {"workspace": self.occurrence.workspace, "author": self._author(write), "inputs": inputs}
             writing = lake.begin(order_of(write, columns=found.columns, **words))
             if writing.done is not None:
@@ -350,12 +350,18 @@ class TaskContext:
         if not self.cursors.committed:  # another part of the task has published these rows with its own
             self.parts.database.write(then)
 
-    def start_over(self) -> None:
-        """Forget what this attempt has written and remembered; what it writes from now on takes its place."""
+    def start_over(self) -> frozenset[TableName]:
+        """Forget what this attempt has written and remembered; what it writes from now on takes its place.
+
+        Returns:
+            The tables that it had written: whoever writes nothing to one of them now has to say so.
+        """
         self._turn += 1
+        written = frozenset(self.wrote)
         self.wrote.clear()
         self.cursors = self._fresh_cursors()
         self.parts.engines.clear(self.staging)
+        return written
 
     def record_check(self, result: CheckResult) -> None:
         """Keep the result of a suite, for `penstock status` and the API."""

@@ -109,18 +109,19 @@ class IngestTask:
 
     def run(self, spec: IngestSpec, ctx: PipelineContext, /) -> Mapping[str, Any]:
         """Fetch, land, publish; once more when another run of the task has read the same from the source meanwhile."""
+        before: frozenset[TableName] = frozenset()  # tables that an earlier turn has written
         for turn in range(1, limits.SOURCE_TURNS.value + 1):
             try:
-                return self._land(spec, ctx)
+                return self._land(spec, ctx, before)
             except NeedsRerun:
                 # Each thing of a for_each has its rows on one branch with the others', which must not be replaced.
                 if turn == limits.SOURCE_TURNS.value or ctx.occurrence.part:
                     raise
                 ctx.log("another run has read the same from the source; it is read on from there")
-                ctx.start_over()
+                before |= ctx.start_over()
         raise AssertionError("the last turn returns or raises")
 
-    def _land(self, spec: IngestSpec, ctx: PipelineContext) -> Mapping[str, Any]:
+    def _land(self, spec: IngestSpec, ctx: PipelineContext, before: frozenset[TableName]) -> Mapping[str, Any]:
         name, connector, settings, wanted = connected(ctx, "from", spec.source)
         arrived = Arrived()
         with contextlib.ExitStack() as stack:
@@ -129,10 +130,10 @@ class IngestTask:
                 arriving.take(landed, arrived)
         if not arrived.files:
             ctx.log("there is nothing new")
-        if not arrived.files and ctx.columns(TableName(spec.to)):
+        if not arrived.files and not before and ctx.columns(TableName(spec.to)):
             return {"rows": 0, "rejected": 0, "bytes": 0}
         ctx.cursors.take(arrived.taken)
-        rows, rejected = _write(spec, arrived, ctx)
+        rows, rejected = _write(spec, arrived, ctx, before)
         ctx.publish()
         return {"rows": rows, "rejected": rejected, "bytes": arrived.size_bytes}
 
@@ -140,7 +141,7 @@ class IngestTask:
 KIND: Final = IngestTask()
 
 
-def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[int, int]:
+def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext, before: frozenset[TableName]) -> tuple[int, int]:
     """Write what has arrived, and return how many rows landed and how many were rejected."""
     table = TableName(spec.to)
     known = ctx.columns(table)
@@ -164,6 +165,8 @@ def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[in
     else:
         sql, views, aside = _lines(spec, arrived, known, ctx, is_new=is_new)
     # First what is set aside: a kill in between may put it aside twice, where the other order could lose it.
+    if not arrived.rejected and aside is None and write.table + REJECTED in before:
+        aside, views = raw_sql.NOTHING_REJECTED, dict(views)
     rejected = _write_rejected(write, arrived, aside, views, ctx)
     written = ctx.write_query(write, sql, tables={}, files=views)
     return written.rows, rejected

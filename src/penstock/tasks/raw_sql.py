@@ -120,6 +120,13 @@ def nothing(columns: Mapping[str, str]) -> str:
     return f"SELECT {picked} WHERE false"
 
 
+# Takes the place of what an earlier turn of the same attempt has rejected.
+NOTHING_REJECTED: Final = (
+    "SELECT CAST(NULL AS BIGINT) AS line, CAST(NULL AS VARCHAR) AS error, CAST(NULL AS VARCHAR) AS record,"
+    " CAST(NULL AS VARCHAR) AS _source WHERE false"
+)
+
+
 def counts(columns: Sequence[LandingColumn]) -> str:
     """Return the query of how many values do not fit: one row, one number for each column that is to be checked."""
     checked = [column for column in columns if column.how == "checked"]

@@ -111,7 +111,7 @@ class RunWork:
             return self._go_on(tx, run, replace(run, published_at=now, published=published), now)
         task = run.task(entry.task)
         if entry.part == "expand":
-            return self._expanded(tx, run, task, told["items"], now)
+            return self._expanded(tx, run, replace(task, fingerprint=told.get("fingerprint")), told["items"], now)
         if entry.part == "item":
             item = Item(entry.number, None, "succeeded", told["report"])
             return self._item_ended(tx, run, task, item, told, now)

@@ -286,7 +286,7 @@ class PipelineContext(Protocol):
             NeedsRerun: when another run of the task has moved the cursors, or taken the files, since they were read.
         """
 
-    def start_over(self) -> None:
+    def start_over(self) -> frozenset[TableName]:
         """Forget what this attempt has written and remembered; what it writes from now on takes its place."""
 
     def record_check(self, result: CheckResult) -> None:

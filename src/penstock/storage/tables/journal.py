@@ -160,9 +160,9 @@ def begin(tx: Any, order: WriteOrder, *, now: float) -> tuple[Write, SnapshotId 
         return found, done
     known = read(tx, order.workspace, author.run, order.table)
     work = {"run": author.run, "fingerprint": author.fingerprint, "depends": int(order.depends_on_table)}
-    # What depends on its table is done again on what that holds now, when another run has published it meanwhile.
-    behind = known is not None and order.depends_on_table and known.base != table["snapshot"]
-    if known is None or known.state in ("done", "dropped") or (behind and known.fingerprint != author.fingerprint):
+    # Other work begins on what the table holds now, when another run has published it meanwhile.
+    behind = known is not None and known.base != table["snapshot"] and known.fingerprint != author.fingerprint
+    if known is None or known.state in ("done", "dropped") or behind:
         _OPEN.run(tx, {**key, **work, "base": table["snapshot"], "now": now})
     else:
         # What other work of this task has made of the columns binds nobody: nothing of it was published.
