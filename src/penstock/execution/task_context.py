@@ -351,11 +351,7 @@ class TaskContext:
             self.parts.database.write(then)
 
     def start_over(self) -> frozenset[TableName]:
-        """Forget what this attempt has written and remembered; what it writes from now on takes its place.
-
-        Returns:
-            The tables that it had written: whoever writes nothing to one of them now has to say so.
-        """
+        """Forget what was written and remembered, and return the tables: what is written from now on takes its place."""
         self._turn += 1
         written = frozenset(self.wrote)
         self.wrote.clear()
