@@ -18,7 +18,7 @@ import _duckdb as duckdb  # without its Python layer, whose imports take longer 
 
 from penstock_guest.heavy.programs import SPILL, bounded
 from penstock_guest.heavy.sql_session import SqlSession, one_select
-from penstock_guest.heavy.sql_types import literal, quoted
+from penstock_guest.heavy.sql_types import NANOSECONDS, literal, quoted
 
 # What DuckDB uses beside the memory that it counts: 80 MiB, measured over sorts, joins and groups that spill.
 _UNCOUNTED_BYTES: Final = 64 * 2**20
@@ -33,11 +33,19 @@ _PLAIN_TYPES: Final = {
 # Errors whose words come from the query; in those of all others, values of rows may stand.
 _OF_THE_QUERY: Final = {
     *("BinderException", "CatalogException", "NotImplementedException", "OutOfMemoryException", "ParserException"),
-    *("PermissionException", "SyntaxException", "IOException"),
+    *("PermissionException", "SyntaxException"),
 }
+_OF_EITHER: Final = "NotImplementedException"  # also for a time zone that a row names
+_INSTEAD: Final = {
+    "ConversionException": "a value of the data cannot be converted",
+    "InvalidInputException": "a function does not take a value that it was given",
+    "IOException": "a file cannot be read or written",
+    "OutOfRangeException": "a value lies outside of what its type holds",
+}
+_NOT_SHOWN: Final = "what DuckDB says of it may hold values of rows, and is not shown"
+_OVERFLOW: Final = re.compile(r"Overflow in [a-z]+(?: [a-z]+)? of [A-Z]+[0-9]*(?![A-Za-z0-9])")
 _QUOTED: Final = re.compile(r"\".*\"|'.*'", re.DOTALL)
-_PATH: Final = re.compile(r"/[^\s'\"]*/[^\s'\"]*")
-_NUMBER: Final = re.compile(r"(?<![A-Za-z0-9_])[-+]?[0-9][0-9.,:eE+-]*")
+_LINE: Final = re.compile(r"^LINE ([0-9]{1,6}):", re.MULTILINE)
 
 
 def answer(ask: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
@@ -75,18 +83,34 @@ def converse(ask: dict[str, Any], limits: dict[str, Any]) -> Iterator[SqlSession
 
 
 def describe(error: Exception) -> dict[str, Any]:
-    """Return an engine's error in words; values of rows, which DuckDB puts into some of them, are left out."""
+    """Return an engine's error in words; of one that values of rows may stand in, its kind only."""
     kind, words = type(error).__name__, str(error)
-    place = re.search(r"^LINE ([0-9]+):", words, re.MULTILINE)
+    place = _LINE.search(words) if kind in _OF_THE_QUERY else None  # others count in what reads the query's rows
     code = "sql_failed"
     if kind == "OutOfMemoryException":
         code = "limit_disk" if _SPILL_BOUND in words else "limit_memory"
     if kind == "IOException" and _FILE_BOUND in words:
-        code, words = "limit_disk", "a file grew beyond the disk limit"
-    if kind not in _OF_THE_QUERY:
-        words = _NUMBER.sub("...", _PATH.sub("...", _QUOTED.sub("...", words)))
-    message = words.partition("\n")[0] if isinstance(error, duckdb.Error) else kind
+        code, message = "limit_disk", "a file grew beyond the disk limit"
+    elif not isinstance(error, duckdb.Error):
+        message = kind
+    elif kind == _OF_EITHER:
+        message = _QUOTED.sub("...", words).partition("\n")[0]
+    else:
+        message = words.partition("\n")[0] if kind in _OF_THE_QUERY else _without_values(kind, words)
     return {"code": code, "type": kind, "message": bounded(message), "line": int(place[1]) if place else None}
+
+
+def _without_values(kind: str, words: str) -> str:
+    """Return a kind of error in DuckDB's words, and what it means in ours."""
+    shown = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.removesuffix("Exception").removesuffix("Error")).replace(
+        " Of ", " of "
+    )
+    said = _INSTEAD.get(kind, "the query could not be carried out")
+    if kind == "OutOfRangeException" and (overflow := _OVERFLOW.match(words.removeprefix("Out of Range Error: "))):
+        said = overflow[0]
+    if words.endswith(NANOSECONDS):  # of which it is certain that no value is in them
+        return f"{shown} Error: {NANOSECONDS}"
+    return f"{shown} Error: {said}; {_NOT_SHOWN}".lstrip()
 
 
 def _connect(ask: dict[str, Any], limits: dict[str, Any]) -> duckdb.DuckDBPyConnection:

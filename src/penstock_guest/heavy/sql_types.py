@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 Kind = str | dict[str, Any]
+NANOSECONDS: Final = "a column has nanoseconds, which a table does not hold: round it"
 NULL: Final = "null"  # in place of a type: no value tells it, and the table's own holds
 
 # By DuckDB's name of a type: the table's, and DuckDB's type to cast to; none where it is the same.
@@ -64,7 +65,7 @@ def column(name: str, kind: Any, *, known: str | None) -> tuple[Kind, str]:
     if kind.id == "null" and known is not None:
         return NULL, f"CAST({value} AS {known}) AS {value}"
     if kind.id == "timestamp_ns":
-        wrong = f"error({literal(f'the column {name} has nanoseconds, which a table does not hold: round it')})"
+        wrong = f"error({literal(NANOSECONDS)})"
         exact = f"CASE WHEN epoch_ns({value}) % 1000 = 0 THEN CAST({value} AS TIMESTAMP) ELSE {wrong} END"
         return _PLAIN["timestamp"][0], f"CASE WHEN {value} IS NOT NULL THEN {exact} END AS {value}"
     found, wanted = _type(kind)

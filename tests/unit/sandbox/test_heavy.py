@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -185,24 +186,31 @@ def test_an_error_says_what_and_in_which_line(staging, orders, sql, words, line)
         "CAST(id + 4711000 AS TINYINT)",
         "(id + 4711000)::INTEGER * 2_000_000_000::INTEGER",
         "strptime(name, '%Y')",
+        "error(name)",
+        "regexp_matches('a', '(' || name)",
+        "timezone(name, now())",
+        "format('{' || name, 1)",
     ],
 )
 def test_an_error_tells_no_values_of_rows(staging, orders, expression):
-    failure = ran(staging, f"SELECT {expression} FROM raw.orders", orders=orders)
+    failure = ran(staging, f"SELECT {expression} FROM raw.orders ORDER BY id", orders=orders)
     assert failure.code == "sql_failed"
-    told = [
-        number
-        for number in ("4711", str(duckdb.execute("SELECT hash(0)").fetchall()[0][0])[:8])
-        if number in failure.message
-    ]
-    assert told == []
+    assert re.search("[0-9]{3}", failure.message) is None, failure.message
+
+
+def test_an_error_that_may_hold_values_says_its_kind_only(staging):
+    failure = ran(staging, "SELECT 1,\n  CAST(x AS INTEGER) FROM (VALUES ('secret')) t(x)")
+    assert failure.message.partition(";")[0] == "Conversion Error: a value of the data cannot be converted"
+    assert failure.line is None  # DuckDB counts in another statement by then
+    failure = ran(staging, "SELECT x * x FROM (VALUES (9223372036854775807)) t(x)")
+    assert failure.message.partition(";")[0] == "Out of Range Error: Overflow in multiplication of INT64"
 
 
 def test_a_link_among_the_inputs_gives_nothing(staging, orders, tmp_path):
     link = tmp_path / "link.parquet"
     link.symlink_to(orders)
     failure = ran(staging, "SELECT count(*) FROM raw.orders", orders=str(link))
-    assert "Permission denied" in failure.message
+    assert failure.message.startswith("IO Error: a file cannot be read or written")
 
 
 def test_every_act_of_the_self_test_is_tried_and_stopped():
