@@ -17,6 +17,7 @@ import orjson
 
 from penstock_guest import exact_json
 from penstock_guest.reading import InputError, Records, Segment, Undecodable, decode, locate, read_blocks
+from penstock_guest.reading.csv_header import header_end, require_columns_of_table
 from penstock_guest.reading.decompression import gunzip
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class RawLines:
                 return {"another_way": True}
         except Broken as broken:
             return {"broken": str(broken), "is_json": broken.is_json}
+        except InputError as error:
+            return {"unreadable": error.message, "line": error.line, "hint": error.hint}
         output.write(b"".join(making.lines))
         output_bytes = output.size_bytes
         output.write(b"".join(making.rejected))
@@ -153,6 +156,7 @@ class _Making:
         """Take the records of a chunk, and what its reader could not cut out."""
         for letter in map(orjson.loads, letters.splitlines()):
             self._reject(letter["line"], letter["error"]["message"], letter["raw"])
+        _require_columns(request["format"], data)
         places = tuple(Segment(*segment) for segment in request["segments"])
         self._take_records(decode(request["format"], data), places, request["records_at"])
 
@@ -176,6 +180,7 @@ class _Making:
                 size += block.size_bytes
                 if size > _UNZIPPED_MAX or block.skipped or block.format == "arrow":
                     return False
+                _require_columns(block.format, block.payload)
                 for lost in block.failures:
                     self._reject(lost.line, lost.message, lost.raw.decode("utf-8", "replace"))
                 self._wide = exact_json.may_hold_long_integer(block.payload)
@@ -260,6 +265,12 @@ def _parts(request: dict[str, Any], given: memoryview) -> tuple[bytes, bytes]:
     elif request["encoding"] != "identity":
         raise Broken("it is compressed in a way that was not asked for")
     return data, bytes(given[size - letters : size])
+
+
+def _require_columns(kind: str, text: bytes) -> None:
+    """Raise InputError when a text is CSV, and its header line has no place in a table."""
+    if kind == "csv" and (end := header_end(text)):
+        require_columns_of_table(text[:end].rstrip(b"\r\n"))
 
 
 def _unzipped(data: bytes) -> bytes:

@@ -52,6 +52,8 @@ def test_tables_are_described_queried_and_traced(shop: Here):
     assert [table["name"] for table in shop.shown("tables")] == ["marts.daily", "raw.orders", "raw.orders__rejected"]
     answer = shop.penstock("query", "FROM marts.daily", "--csv").out
     assert answer == "shop,total\na,2.5\nb,3.0\n"
+    refused = shop.penstock("query", "FROM '/etc/passwd'", exit_code=2).err
+    assert "hint: Name published tables: a query reads nothing else. There are: marts.daily" in refused
     capped = shop.penstock("query", "FROM marts.daily", "--rows", "1")
     assert capped.out.split() == ["shop", "total", "a", "2.5"]
     assert capped.err == "only the first 1 row; more with --rows\n"

@@ -32,7 +32,7 @@ def command(*, run: str | None, table: str | None, limit: int, server: bool, as_
         print_json(list(found))
         return
     for check in found:
-        for line in check_lines(check):
+        for line in check_lines(check, flag=place.flag):
             click.echo(line)
     if not found:
         click.echo("no suite was run yet", err=True)

@@ -13,6 +13,7 @@ from penstock.cli.live import RunView
 from penstock.cli.rejected import rejected_records
 from penstock.cli.rows import print_json
 from penstock.cli.run_texts import run_lines
+from penstock.cli.stopped import Stopped
 
 if TYPE_CHECKING:
     from penstock.cli.place import Place, View
@@ -31,6 +32,7 @@ def follow_run(place: Place, run: View, *, as_json: bool) -> None:
         ended, interrupted = _until_end(
             lambda: place.follow(run_id, view.tell if not as_json else _nothing),
             lambda: _ask_to_stop(place, run_id, view),
+            resume=_later(place, run_id),
         )
     if ended is None:
         click.echo(f"the run goes on; see: penstock status {run_id}{place.flag}", err=True)
@@ -53,6 +55,7 @@ def follow_backfill(place: Place, backfill: View, *, as_json: bool) -> None:
         ended, interrupted = _until_end(
             lambda: place.follow_backfill(name, view.tell if not as_json else _nothing),
             lambda: _ask_all_to_stop(place, name, view),
+            resume=_later(place, name),
         )
     if ended is None:
         click.echo(f"the back-fill goes on; see: penstock status {name}{place.flag}", err=True)
@@ -67,12 +70,24 @@ def follow_backfill(place: Place, backfill: View, *, as_json: bool) -> None:
         sys.exit(_INTERRUPTED if interrupted else FAILED)
 
 
-def _until_end(follow: Callable[[], View], stop: Callable[[], bool]) -> tuple[View | None, bool]:
-    """Return what has ended, and whether Ctrl-C was pressed; None when it goes on elsewhere."""
+def _until_end(follow: Callable[[], View], stop: Callable[[], bool], *, resume: str) -> tuple[View | None, bool]:
+    """Return what has ended, and whether Ctrl-C was pressed; None when it goes on elsewhere.
+
+    Raises:
+        Stopped: with the words `resume`, when this process has to end at once.
+    """
     try:
         return follow(), False
+    except Stopped as stopped:
+        raise Stopped(resume) from stopped
     except KeyboardInterrupt:
         return (follow() if stop() else None), True
+
+
+def _later(place: Place, name: str) -> str:
+    if place.flag:
+        return f"it goes on; see: penstock status {name}{place.flag}"
+    return f"go on later with: penstock resume {name}"
 
 
 def _ask_to_stop(place: Place, run: str, view: RunView) -> bool:

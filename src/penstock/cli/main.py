@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from penstock import __version__
+from penstock.cli.stopped import Stopped
 
 _SECTIONS: Final = {
     "Scripts": {
@@ -111,16 +112,12 @@ def main() -> None:
     try:
         sys.exit(cli.main(standalone_mode=False))
     except (click.exceptions.Abort, Stopped) as stop:
-        click.echo("\nstopped; no output was written", err=True)
+        click.echo(f"\nstopped; {stop.args[0] if stop.args else 'no output was written'}", err=True)
         sys.exit(128 + (signal.SIGTERM if isinstance(stop, Stopped) else signal.SIGINT))
     except Exception as error:  # noqa: BLE001  # the door: everything that goes wrong is told here
         from penstock.cli.errors import render
 
         sys.exit(render(error))
-
-
-class Stopped(BaseException):
-    """Somebody asked this process to end; what it had begun is taken back."""
 
 
 def _stop(_signal: int, _frame: object) -> None:

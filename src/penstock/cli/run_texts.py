@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
 
 from penstock.base.text import count, duration, harmless, size
+from penstock.cli.check_queries import rows_query
 
 COLOURS: Final = {
     "succeeded": "green",
@@ -81,11 +83,11 @@ def run_lines(
     for task in run["tasks"]:
         if task["state"] == "failed":
             yield ""
-            yield from _failure_lines(task, run, rejected or {})
+            yield from _failure_lines(task, run, rejected or {}, flag=flag)
     warned = [check for check in run["checks"] if not check["success"] and not _said_by_task(check, run)]
     for check in warned:
         yield ""
-        yield from check_lines(check)
+        yield from check_lines(check, flag=flag)
     if run["error"] and not any(task["state"] == "failed" for task in run["tasks"]):
         yield ""
         yield from _error_lines(run["error"])
@@ -102,8 +104,13 @@ def task_lines(tasks: Sequence[View]) -> Iterator[str]:
     yield from lines
 
 
-def check_lines(check: View) -> Iterator[str]:
-    """Yield what became of a suite: each expectation that was not met, with its figures and some rows, masked."""
+def check_lines(check: View, *, flag: str = "") -> Iterator[str]:
+    """Yield what became of a suite: each expectation that was not met, with its figures and some rows, masked.
+
+    Args:
+        check: as the API shows it.
+        flag: what commands need to mean the same place.
+    """
     met = "met" if check["success"] else f"{check['failed']} of {check['evaluated']} not met"
     word = "" if check["success"] or check["blocks"] else " (only warns)"
     colour = "green" if check["success"] else "red" if check["blocks"] else "yellow"
@@ -112,7 +119,10 @@ def check_lines(check: View) -> Iterator[str]:
     for verdict in failed[:_VERDICTS_SHOWN]:
         yield f"  {click.style('not met', fg=colour)}  {_verdict_words(verdict)}"
     if len(failed) > _VERDICTS_SHOWN:
-        yield f"  and {len(failed) - _VERDICTS_SHOWN} more: penstock checks --run {check['run']} --json"
+        yield f"  and {len(failed) - _VERDICTS_SHOWN} more: penstock checks --run {check['run']} --json{flag}"
+    if not check["success"]:
+        table = f"{check['table']}={check['snapshot']}"
+        yield f"  rows     penstock query {shlex.quote(rows_query(check['table'], failed))} --at {table}{flag}"
 
 
 def log_line(line: View) -> str:
@@ -201,7 +211,9 @@ def _resumed(run: View) -> str:
     return f", resumed {count(run['resumes'], 'time')}" if run["resumes"] else ""
 
 
-def _failure_lines(task: View, run: View, rejected: Mapping[str, Sequence[Sequence[Any]]]) -> Iterator[str]:
+def _failure_lines(
+    task: View, run: View, rejected: Mapping[str, Sequence[Sequence[Any]]], *, flag: str
+) -> Iterator[str]:
     yield click.style(f"{harmless(task['name'])} failed", fg="red", bold=True) + _attempts(task)
     failed = [check for check in run["checks"] if check["task"] == task["name"] and not check["success"]]
     yield from _error_lines(task["error"] or {}, short=bool(failed))
@@ -210,7 +222,7 @@ def _failure_lines(task: View, run: View, rejected: Mapping[str, Sequence[Sequen
     yield from (f"  record   {line}" for line in _record_words(task))
     yield from (f"           {_rejected_words(row)}" for row in rejected.get(task["name"], ()))
     for check in failed:
-        yield from (f"  {line}" for line in check_lines(check))
+        yield from (f"  {line}" for line in check_lines(check, flag=flag))
 
 
 def _error_lines(error: View, *, short: bool = False) -> Iterator[str]:

@@ -28,9 +28,11 @@ def command(ctx: click.Context, *, server: bool, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     with open_place(server=server) as place:
-        found = place.schedules()
+        found, here = place.schedules(), not place.flag
     rows = [{**each, "state": "paused" if each["paused"] else "active"} for each in found]
     print_rows(rows, _COLUMNS, as_json=as_json, empty="no pipeline has a schedule")
+    if here and rows:
+        click.echo("nothing runs by itself in this folder; schedules run on a server: penstock deploy", err=True)
 
 
 @command.command()

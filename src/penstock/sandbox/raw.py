@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from penstock.core import limits
-from penstock.core.errors import SourceRefused
+from penstock.core.errors import InputUnreadable, SourceRefused
 from penstock.core.raw import KINDS, PageQuestion, RawLines
 from penstock.core.scripts import Chunk, InputFile
 from penstock.sandbox.children import Children, Death
@@ -133,10 +133,12 @@ class StrictRawReader:
             raise SourceRefused(
                 f"the process that read what came ended ({reply.detail})", hint="Look at the source; ask for less."
             )
+        if "unreadable" in reply.message:
+            words, hint = _words(reply.message["unreadable"]), _words(reply.message.get("hint"))
+            raise InputUnreadable(f"{words} (line {_words(reply.message.get('line'))})", hint=hint)
         if "broken" in reply.message:
-            words = "".join(letter if letter.isprintable() else " " for letter in str(reply.message["broken"])[:500])
             raise SourceRefused(
-                f"what came cannot be read: {words}",
+                f"what came cannot be read: {_words(reply.message['broken'])}",
                 hint="Look at records_at, and at the source.",
                 figures={"is_json": reply.message.get("is_json") is not False},
             )
@@ -148,6 +150,11 @@ class StrictRawReader:
             raise SourceRefused(
                 f"the account of what came makes no sense ({type(error).__name__})", hint="Look at the source."
             ) from error
+
+
+def _words(text: Any) -> str:
+    """Return what a child has said, as far as it can be shown."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(text)[:500])
 
 
 def _answer(message: Mapping[str, Any], lines: bytes, rejected: bytes) -> RawLines:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from penstock.core import limits
-from penstock.core.errors import TaskFailed
+from penstock.core.errors import InputUnreadable, SourceRefused, TaskFailed
 from penstock.core.ports import Landed, PipelineContext, RawReader
 from penstock.core.raw import RawLines
 from penstock.core.scripts import InputFile
@@ -82,8 +82,10 @@ class Arriving:
         rejected = self._ctx.staging / f"rejected-{self._count}.ndjson"
         with landed.path.open("rb") as file, lines.open("xb") as out, rejected.open("xb") as aside:
             known = InputFile(landed.path.name, file.fileno(), landed.path.stat().st_size, format=landed.format)
-            pieces = self._raw.lines(known, records_at=landed.records_at)
-            refused = self._write(pieces, arrived, out, aside)
+            try:
+                refused = self._write(self._raw.lines(known, records_at=landed.records_at), arrived, out, aside)
+            except (InputUnreadable, SourceRefused) as error:
+                raise _of_source(error, landed) from error
         landed.path.unlink()
         arrived.lines[str(lines)] = landed.source
         if refused:
@@ -99,6 +101,14 @@ class Arriving:
             refused += piece.refused
             self._ctx.progress(arrived.records)
         return refused
+
+
+def _of_source(error: InputUnreadable | SourceRefused, landed: Landed) -> InputUnreadable | SourceRefused:
+    """Return the error of a file under the name that its owner knows it by."""
+    message = f"{landed.source}: {error.message.removeprefix(f'{landed.path.name}: ')}"
+    if isinstance(error, SourceRefused):
+        return SourceRefused(message, hint=error.hint, figures=error.figures)
+    return InputUnreadable(message, hint=error.hint)
 
 
 def add_kinds(known: dict[str, frozenset[str]], more: Mapping[str, frozenset[str]]) -> None:

@@ -157,6 +157,6 @@ def _failure(spec: ExpectationsSpec, reading: Reading, judgement: Judgement) -> 
     return CheckFailed(
         f"{len(judgement.failures)} of {len(judgement.verdicts)} expectations of {spec.suite} are not met by"
         f" {reading.table}: {shown}" + (f"; and {more} more" if more > 0 else ""),
-        hint="Look at the rows: penstock checks. Correct them where they are made, or the suite; nothing is published.",
+        hint="Look at the rows, and correct them where they are made, or the suite; nothing is published.",
         figures={"suite": spec.suite, "table": reading.table, "rows": reading.rows, "failures": judgement.failures},
     )

@@ -23,7 +23,7 @@ from penstock.project.checking import nearest
 from penstock.usecases.permissions import require
 
 _DEPTH_MAX: Final = 20
-_NO_TABLE: Final = re.compile(r'Table with name "?([\w.]{1,210})"? does not exist')
+_NO_TABLE: Final = re.compile(r'Table with name "?(.{1,210}?)"? does not exist')
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,8 @@ class Tables:
         if (missing := _NO_TABLE.search(ended.message)) is None:
             return error
         published = {str(state.name): None for state in self.lake.tables(workspace) if state.snapshot is not None}
-        return TaskFailed(error.message, hint=nearest(missing[1], published), figures=error.figures)
+        hint = f"Name published tables: a query reads nothing else. {nearest(missing[1], published)}"
+        return TaskFailed(error.message, hint=hint, figures=error.figures)
 
     def _known(self, workspace: WorkspaceId, table: str) -> TableName:
         name = table_name(table)

@@ -60,10 +60,23 @@ def column_names(header: bytes) -> list[str]:
         raise InputError("csv_header_invalid", message, line=1, offset_bytes=error.start, hint=hint) from error
     fields = next(csv.reader([text], delimiter=grammar_of(header).delimiter.decode(), strict=True))
     names = [name or f"column_{place}" for place, name in enumerate(fields, 1)]
-    counts = Counter(names)
-    twice = [str(place) for place, name in enumerate(names, 1) if counts[name] > 1]
-    if twice:
-        message = f"columns {', '.join(twice)} share their names with others; every column needs its own"
-        hint = "rename them, or add a header line if the file has none"
-        raise InputError("csv_header_invalid", message, line=1, hint=hint)
+    if twice := _shared(names):
+        raise _not_its_own(f"columns {twice} share their names with others; every column needs its own")
     return names
+
+
+def require_columns_of_table(header: bytes) -> None:
+    """Raise InputError when two columns have names that a table takes for one."""
+    if alike := _shared([name.lower() for name in column_names(header)]):
+        raise _not_its_own(f"columns {alike} have names that differ in nothing but case; a table has one of them")
+
+
+def _shared(names: list[str]) -> str:
+    """Return the places of columns that share their names; the names might be values of a file without a header."""
+    counts = Counter(names)
+    return ", ".join(str(place) for place, name in enumerate(names, 1) if counts[name] > 1)
+
+
+def _not_its_own(message: str) -> InputError:
+    hint = "rename them, or add a header line if the file has none"
+    return InputError("csv_header_invalid", message, line=1, hint=hint)

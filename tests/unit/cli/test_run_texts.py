@@ -42,6 +42,7 @@ check failed
   code     expectations/daily.json
   expectations/daily.json on marts.daily@9007199254740993: 1 of 12 not met
     not met  expect_column_values_to_be_between total (min_value 0); 3 of 400 rows; such as -4.2, -1.0
+    rows     penstock query 'FROM marts.daily WHERE "total" < 0' --at marts.daily=9007199254740993
 
 next       penstock logs run_01J0000000000000000000000A totals
            penstock resume run_01J0000000000000000000000A   (the same revision again: what failed, and what follows)

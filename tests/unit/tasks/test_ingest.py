@@ -11,7 +11,7 @@ import pytest
 
 from penstock.checks.judging import GxSuites
 from penstock.connectors import connectors
-from penstock.core.errors import InputNotFound, ProjectInvalid, SchemaRefused, TaskFailed
+from penstock.core.errors import InputNotFound, InputUnreadable, ProjectInvalid, SchemaRefused, TaskFailed
 from penstock.project.loading import load_project
 from penstock.sandbox.raw import open_raw
 from penstock.sandbox.strict import StrictSandbox
@@ -305,3 +305,17 @@ def test_mistakes_are_found_before_anything_runs(task, message):
     with pytest.raises(ProjectInvalid) as refused:
         load_project(files, kinds=kinds, connection_kinds=connectors())
     assert any(message in problem.message for problem in refused.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ("a,b,a", "columns 1, 3 share their names"),
+        ("x name,X Name,b", "columns 1, 2 have names that differ in nothing"),
+    ],
+)
+def test_columns_that_a_table_takes_for_one_fail_the_file_under_its_own_name(ingest, header, problem):
+    bench = ingest('from: { connection: disk, path: "**/*.csv" }, to: raw.orders')
+    put(bench, "in/dup.csv", f"{header}\n1,2,3\n")
+    with pytest.raises(InputUnreadable, match=rf"^in/dup\.csv: {problem}.*\(line 1\)$"):
+        bench.run("land")
