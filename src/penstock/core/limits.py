@@ -224,6 +224,16 @@ ENGINE_LOOK: Final = Limit("engine_look", 50, "ms", "so long an engine may pass 
 PROJECT_FILES: Final = Limit("project_files", 5_000, "files", "pipelines and code; data is elsewhere", "too_large")
 PROJECT_BYTES: Final = Limit("project_bytes", 16, "MiB", "all files are held in memory together", "too_large")
 PROJECT_PATH: Final = Limit("project_path", 240, "bytes", "as file systems have it", "request_invalid")
+PROJECT_YAML: Final = Limit("project_yaml", 1, "MiB a file", "a pipeline is orders, not data", "yaml_invalid")
+PROJECT_VALUES: Final = Limit(
+    "project_values", 100_000, "values", "of all files in YAML; checking them takes a second", "project_invalid"
+)
+PROJECT_DEPTH: Final = Limit("project_depth", 50, "levels", "what is nested deeper nobody can read", "yaml_invalid")
+PROJECT_ALIASES: Final = Limit("project_aliases", 100, "aliases a file", "each repeats a value", "yaml_invalid")
+PROJECT_TASKS: Final = Limit("project_tasks", 2_000, "tasks", "each is checked with its neighbours", "project_invalid")
+PROJECT_PROBLEMS: Final = Limit("project_problems", 100, "problems", "nobody corrects more before looking again")
+TASK_AFTER: Final = Limit("task_after", 100, "tasks", "more are a task of their own that waits", "project_invalid")
+CRON: Final = Limit("cron", 200, "characters", "five fields are shorter", "project_invalid")
 QUERY_WALL: Final = Limit("query_wall", 300, "s", "somebody waits for the answer; more is a task", "limit_wall")
 QUERIES: Final = Limit("queries", 4, "queries", "at once in one process of the API; each takes memory", "too_many")
 QUERY_WAIT: Final = Limit("query_wait", 20, "s", "a query waits for a place; then who asks is told", "too_many")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from penstock.core import limits
 from penstock.core.projects import ProjectProblem, Task
 from penstock.project.models import NAME, PROJECT_NAME
 from penstock.project.secret_references import is_secret
@@ -19,6 +20,8 @@ from penstock.project.yaml_trees import Path, Tree
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _SHOWN_MAX: Final = 12
+_COMPARED_MAX: Final = 500  # names; comparing takes some 10 microseconds each
+_WORD_MAX: Final = 100
 _BEGINNING: Final = 3  # letters that tell which name was meant
 _KINDS: Final = {
     "string_type": "text",
@@ -98,7 +101,7 @@ def check_part(
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return words that lead from something unknown to what there is."""
     known = sorted(valid)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:_WORD_MAX], known[:_COMPARED_MAX], n=1, cutoff=0.6)
     close = close or [each for each in known if len(word) >= _BEGINNING and each.startswith(word)]
     shown = ", ".join(known[:_SHOWN_MAX]) + (f" and {len(known) - _SHOWN_MAX} more" if len(known) > _SHOWN_MAX else "")
     listed = f"There are: {shown}." if known else "There are none."
@@ -109,7 +112,8 @@ def _problems(
     error: ValidationError, model: type[BaseModel], tree: Tree, path: Path, also: Iterable[str]
 ) -> Iterator[ProjectProblem]:
     seen = set()
-    errors = tuple(_meant(error.errors(include_url=False, include_context=True), tree, path))
+    first = error.errors(include_url=False, include_context=True)[: limits.PROJECT_PROBLEMS.value]
+    errors = tuple(_meant(first, tree, path))
     for each in errors:
         problem = _problem(each, errors, model, tree, path, also)
         if each["type"] in ("missing", "extra_forbidden"):

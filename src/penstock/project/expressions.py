@@ -20,6 +20,7 @@ FORMS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "rows": ((), ("where",)),
     "values": ((), ()),
 }
+_SAID_MAX: Final = 20  # values that are wrong; the others are wrong in the same way
 _FORMS_SHOWN: Final = (
     "Write one of: {files: PATTERN, connection: NAME}, {partitions: TABLE}, {rows: TABLE, where: CONDITION},"
     " {values: [...]}."
@@ -41,9 +42,10 @@ def problems_of_expressions(
         project: with its connections.
         before: the tasks that each waits for.
     """
+    earlier = _Earlier(before)
     for task in pipeline.tasks.values():
         if task.when is not None:
-            yield from _condition(task, task.when, pipeline, _all_before(task.name, before))
+            yield from _condition(task, task.when, pipeline, earlier.than(task.name))
         yield from _items(task, project)
         yield from _templates(task, pipeline)
 
@@ -57,15 +59,23 @@ def _condition(task: Task, when: str, pipeline: Pipeline, earlier: Collection[Ta
         yield _problem(task.place_of("when"), f"when: {error}", hint)
 
 
-def _all_before(name: TaskName, before: Mapping[TaskName, Collection[TaskName]]) -> Collection[TaskName]:
-    found: set[TaskName] = set()
-    waiting = list(before.get(name, ()))
-    while waiting:
-        one = waiting.pop()
-        if one not in found:
-            found.add(one)
-            waiting += before.get(one, ())
-    return found
+class _Earlier:
+    """The tasks that come before one, in sets that are numbers: thousands of tasks may each have thousands before."""
+
+    def __init__(self, before: Mapping[TaskName, Collection[TaskName]]) -> None:
+        self._names = list(before)
+        self._index = {name: index for index, name in enumerate(self._names)}
+        self._before = [sum(1 << self._index[each] for each in set(names)) for names in before.values()]
+
+    def than(self, name: TaskName) -> Collection[TaskName]:
+        found = todo = self._before[self._index[name]]
+        while todo:
+            lowest = todo & -todo
+            new = self._before[lowest.bit_length() - 1] & ~found
+            found |= new
+            todo = (todo ^ lowest) | new
+        bits = reversed(f"{found:0{len(self._names)}b}")
+        return {name for name, bit in zip(self._names, bits, strict=True) if bit == "1"}
 
 
 def _items(task: Task, project: Project) -> Iterator[ProjectProblem]:
@@ -109,13 +119,19 @@ def _values(task: Task, form: Mapping[str, Any]) -> Iterator[ProjectProblem]:
     if len(values) > limits.RUN_ITEMS.value:
         words = f"for_each: {len(values):,} values; a task is done for {limits.RUN_ITEMS.value:,} at most"
         yield _problem(place, words, "Put them into a table, and use {rows: TABLE, where: CONDITION}.")
+        return
     names = [tuple(sorted(value)) if isinstance(value, dict) else () for value in values]
+    wrong = 0
     for index, value in enumerate(values):
+        if wrong == _SAID_MAX:
+            return
         where = task.place_of("for_each", "values", index)
         parts = list(value.values()) if isinstance(value, dict) else [value]
         if not all(isinstance(part, str | int | float) for part in parts) or not parts:
+            wrong += 1
             yield _problem(where, f"for_each: value {index + 1} is neither text nor number, nor a mapping of those", "")
         elif names[index] != names[0]:
+            wrong += 1
             words = f"for_each: value {index + 1} has other names than the first: {', '.join(names[index]) or 'none'}"
             yield _problem(
                 where, words, f"Give each the names {', '.join(names[0])}." if names[0] else "Make them alike."

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from penstock.core import limits
 from penstock.core.errors import ProjectInvalid, RequestInvalid
 from penstock.core.plan import TaskName
 from penstock.core.ports import ConnectionKind, PipelineKind
@@ -48,12 +49,13 @@ def load_project(
         connection_kinds: of connections, by name.
 
     Raises:
-        ProjectInvalid: with every problem of every file, in the order of files and lines.
+        ProjectInvalid: with the problems of all files, in the order of files and lines; the first hundred.
     """
     loading = _Loading(files, kinds, connection_kinds)
     project = loading.load()
     if project is None or loading.problems:
-        raise ProjectInvalid(sorted(set(loading.problems), key=lambda problem: problem.place))
+        found = sorted(set(loading.problems), key=lambda problem: problem.place)
+        raise ProjectInvalid(found[: limits.PROJECT_PROBLEMS.value])
     return project
 
 
@@ -72,6 +74,8 @@ class _Loading:
     kinds: Mapping[str, PipelineKind]
     connection_kinds: Mapping[str, ConnectionKind]
     problems: list[ProjectProblem] = field(default_factory=list)
+    values: int = 0
+    tasks: int = 0
 
     def load(self) -> Project | None:
         manifest, tree = self._read(MANIFEST, ProjectModel)
@@ -102,8 +106,20 @@ class _Loading:
         self.problems += tree.problems
         if tree.value is None and tree.problems:
             return None, tree
+        self._count(tree)
         found = check(model, tree.value, tree=tree, path=(), problems=self.problems)
         return (_what_there_is(model, tree.value) if found is None else found), tree
+
+    def _count(self, tree: Tree) -> None:
+        """Count a file, and go no further when the project has more by now than is checked."""
+        tasks = tree.value.get("tasks") if isinstance(tree.value, Mapping) else None
+        self.values += tree.size
+        self.tasks += len(tasks) if isinstance(tasks, Mapping) else 0
+        for count, limit in ((self.values, limits.PROJECT_VALUES), (self.tasks, limits.PROJECT_TASKS)):
+            if count > limit.value:
+                words = f"with this file the project has {count:,} {limit.unit}; it has {limit.value:,} at most"
+                hint = "Split the project, and put data into tables."
+                raise ProjectInvalid([ProjectProblem("project_invalid", words, tree.place(()), hint)])
 
     def _connections(self, manifest: ProjectModel, tree: Tree) -> Iterator[tuple[str, Connection]]:
         for name, given in manifest.connections.items():
@@ -157,6 +173,8 @@ class _Loading:
             self.problems += problems_of_names(model.alerts, manifest.alerts, tree)
         parts = tree.parts(("tasks",))
         for task_name, given in model.tasks.items():
+            if len(self.problems) >= limits.PROJECT_PROBLEMS.value:
+                break
             self.problems += problems_elsewhere(given, tree, ("tasks", task_name))
             task = self._task(TaskName(task_name), given, tree, parts[task_name])
             if task is None:
@@ -167,7 +185,7 @@ class _Loading:
                 self._note(place, f"there is no pool {task.pool!r}", nearest(task.pool, pools) + f" See {MANIFEST}.")
         for task in tasks.values():
             for index, before in enumerate(task.after):
-                if before not in model.tasks:
+                if before not in model.tasks and len(self.problems) < limits.PROJECT_PROBLEMS.value:
                     place = tree.place(("tasks", task.name, "after", index))
                     self._note(place, f"there is no task {before!r}", nearest(before, model.tasks))
         if model.deadline is not None and model.schedule is None:

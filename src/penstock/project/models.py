@@ -35,6 +35,8 @@ def _timezone(text: str) -> str:
 
 
 def _cron(text: str) -> str:
+    if len(text) > limits.CRON.value:
+        raise ValueError(f"an expression of {len(text):,} characters; cron has {limits.CRON.value} at most")
     if (problem := cron_problem(text)) is not None:
         raise ValueError(problem)
     return text
@@ -62,7 +64,9 @@ class TaskModel(Model):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     kind: str = Field(description="What it does: one of the task kinds.")
-    after: list[str] = Field(default_factory=list, description="Tasks that must have ended before.")
+    after: list[str] = Field(
+        default_factory=list, max_length=limits.TASK_AFTER.value, description="Tasks that must have ended before."
+    )
     when: str | None = Field(None, description="It is skipped unless this is true.")
     for_each: dict[str, Any] | None = Field(None, description="What it is done once for each of.")
     retries: int = Field(0, ge=0, le=20, description="How often it is tried again.")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import yaml
 
+from penstock.core import limits
 from penstock.core.projects import Place, ProjectProblem
 
 Path = tuple[str | int, ...]
@@ -22,8 +23,7 @@ _NULL: Final = frozenset(["", "~", "null"])
 _BOOLEANS: Final = {"true": True, "false": False}
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _NUMBER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-_DEPTH_MAX: Final = 64
-_NODES_MAX: Final = 200_000
+_DIGITS_MAX: Final = 300
 
 
 @dataclass(slots=True)
@@ -35,12 +35,14 @@ class Tree:
         places: where each value begins, by its path from the root; the root's path is empty.
         keys: where the name of a mapping's member begins, by the member's path.
         problems: what is wrong with the file itself.
+        size: how many values there are, aliases followed.
     """
 
     value: Any = None
     places: dict[Path, Place] = field(default_factory=dict)
     keys: dict[Path, Place] = field(default_factory=dict)
     problems: list[ProjectProblem] = field(default_factory=list)
+    size: int = 0
 
     def place(self, path: Path) -> Place:
         """Return where a value is, or the nearest one around it that is there."""
@@ -74,13 +76,21 @@ def read_yaml(name: str, content: bytes) -> Tree:
         content: its bytes, UTF-8.
     """
     tree = Tree(places={(): Place(name, 1, 1)})
+    if len(content) > limits.PROJECT_YAML.value * 2**20:
+        words = f"the file has {len(content):,} bytes; a file in YAML has {limits.PROJECT_YAML.value} MiB at most"
+        tree.problems.append(_problem(tree.places[()], words, "Split it, and put data into a table."))
+        return tree
     try:
         text = content.decode("utf-8-sig")
+        _bound(name, text)
         node = yaml.compose(text, Loader=_Loader)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
         tree.problems.append(_problem(Place(name, line, column), "the file is not UTF-8 text", "Save it as UTF-8."))
+        return tree
+    except _TooLarge as error:
+        tree.problems.append(error.problem)
         return tree
     except yaml.MarkedYAMLError as error:
         tree.problems.append(_syntax(name, text, error))
@@ -90,7 +100,12 @@ def read_yaml(name: str, content: bytes) -> Tree:
         return tree
     if node is not None:
         reader = _Reader(name, tree)
-        tree.value = reader.read(node, ())
+        try:
+            tree.value = reader.read(node, ())
+        except _TooLarge as error:
+            tree.problems.append(error.problem)
+            return tree
+        tree.size = len(tree.places)
         if reader.merges:  # what they stand for would be missed, and that is not what is wrong
             tree.value = None
     return tree
@@ -101,6 +116,43 @@ class _Loader(yaml.CSafeLoader):  # type: ignore[misc]  # PyYAML ships no types
 
 
 _Loader.yaml_implicit_resolvers = {}
+
+
+class _TooLarge(Exception):
+    def __init__(self, place: Place, words: str, hint: str) -> None:
+        super().__init__(words)
+        self.problem = _problem(place, words, hint)
+
+
+def _bound(name: str, text: str) -> None:
+    """Refuse what would cost much to build, before it is built."""
+    depth = values = aliases = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        values += isinstance(event, yaml.NodeEvent)
+        if isinstance(event, yaml.AliasEvent):
+            aliases += 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > limits.PROJECT_DEPTH.value or aliases > limits.PROJECT_ALIASES.value:
+            place = Place(name, event.start_mark.line + 1, event.start_mark.column + 1)
+            if depth > limits.PROJECT_DEPTH.value:
+                raise _too_deep(place)
+            words = f"more than {limits.PROJECT_ALIASES.value} aliases stand in the file"
+            raise _TooLarge(place, words, "Write the values out, or split the file.")
+        if values > 2 * limits.PROJECT_VALUES.value:  # a name is an event of its own
+            raise _too_many(Place(name, event.start_mark.line + 1, event.start_mark.column + 1))
+
+
+def _too_deep(place: Place) -> _TooLarge:
+    words = f"the file is nested too deeply: at most {limits.PROJECT_DEPTH.value} levels are read"
+    return _TooLarge(place, words, "Nest it less; an alias must not stand for what it is part of.")
+
+
+def _too_many(place: Place) -> _TooLarge:
+    words = f"the file is too large: at most {limits.PROJECT_VALUES.value:,} values are read, with aliases followed"
+    return _TooLarge(place, words, "Split it, and put data into a table.")
 
 
 class _Reader:
@@ -114,11 +166,10 @@ class _Reader:
         self._nodes += 1
         place = self._place(node)
         self._tree.places[path] = place
-        if self._nodes > _NODES_MAX or len(path) > _DEPTH_MAX:  # an alias may stand for itself a thousandfold
-            if self._nodes <= _NODES_MAX + 1 or len(path) == _DEPTH_MAX + 1:
-                hint = f"At most {_DEPTH_MAX} levels and {_NODES_MAX:,} values are read."
-                self._tree.problems.append(_problem(place, "the file is nested too deeply or too large", hint))
-            return None
+        if len(path) > limits.PROJECT_DEPTH.value:
+            raise _too_deep(place)
+        if self._nodes > limits.PROJECT_VALUES.value:  # an alias may stand for itself a thousandfold
+            raise _too_many(place)
         if isinstance(node, yaml.MappingNode):
             return dict(self._members(node, path))
         if isinstance(node, yaml.SequenceNode):
@@ -154,6 +205,10 @@ class _Reader:
         if text in _BOOLEANS:
             return _BOOLEANS[text]
         if _INTEGER.fullmatch(text):
+            if len(text) > _DIGITS_MAX:
+                words = f"a number has {len(text):,} digits; at most {_DIGITS_MAX} are read"
+                self._tree.problems.append(_problem(self._place(node), words, "Put it in quotes."))
+                return None
             return int(text)
         return float(text) if _NUMBER.fullmatch(text) else text
 

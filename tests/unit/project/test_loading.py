@@ -196,3 +196,32 @@ tasks:
     ((place, words, _),) = problems(sales=circle)
     assert place == "pipelines/sales.yml:2:3"
     assert words == "tasks wait for each other: a -> c -> b -> a"
+
+
+def test_a_project_is_bounded_before_it_is_checked():
+    one = b"{kind: copy, from: a.b, to: a.c}"
+    tasks = b"tasks:\n" + b"".join(b"  t%d: %s\n" % (n, one) for n in range(1_001))
+    ((place, message, _),) = problems(a=tasks, b=tasks)
+    assert (place, message) == (
+        "pipelines/b.yml:1:1",
+        "with this file the project has 2,002 tasks; it has 2,000 at most",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (b"after: [" + b"x," * 101 + b"]", "has more than 100 in it"),
+        (b"for_each: {values: [" + b",".join(b"%d" % n for n in range(10_001)) + b"]}", "10,001 values"),
+    ],
+)
+def test_a_long_list_is_refused_by_its_length(said, words):
+    found = problems(a=b"tasks: {t: {kind: copy, from: a.b, to: a.c, " + said + b"}}")
+    (message,) = {message for _, message, _ in found}
+    assert words in message
+
+
+def test_a_long_cron_expression_is_not_looked_into():
+    cron = b"schedule: {cron: '" + b"1," * 100 + b"1 * * * *'}\ntasks: {t: {kind: copy, from: a.b, to: a.c}}"
+    ((place, _, hint),) = problems(a=cron)
+    assert (place, hint) == ("pipelines/a.yml:1:18", "Cron has 200 at most.")

@@ -60,3 +60,20 @@ def test_a_file_that_stands_for_itself_a_thousandfold_ends():
     assert "too large" in problems_of(b"\n".join(lines))[0][1]
     deep = b"[" * 200 + b"]" * 200
     assert "too deeply" in problems_of(deep)[0][1]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a: '" + b"x" * 2**20 + b"'", "at most"),
+        (b"[" * 51 + b"]" * 51, "at most 50 levels"),
+        (b"{a: &a 1, b: [" + b"*a," * 101 + b"]}", "more than 100 aliases"),
+        (b"a: [" + b"1," * 100_001 + b"]", "at most 100,000 values"),
+        (b"a: &a [*a]", "at most 50 levels"),
+        (b"a: " + b"9" * 5_000, "a number has 5,000 digits"),
+    ],
+)
+def test_a_file_is_bounded_before_it_is_built(content, words):
+    ((place, message),) = problems_of(content)
+    assert place.startswith("a.yml:1:")
+    assert words in message
