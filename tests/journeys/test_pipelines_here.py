@@ -196,3 +196,12 @@ def test_a_new_project_is_valid_tested_run_and_says_what_it_refused(tmp_path: Pa
     assert len(refused) == 1
     assert "many" in refused[0][0]
     assert [check["success"] for check in shop.shown("checks", "--run", "last")] == [True]
+
+
+def test_schedules_of_a_folder_do_not_seem_to_run(tmp_path: Path):
+    here = Here(tmp_path)
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "penstock.yml").write_text("name: shop\n")
+    task = "tasks: {t: {kind: sql, sql: SELECT 1 AS n, to: marts.t}}\n"
+    (tmp_path / "pipelines/sales.yml").write_text(f'schedule: {{cron: "0 2 * * *"}}\n{task}')
+    assert "nothing runs by itself in this folder" in here.penstock("schedules").err
