@@ -351,7 +351,7 @@ class TaskContext:
             self.parts.database.write(then)
 
     def start_over(self) -> frozenset[TableName]:
-        """Forget what was written and remembered, and return the tables: what is written from now on takes its place."""
+        """Forget what was written and remembered, and return the tables; what is written now takes its place."""
         self._turn += 1
         written = frozenset(self.wrote)
         self.wrote.clear()
