@@ -37,7 +37,7 @@ class ToFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str = Field(description="Of the file, from the connection's folder.")
-    format: Literal["csv", "ndjson", "parquet"] | None = Field(None, description="By the ending of the path, unless.")
+    format: Literal["ndjson", "csv", "parquet"] | None = Field(None, description="By the ending of the path, unless.")
 
     @property
     def staged(self) -> str:

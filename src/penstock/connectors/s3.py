@@ -52,7 +52,7 @@ class ToS3(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str = Field(min_length=1, description="Of the object, from the connection's prefix.")
-    format: Literal["csv", "ndjson", "parquet"] | None = Field(None, description="By the ending of the path, unless.")
+    format: Literal["ndjson", "csv", "parquet"] | None = Field(None, description="By the ending of the path, unless.")
 
     @property
     def staged(self) -> str:

@@ -14,7 +14,8 @@ from penstock.core import limits
 from penstock.core.errors import DestinationUnavailable, InputNotFound, TaskFailed
 from penstock.core.ports import Landed, PipelineContext
 
-FileFormat = Literal["csv", "json", "ndjson", "parquet"]
+# In the order of the API: `typing` takes two unions of the same texts for one, and keeps the first.
+FileFormat = Literal["ndjson", "json", "csv", "parquet"]
 
 _ENDINGS: Final[dict[str, FileFormat]] = {
     ".csv": "csv",
