@@ -27,7 +27,7 @@ from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.jobs import ENDED, AttemptReport, Lease
 from penstock.core.plan import RunId, TaskName
-from penstock.core.runs import PUBLISH, TASK_ENDED, Backfill, BackfillId, PipelineRun, RunTask
+from penstock.core.runs import TASK_ENDED, Backfill, BackfillId, PipelineRun, RunTask
 from penstock.core.work import Ended, WorkerState
 from penstock.database.opening import open_database
 from penstock.database.versioning import upgrade
@@ -288,4 +288,3 @@ def test_a_back_fill_does_no_more_runs_at_once_than_asked_for(service):
             break
     assert len(order) == len(runs)
     assert order[:2] == ["2026-01-01", "2026-01-02"]
-    assert PUBLISH == "publish"

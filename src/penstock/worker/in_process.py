@@ -26,6 +26,7 @@ from penstock.core.work import Ended, WorkerState
 from penstock.execution.stopping import StopSign
 from penstock.execution.task_attempts import TaskAttempts
 from penstock.usecases.work import Work
+from penstock.worker.bugs import as_bug
 
 _PAUSE_S: Final = 0.1
 _OWN_S: Final = 0.01
@@ -51,7 +52,7 @@ class InProcessWorker:
     id: str = field(default_factory=lambda: new_id("wrk"))
     _threads: ThreadPoolExecutor = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _running: dict[EntryId, tuple[Lease, StopSign, Any]] = field(default_factory=dict)
+    _running: dict[tuple[EntryId, int], tuple[Lease, StopSign, Any]] = field(default_factory=dict)
     _ended: list[Ended] = field(default_factory=list)
     _bell: threading.Event = field(default_factory=threading.Event)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -110,12 +111,12 @@ class InProcessWorker:
         self._recorded_s = time.monotonic()
         with self._lock:
             for each in ended:
-                self._running.pop(each.lease.entry.id, None)
+                self._running.pop(_key(each.lease), None)
         for assignment in made.assignments:
             stop = StopSign()
             sandbox = self.sandbox(assignment.lease)
             with self._lock:
-                self._running[assignment.lease.entry.id] = (assignment.lease, stop, sandbox)
+                self._running[_key(assignment.lease)] = (assignment.lease, stop, sandbox)
             self._threads.submit(self._attempt, assignment.lease, stop, sandbox)
 
     def _attempt(self, lease: Lease, stop: StopSign, sandbox: Sandbox) -> None:
@@ -124,8 +125,9 @@ class InProcessWorker:
             with stop.watched(sandbox.stop):  # type: ignore[attr-defined]  # of one attempt: it can be stopped
                 report = self.attempts.carry_out(lease.entry, sandbox=sandbox, stop=stop)
         except Exception as error:  # noqa: BLE001  # the door of an attempt: whatever it was, the others go on
-            get_log().error("attempt.failed", run=lease.entry.run, task=lease.entry.task, exc_info=True)
-            report = AttemptReport("crashed", error=_bug(error))
+            told = as_bug(error)  # without its words, which may hold values
+            get_log().error("attempt.failed", run=lease.entry.run, task=lease.entry.task, error=told["message"])
+            report = AttemptReport("crashed", error=told)
         with self._lock:
             self._ended.append(Ended(lease, report, started_at, self.clock()))
         self._bell.set()
@@ -146,7 +148,7 @@ class InProcessWorker:
             except Exception as error:  # noqa: BLE001  # a worker loop: it goes on whatever happens
                 get_log().warning("heartbeat.failed", error=str(error))
                 continue
-            kept = {lease.entry.id for lease in found.leases}
+            kept = {_key(lease) for lease in found.leases}
             for key, (lease, stop, _) in held.items():
                 if key not in kept or lease.entry.run in found.cancelled:
                     stop.ask()
@@ -160,13 +162,6 @@ class InProcessWorker:
                 self._over.wait(_OWN_S)
 
 
-def _bug(error: BaseException) -> dict[str, Any]:
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    place = f"{os.path.basename(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno}" if traceback else "?"
-    return {
-        "code": "bug",
-        "message": f"Penstock failed: {type(error).__name__} at {place}",
-        "hint": "Report this line.",
-    }
+def _key(lease: Lease) -> tuple[EntryId, int]:
+    """Return what tells a lease from another of the same entry: one that this worker had lost, and has again."""
+    return lease.entry.id, lease.token

@@ -32,6 +32,7 @@ from penstock.core.work import Assignment
 from penstock.execution.parts import as_error, run_part
 from penstock.execution.stopping import StopSign
 from penstock.worker import messages
+from penstock.worker.bugs import as_bug
 
 if TYPE_CHECKING:
     from penstock.execution.task_attempts import TaskAttempts
@@ -192,7 +193,7 @@ class Runner:
                 else:
                     report = run_part(assignment, sandbox=sandbox, files=files, egress=self._parts.egress)
         except Exception as error:  # noqa: BLE001  # the door of an attempt: whatever it was, the others go on
-            report = AttemptReport("crashed", error=_bug(error))
+            report = AttemptReport("crashed", error=as_bug(error))
         finally:
             with self._lock:
                 del self._running[key]
@@ -230,19 +231,6 @@ class Runner:
 def _cancelled(cpu_s: float) -> AttemptReport:
     error = {"code": "cancelled", "message": "it was cancelled while it ran", "hint": "Submit it again."}
     return AttemptReport("cancelled", error=error, cpu_s=cpu_s)
-
-
-def _bug(error: BaseException) -> dict[str, str]:
-    """Return an unexpected exception as it is stored: its type and place, none of its values."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    place = f"{os.path.basename(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno}" if traceback else "?"
-    return {
-        "code": "bug",
-        "message": f"Penstock failed: {type(error).__name__} at {place}",
-        "hint": "It is tried again; report this line when it stays.",
-    }
 
 
 def main() -> None:
