@@ -56,7 +56,7 @@ class TaskAttempts:
         try:
             return AttemptReport("succeeded", report=self._part(entry, sandbox, stop))
         except PenstockError as error:
-            return _failed(error)
+            return _failed(error, timed_out=stop.timed_out)
 
     def _part(self, entry: Entry, sandbox: Sandbox, stop: StopSign) -> dict[str, Any]:
         with self.parts.database.read() as tx:
@@ -168,14 +168,14 @@ class _Attempt:
         )
 
 
-def _failed(error: PenstockError) -> AttemptReport:
+def _failed(error: PenstockError, *, timed_out: bool) -> AttemptReport:
     told: dict[str, Any] = {"code": error.code, "message": error.message, "hint": error.hint}
     if isinstance(error, NeedsRerun):
         told |= {"tables": list(error.tables), "inputs": list(error.inputs)}
     if isinstance(error, TaskFailed) and error.figures:
         told["figures"] = error.figures
     if isinstance(error, Stopped):
-        return AttemptReport("failed" if "timeout" in error.message else "cancelled", error=told)
+        return AttemptReport("failed" if timed_out else "cancelled", error=told)
     if isinstance(error, TransientError) and error.code in _OUTAGES:
         return AttemptReport("transient", error=told)
     return AttemptReport("crashed" if isinstance(error, Bug) else "failed", error=told)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
 from penstock.core.errors import Bug, NotFound
-from penstock.core.ports import Audit, Blobs, Clock, ConnectionKind, Database, PipelineKind
+from penstock.core.ports import Audit, Blobs, Clock, ConnectionKind, Database, RunTaskKind
 from penstock.core.ports.runs import ProjectRecords
 from penstock.core.project_files import check_project_files
 from penstock.core.projects import Pipeline, Project
@@ -48,7 +48,7 @@ class Projects:
     blobs: Blobs
     audit: Audit
     clock: Clock
-    kinds: Mapping[str, PipelineKind]
+    kinds: Mapping[str, RunTaskKind]
     connection_kinds: Mapping[str, ConnectionKind]
     _loaded: _Loaded = field(default_factory=_Loaded)
 

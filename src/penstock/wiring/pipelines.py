@@ -78,7 +78,7 @@ def assemble_pipelines(
             lake,
             audit,
             clock,
-            projects.kinds,  # type: ignore[arg-type]  # each is both
+            projects.kinds,
             registered_scripts(database, blobs),
         ),
         Tables(database, lake, heavy, audit, Path(settings.home) / ATTEMPTS),
@@ -118,7 +118,7 @@ def assemble_attempts(
     return TaskAttempts(
         parts,
         SqlRunRecords(),
-        projects.kinds,  # type: ignore[arg-type]  # each is both
+        projects.kinds,
         lambda workspace, project, revision: projects.loaded(workspace, project, revision),
         Path(settings.home) / ATTEMPTS,
         files,
