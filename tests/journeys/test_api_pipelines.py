@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.server
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import BaseModel
 
@@ -179,6 +184,77 @@ def test_a_backfill_runs_each_date_and_can_be_ended(client: Client, run: str):
     assert [each["id"] for each in client.runs.backfills("shop")] == [begun["id"]]
     with pytest.raises(PenstockError, match="no date lies from"):
         client.runs.backfill("shop", "sales", date_from="2026-03-05", date_to="2026-03-01")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "other"),
+    [
+        ("runs", {"date": "2026-04-01", "params": {}}, {"date": "2026-04-02"}),
+        (
+            "backfills",
+            {"date_from": "2026-04-01", "date_to": "2026-04-02"},
+            {"date_from": "2026-04-01", "date_to": "2026-04-03"},
+        ),
+    ],
+)
+def test_the_same_key_and_body_begin_one_thing_and_another_body_is_refused(
+    api: Api, tenant: Tenant, client: Client, run: str, path, body, other
+):
+    url, headers = f"/api/v1/pipelines/shop/sales/{path}", {"Idempotency-Key": f"nightly-{path}"}
+    with api.http(tenant) as http, ThreadPoolExecutor(4) as pool:
+        together = [pool.submit(http.post, url, json=body, headers=headers) for _ in range(4)]
+        answers = [each.result() for each in together]
+        assert [answer.status_code for answer in answers] == [202] * 4
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        assert sorted(answer.headers.get("Idempotent-Replayed", "") for answer in answers) == ["", *["true"] * 3]
+        refused = http.post(url, json=other, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+        assert answers[0].json()["id"] in refused.json()["detail"]
+        job = http.post("/api/v1/jobs", json={"script": "clean", "input": [{}]}, headers=headers)
+        assert job.status_code == 409
+        before = client.projects.list()[0].revision
+        client.projects.deploy({name.replace("sales", "renamed"): content for name, content in FILES.items()})
+        assert http.post(url, json=body, headers=headers).json()["id"] == answers[0].json()["id"]
+        client.projects.activate("shop", before)
+
+
+def test_a_start_whose_answer_is_lost_is_sent_again_and_starts_once(api: Api, tenant: Tenant, client: Client, run: str):
+    with forgetful(api.url) as (url, sent), Client(url, tenant.api_key) as through:
+        one = through.runs.start("shop", "sales", date="2026-05-01")
+        many = through.runs.backfill("shop", "sales", date_from="2026-05-02", date_to="2026-05-03")
+    assert len(sent) == 4
+    assert [each.id for each in client.runs.list(pipeline="sales") if each.date == "2026-05-01"] == [one.id]
+    assert [each["id"] for each in client.runs.backfills() if each["date_from"] == "2026-05-02"] == [many["id"]]
+    client.runs.cancel(one.id)
+    client.runs.cancel_backfill(many["id"])
+
+
+@contextlib.contextmanager
+def forgetful(server: str) -> Iterator[tuple[str, list[str]]]:
+    """Give a proxy that passes every request on, and loses the answer to the first of two."""
+    sent: list[str] = []
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            headers = {name: self.headers[name] for name in ("Authorization", "Content-Type", "Idempotency-Key")}
+            answer = httpx.post(server + self.path, content=body, headers=headers, trust_env=False)
+            sent.append(self.path)
+            if len(sent) % 2 == 0:
+                self.send_response(answer.status_code)
+                self.send_header("Content-Length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{proxy.server_address[1]}", sent
+        finally:
+            proxy.shutdown()
 
 
 def test_a_schedule_is_paused_and_goes_on(client: Client, run: str):

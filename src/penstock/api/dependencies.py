@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.security import HTTPBearer
 from starlette.responses import JSONResponse
 
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from penstock.wiring.server import Server
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="An API key, as `penstock keys create` shows it once.")
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Same key and body, same answer: nothing is begun twice.",
+    ),
+]
 _HINT: Final = "Send `Authorization: Bearer <API key>`; `penstock login` or `penstock keys create` makes a key."
 
 

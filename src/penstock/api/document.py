@@ -14,7 +14,7 @@ _PROBLEM: Final = {"$ref": "#/components/schemas/ProblemBody"}
 _FOREIGN: Final = ("HTTPValidationError", "ValidationError")
 _DESCRIPTION: Final = """
 Every error is `application/problem+json` with a stable `code`. Lists have `items` and `next`, which is the `cursor` of
-the page after. Times are ISO 8601, UTC. A POST that makes a job honours `Idempotency-Key`.
+the page after. Times are ISO 8601, UTC. A POST that makes a job, a run or a back-fill honours `Idempotency-Key`.
 """.strip()
 
 

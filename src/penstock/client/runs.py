@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import orjson
 
+from penstock.base.ids import new_id
 from penstock.client.events import read_events
 from penstock.client.transport import Transport
 from penstock.core.errors import TransientError
@@ -54,18 +55,29 @@ class Runs:
         )
         return plan
 
-    def start(self, project: str, pipeline: str, **asked: Any) -> Run:
+    def start(self, project: str, pipeline: str, *, idempotency_key: str | None = None, **asked: Any) -> Run:
         """Run a pipeline, and return the run once it cannot be lost.
 
         Args:
             project: its name.
             pipeline: its name.
+            idempotency_key: makes the same run of the same request; by default each call has its own, so that it can
+                be sent again after an outage.
             asked: `date`, `params`, `again`, `select` and `revision`.
         """
         path = _pipeline(project, pipeline, "runs")
-        return _run(self._transport.request("POST", path, json=asked, timeout_s=_START_S))
+        return _run(self._begin(path, asked, idempotency_key))
 
-    def backfill(self, project: str, pipeline: str, *, date_from: str, date_to: str, **asked: Any) -> dict[str, Any]:
+    def backfill(
+        self,
+        project: str,
+        pipeline: str,
+        *,
+        date_from: str,
+        date_to: str,
+        idempotency_key: str | None = None,
+        **asked: Any,
+    ) -> dict[str, Any]:
         """Run a pipeline once for each date, and return the back-fill.
 
         Args:
@@ -73,13 +85,11 @@ class Runs:
             pipeline: its name.
             date_from: the first date.
             date_to: the last one.
+            idempotency_key: as for `start`.
             asked: `parallel`, `params`, `again` and `select`.
         """
         body = {"date_from": date_from, "date_to": date_to, **asked}
-        backfill: dict[str, Any] = self._transport.request(
-            "POST", _pipeline(project, pipeline, "backfills"), json=body, timeout_s=_START_S
-        )
-        return backfill
+        return self._begin(_pipeline(project, pipeline, "backfills"), body, idempotency_key)
 
     def read_backfill(self, backfill: str) -> dict[str, Any]:
         """Return a back-fill, and how many of its runs are in each state."""
@@ -158,6 +168,11 @@ class Runs:
     def resume(self, run_id: str) -> Run:
         """Go on with a run that failed or was cancelled: only what did not succeed runs again."""
         return _run(self._transport.request("POST", _path(run_id, "resume"), timeout_s=_START_S))
+
+    def _begin(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+        headers = {"Idempotency-Key": idempotency_key or new_id("idem")}
+        begun: dict[str, Any] = self._transport.request("POST", path, json=body, headers=headers, timeout_s=_START_S)
+        return begun
 
     def _events(self, run_id: str, last_event: str) -> Iterator[Any]:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_event} if last_event else {})}

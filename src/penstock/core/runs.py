@@ -226,6 +226,21 @@ class Backfill:
 
 
 @dataclass(frozen=True, slots=True)
+class Once:
+    """What keeps a request that is sent twice from being carried out twice.
+
+    Attributes:
+        key: the idempotency key, as whoever asks has chosen it.
+        body_sha256: of all that was asked for; the same key with another is refused.
+        makes: the id of what the request makes when it is the first with this key.
+    """
+
+    key: str
+    body_sha256: str
+    makes: str
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """One state of a project's files, as it was deployed; it never changes.
 

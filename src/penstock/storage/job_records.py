@@ -27,6 +27,7 @@ from penstock.core.jobs import (
 from penstock.core.plan import PlannedTask, RunId
 from penstock.database.schema import job_labels, jobs, runs, scripts, tasks, versions
 from penstock.database.statements import Statement
+from penstock.storage.request_keys import bind_key
 
 _INSERT_RUN: Final = Statement(
     "INSERT INTO runs (id, workspace, kind, state, created_at, created_by)"
@@ -44,13 +45,6 @@ _INSERT_JOB: Final = Statement(
 _INSERT_LABEL: Final = Statement(
     "INSERT INTO job_labels (job, name, workspace, value) VALUES (:job, :name, :workspace, :value)"
 )
-_INSERT_KEY: Final = Statement(
-    "INSERT INTO idempotency (workspace, key, body_sha256, job, created_at)"
-    " VALUES (:workspace, :key, :body_sha256, :job, :created_at)"
-    " ON CONFLICT (workspace, key) DO NOTHING"
-)
-_FIND_KEY: Final = Statement("SELECT job, body_sha256 FROM idempotency WHERE workspace = :workspace AND key = :key")
-
 _SELECT: Final = (
     "SELECT j.*, r.state, r.created_at, r.created_by, r.started_at, r.finished_at, r.cancel_asked_at, r.error,"
     " t.parts, t.parts_done, s.name AS script_name, v.version AS version_number"
@@ -134,11 +128,8 @@ class SqlJobRecords:
         self, tx: Connection, workspace: WorkspaceId, key: str, *, body_sha256: str, job: RunId, now: float
     ) -> tuple[RunId, str] | None:
         """Bind an idempotency key to a job; or return the job and body that it is bound to already."""
-        values = {"workspace": workspace, "key": key, "body_sha256": body_sha256, "job": job, "created_at": now}
-        if _INSERT_KEY.do(tx, values):
-            return None
-        [(bound, bound_sha256)] = _FIND_KEY.fetch(tx, {"workspace": workspace, "key": key})
-        return RunId(bound), bound_sha256
+        bound = bind_key(tx, workspace, key, body_sha256=body_sha256, made=job, now=now)
+        return None if bound is None else (RunId(bound[0]), bound[1])
 
     def read(self, tx: Connection, workspace: WorkspaceId, job: str) -> Job:
         """Return one job.

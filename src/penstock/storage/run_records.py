@@ -22,6 +22,7 @@ from penstock.core.runs import (
     CheckResult,
     Item,
     LogLine,
+    Once,
     PipelineRun,
     RunFilter,
     RunTask,
@@ -39,6 +40,7 @@ from penstock.database.schema import (
 )
 from penstock.database.statements import ManyStatement, Statement
 from penstock.storage.known_tasks import KnownTasks
+from penstock.storage.request_keys import bind_key, find_key
 
 _INSERT_RUN: Final = Statement(
     "INSERT INTO runs (id, workspace, kind, state, created_at, created_by)"
@@ -154,6 +156,14 @@ class SqlRunRecords:
         ]
         if rows:
             _INSERT_TASK.do(tx, rows)
+
+    def made_once(self, tx: Connection, workspace: WorkspaceId, key: str) -> tuple[str, str] | None:
+        """Return what an idempotency key was used for, and the hash of what was asked."""
+        return find_key(tx, workspace, key)
+
+    def make_once(self, tx: Connection, workspace: WorkspaceId, once: Once, *, now: float) -> tuple[str, str] | None:
+        """Bind an idempotency key; or return what it is bound to already."""
+        return bind_key(tx, workspace, once.key, body_sha256=once.body_sha256, made=once.makes, now=now)
 
     def read(self, tx: Connection, workspace: WorkspaceId, run: str, *, to_change: bool = False) -> PipelineRun:
         """Return a run with its tasks."""

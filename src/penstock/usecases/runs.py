@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 from penstock.base.ids import new_id
 from penstock.core import limits
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
-from penstock.core.errors import Conflict, NotFound, RequestInvalid, StillHeld
+from penstock.core.errors import Conflict, NotFound, StillHeld
 from penstock.core.jobs import ENDED, RunState
 from penstock.core.plan import RunId, TaskName
 from penstock.core.ports import Audit, Clock, Database, Lake, Queue
@@ -23,6 +22,7 @@ from penstock.core.runs import (
     CheckResult,
     Item,
     LogLine,
+    Once,
     PipelineRun,
     RunFilter,
     RunTask,
@@ -41,6 +41,7 @@ from penstock.planning.pipelines import (
 from penstock.usecases.permissions import require
 from penstock.usecases.plan_states import KnownState, UnknownState
 from penstock.usecases.projects import Projects, pipeline_of
+from penstock.usecases.run_dates import at_least_one, check_date, dates_between
 from penstock.usecases.run_work import RunWork
 
 _LOGS_AT_ONCE: Final = 1_000
@@ -143,20 +144,28 @@ class Runs:
         actor: Actor,
         select: Sequence[str] = (),
         revision: str | None = None,
+        once: Once | None = None,
     ) -> PipelineRun:
-        """Begin a run.
+        """Begin a run, or return the one that was begun with the same idempotency key.
 
         Raises:
             NotFound: when there is no such project or pipeline.
             RequestInvalid: when a date, a parameter or a selection is not valid.
+            Conflict: when the idempotency key was used for something else.
         """
         require(actor, "pipelines:run")
+        if (made := self._made(actor, once)) is not None:
+            with self.database.read() as tx:
+                return self.records.read(tx, actor.workspace, made)
         found = self.projects.load(project, actor=actor, revision=revision)
         chosen = pipeline_of(found, pipeline)
         plan = self._plan(actor.workspace, found, chosen, occasion, select)
         run = self._run(found, chosen, plan, workspace=actor.workspace, by=actor.member, selected=tuple(select))
+        run = run if once is None else replace(run, id=RunId(once.makes))
 
         def write(tx: Any) -> PipelineRun:
+            if once and (made := _same(once, self.records.make_once(tx, actor.workspace, once, now=self.clock()))):
+                return self.records.read(tx, actor.workspace, made)
             self.bound(tx, actor.workspace, found)
             self.records.insert(tx, run)
             self.audit.record(tx, actor, AuditEvent("run.start", run.id, details=_details(run)))
@@ -178,26 +187,31 @@ class Runs:
         params: Mapping[str, Any] | None = None,
         again: bool = False,
         select: Sequence[str] = (),
+        once: Once | None = None,
     ) -> Backfill:
         """Begin a run for each date from one to another, the oldest first, at most `parallel` at once.
 
         Raises:
             RequestInvalid: when there are no or too many dates.
+            Conflict: when the idempotency key was used for something else.
         """
         require(actor, "pipelines:run")
+        if (made := self._made(actor, once)) is not None:
+            with self.database.read() as tx:
+                return self._backfill(tx, actor, made)
         found = self.projects.load(project, actor=actor)
         chosen = pipeline_of(found, pipeline)
-        dates = _dates(date_from, date_to)
+        dates = dates_between(date_from, date_to)
         now = self.clock()
         backfill = Backfill(
-            id=BackfillId(new_id("bf")),
+            id=BackfillId(once.makes if once else new_id("bf")),
             workspace=actor.workspace,
             project=found.name,
             pipeline=chosen.name,
             revision=found.revision,
             date_from=date_from,
             date_to=date_to,
-            parallel=_at_least_one(parallel),
+            parallel=at_least_one(parallel),
             created_at=now,
             created_by=actor.member,
         )
@@ -207,6 +221,8 @@ class Runs:
         runs = [replace(first, id=RunId(new_id("run")), date=date) for date in dates]
 
         def write(tx: Any) -> Backfill:
+            if once and (made := _same(once, self.records.make_once(tx, actor.workspace, once, now=now))):
+                return self._backfill(tx, actor, made)
             self.bound(tx, actor.workspace, found)
             self.records.insert_backfill(tx, backfill)
             for run in runs:
@@ -219,6 +235,13 @@ class Runs:
         begun = self.database.write(write)
         self.queue.announce()
         return begun
+
+    def _made(self, actor: Actor, once: Once | None) -> str | None:
+        """Return what was made with an idempotency key: it stands, whatever has changed in the project since."""
+        if once is None:
+            return None
+        with self.database.read() as tx:
+            return _same(once, self.records.made_once(tx, actor.workspace, once.key))
 
     def resume(self, run: str, *, actor: Actor) -> PipelineRun:
         """Go on with a run that failed or was cancelled: what did not succeed is done again, and what follows it.
@@ -369,7 +392,7 @@ class Runs:
     def _plan(
         self, workspace: WorkspaceId, project: Project, pipeline: Pipeline, occasion: Occasion, words: Sequence[str]
     ) -> PipelinePlan:
-        _check_date(occasion.date)
+        check_date(occasion.date)
         marks = Marks(self.lake, workspace, occasion.date)
         heads = marks.heads(sorted({table for task in pipeline.tasks.values() for table in task.reads}))
         with self.database.read() as tx:
@@ -447,32 +470,18 @@ def _details(run: PipelineRun) -> dict[str, str | int | float | bool | None]:
     return {"project": run.project, "pipeline": run.pipeline, "revision": run.revision, "date": run.date}
 
 
-def _check_date(date: str | None) -> None:
-    if date is not None:
-        _date(date)
+def _same(once: Once, bound: tuple[str, str] | None) -> str | None:
+    """Return what an idempotency key is bound to; None when it is free.
 
-
-def _date(text: str) -> dt.date:
-    try:
-        return dt.datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007  # a date has no zone
-    except ValueError:
-        raise RequestInvalid(f"{text[:40]!r} is not a date", hint="Write it as 2026-01-31.") from None
-
-
-def _dates(first: str, last: str) -> list[str]:
-    begin, end = _date(first), _date(last)
-    days = (end - begin).days + 1
-    if days < 1:
-        raise RequestInvalid(f"no date lies from {first} to {last}", hint="Give the earlier date first.")
-    if days > limits.BACKFILL_DATES.value:
-        raise RequestInvalid(
-            f"from {first} to {last} are {days:,} dates; {limits.BACKFILL_DATES.value:,} can be back-filled at once",
-            hint="Cut it into several back-fills.",
+    Raises:
+        Conflict: when it was used for something else.
+    """
+    if bound is None:
+        return None
+    made, body_sha256 = bound
+    if body_sha256 != once.body_sha256:
+        raise Conflict(
+            f"the idempotency key {once.key!r} was used for {made}, with another body",
+            hint="Use a new key for a new request.",
         )
-    return [(begin + dt.timedelta(days=number)).isoformat() for number in range(days)]
-
-
-def _at_least_one(parallel: int) -> int:
-    if parallel < 1:
-        raise RequestInvalid(f"{parallel} runs at once are none", hint="Give 1 or more.")
-    return parallel
+    return made

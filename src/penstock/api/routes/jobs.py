@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from penstock.api.dependencies import CurrentActor, CurrentServer, Json
+from penstock.api.dependencies import CurrentActor, CurrentServer, IdempotencyKey, Json
 from penstock.api.downloads import respond_bytes
 from penstock.api.events import event_stream
 from penstock.api.job_models import (
@@ -39,16 +39,6 @@ _RANGE_NOT_THERE: Final[dict[str, Any]] = {
     "description": "The range lies behind their end, which Content-Range names.",
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
 }
-Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=200,
-        pattern=r"^[\x21-\x7e]+$",
-        description="Same key, same job.",
-    ),
-]
 JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,64}$", description="The id of a job: job_01...")]
 Cursor = Annotated[str | None, Query(pattern=r"^job_[0-9A-Z]{26}$", description="`next` of the page before.")]
 
@@ -65,7 +55,7 @@ async def submit_job(
     request: Request,
     server: CurrentServer,
     actor: CurrentActor,
-    idempotency_key: Key = None,
+    idempotency_key: IdempotencyKey = None,
     prefer: Annotated[str | None, Header(description="`wait=N`: answer when it has ended, N seconds at most.")] = None,
 ) -> Response:
     """Accept a job; the answer comes only once nothing of it can be lost.
@@ -190,7 +180,9 @@ def cancel_job(job_id: JobId, server: CurrentServer, actor: CurrentActor) -> Res
 
 
 @router.post("/{job_id}/retry", name="retry_job", status_code=202, response_model=JobShown)
-def retry_job(job_id: JobId, server: CurrentServer, actor: CurrentActor, idempotency_key: Key = None) -> Response:
+def retry_job(
+    job_id: JobId, server: CurrentServer, actor: CurrentActor, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Run a job that failed or was cancelled again, as a new job."""
     job = server.jobs.retry(job_id, actor=actor, idempotency_key=idempotency_key)
     return Json(show_job(job), status_code=202, headers={"Location": f"{router.prefix}/{job.id}"})
@@ -202,7 +194,7 @@ def replay_job(
     server: CurrentServer,
     actor: CurrentActor,
     version: Annotated[str, Query(min_length=1, max_length=200, description="The script version to use.")] = "active",
-    idempotency_key: Key = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Run the dead letters of a job as the input of a new one."""
     job = server.jobs.replay(job_id, version=version, actor=actor, idempotency_key=idempotency_key)

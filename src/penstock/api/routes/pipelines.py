@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from penstock.api.dependencies import CurrentActor, CurrentServer, Json
+from penstock.api.dependencies import CurrentActor, CurrentServer, IdempotencyKey, Json
 from penstock.api.run_models import (
     BackfillAsk,
     BackfillShown,
@@ -20,9 +20,12 @@ from penstock.api.run_models import (
     RunShown,
     ScheduleShown,
 )
+from penstock.base.hashing import fingerprint
+from penstock.base.ids import new_id
 from penstock.core.access import Actor
 from penstock.core.errors import NotFound
 from penstock.core.run_views import show_backfill, show_pipeline, show_run, show_schedule
+from penstock.core.runs import Once
 from penstock.planning.pipelines import Occasion
 from penstock.planning.plan_views import show_plan
 from penstock.project.checking import nearest
@@ -63,20 +66,32 @@ def plan_pipeline(
 
 @router.post("/{project}/{pipeline}/runs", name="start_run", status_code=202, response_model=RunShown)
 def start_run(
-    project: ProjectName, pipeline: PipelineName, ask: RunAsk, server: CurrentServer, actor: CurrentActor
+    project: ProjectName,
+    pipeline: PipelineName,
+    ask: RunAsk,
+    server: CurrentServer,
+    actor: CurrentActor,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Run a pipeline; the answer comes once the run cannot be lost."""
+    once = _once(idempotency_key, "run", project, pipeline, ask)
     run = server.runs.start(
-        project, pipeline, _occasion(ask), actor=actor, select=tuple(ask.select), revision=ask.revision
+        project, pipeline, _occasion(ask), actor=actor, select=tuple(ask.select), revision=ask.revision, once=once
     )
-    return Json(show_run(run), status_code=202, headers={"Location": f"/api/v1/runs/{run.id}"})
+    return Json(show_run(run), status_code=202, headers=_headers(f"/api/v1/runs/{run.id}", run.id, once))
 
 
 @router.post("/{project}/{pipeline}/backfills", name="start_backfill", status_code=202, response_model=BackfillShown)
 def start_backfill(
-    project: ProjectName, pipeline: PipelineName, ask: BackfillAsk, server: CurrentServer, actor: CurrentActor
+    project: ProjectName,
+    pipeline: PipelineName,
+    ask: BackfillAsk,
+    server: CurrentServer,
+    actor: CurrentActor,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Run a pipeline once for each date."""
+    once = _once(idempotency_key, "bf", project, pipeline, ask)
     backfill = server.runs.backfill(
         project,
         pipeline,
@@ -87,8 +102,9 @@ def start_backfill(
         again=ask.again,
         select=tuple(ask.select),
         actor=actor,
+        once=once,
     )
-    headers = {"Location": f"/api/v1/backfills/{backfill.id}"}
+    headers = _headers(f"/api/v1/backfills/{backfill.id}", backfill.id, once)
     return Json(show_backfill(backfill), status_code=202, headers=headers)
 
 
@@ -106,6 +122,19 @@ def resume_schedule(
 ) -> Response:
     """Let a pipeline's schedule run it again."""
     return Json(show_schedule(server.projects.pause(project, pipeline, actor=actor, paused=False)))
+
+
+def _once(key: str | None, kind: str, project: str, pipeline: str, ask: RunAsk | BackfillAsk) -> Once | None:
+    """Return what keeps a request from being carried out twice; what it leaves out is not told from the default."""
+    if key is None:
+        return None
+    asked = ask.model_dump(mode="json", exclude_defaults=True)
+    return Once(key, fingerprint(kind, project, pipeline, asked), makes=new_id(kind))
+
+
+def _headers(location: str, made: str, once: Once | None) -> dict[str, str]:
+    replayed = {} if once is None or once.makes == made else {"Idempotent-Replayed": "true"}
+    return {"Location": location, **replayed}
 
 
 def _occasion(ask: RunAsk) -> Occasion:

@@ -14,6 +14,7 @@ from penstock.core.runs import (
     CheckResult,
     Item,
     LogLine,
+    Once,
     PipelineRun,
     Revision,
     RunFilter,
@@ -62,6 +63,12 @@ class RunRecords(Protocol):
 
     def insert(self, tx: Any, run: PipelineRun) -> None:
         """Record a new run with its tasks."""
+
+    def made_once(self, tx: Any, workspace: WorkspaceId, key: str) -> tuple[str, str] | None:
+        """Return what an idempotency key was used for, and the hash of what was asked; None when it was not used."""
+
+    def make_once(self, tx: Any, workspace: WorkspaceId, once: Once, *, now: float) -> tuple[str, str] | None:
+        """Bind an idempotency key; or return what it is bound to already, as `made_once` does."""
 
     def read(self, tx: Any, workspace: WorkspaceId, run: str, *, to_change: bool = False) -> PipelineRun:
         """Return a run with its tasks; nobody else changes it before the transaction ends, when this is to.
