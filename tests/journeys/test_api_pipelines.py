@@ -6,6 +6,7 @@ import base64
 import contextlib
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 from penstock.api import run_models as models
 from penstock.api.routes import projects as routes
 from penstock.client import Client
+from penstock.core import limits
 from penstock.core.errors import Conflict, NotAllowed, NotFound, PenstockError, ProjectInvalid
 from tests.carrying import SHOP, Working, carry_out
 from tests.journeys.command import Here
@@ -174,6 +176,24 @@ def test_published_tables_are_queried_described_and_rolled_back(client: Client, 
     with pytest.raises(NotFound, match=r"raw\.order ") as refused:
         client.tables.history("raw.order")
     assert "raw.orders" in refused.value.hint
+
+
+def test_a_query_ends_and_its_place_is_free_once_whoever_asked_has_gone(
+    api: Api, tenant: Tenant, client: Client, run: str
+):
+    endless = "SELECT count(*) FROM range(1000000000000) a(i) WHERE i * i % 7 = 3"
+    places = limits.QUERIES.value
+    with api.http(tenant, timeout_s=2) as http, ThreadPoolExecutor(places + 1) as pool:
+        leaving = [pool.submit(http.post, "/api/v1/tables/query", json={"sql": endless}) for _ in range(places + 1)]
+        assert [type(each.exception()) for each in leaving] == [httpx.ReadTimeout] * (places + 1)
+        gone_s = time.monotonic()
+        assert client.tables.query("SELECT 1 AS one").rows == [[1]]
+        assert time.monotonic() - gone_s < 3
+    until_s = time.monotonic() + 3
+    while api.server.tables._places._value < places and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert api.server.tables._places._value == places
+    assert list(api.server.tables.scratch.iterdir()) == []
 
 
 def test_a_backfill_runs_each_date_and_can_be_ended(client: Client, run: str):

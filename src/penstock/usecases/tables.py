@@ -6,6 +6,7 @@ import contextlib
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,16 +14,17 @@ from typing import Any, Final
 
 from penstock.core import duckdb_sql, limits
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
-from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineRequest
+from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineRequest, Stop
 from penstock.core.errors import NotFound, TaskFailed, TooMany
 from penstock.core.ports import Audit, Database, Lake
-from penstock.core.ports.engines import Engines
+from penstock.core.ports.engines import Engines, StopSign
 from penstock.core.tables import Lineage, Maintained, Published, Reading, SnapshotId, TableName, TableState, table_name
 from penstock.execution.engine_failures import failed
 from penstock.project.checking import nearest
 from penstock.usecases.permissions import require
 
 _DEPTH_MAX: Final = 20
+_LOOK_S: Final = 0.2
 _NO_TABLE: Final = re.compile(r'Table with name "?(.{1,210}?)"? does not exist')
 
 
@@ -111,7 +113,13 @@ class Tables:
         return self.lake.uses(actor.workspace, name, at)
 
     def query(
-        self, sql: str, *, actor: Actor, at: Mapping[str, int] | None = None, rows_max: int = 1_000
+        self,
+        sql: str,
+        *,
+        actor: Actor,
+        at: Mapping[str, int] | None = None,
+        rows_max: int = 1_000,
+        stop: StopSign | None = None,
     ) -> QueryAnswer:
         """Return rows of one SELECT over published tables, read at one moment.
 
@@ -120,6 +128,7 @@ class Tables:
             actor: who asks.
             at: snapshots to read of some tables, instead of what is published.
             rows_max: at most so many rows.
+            stop: ends the query, and frees its place, once somebody asks for that.
 
         Raises:
             TaskFailed: with the engine's words.
@@ -131,11 +140,12 @@ class Tables:
         published = [state.name for state in self.lake.tables(actor.workspace) if state.snapshot is not None]
         names = [name for name in published if name not in pinned and _mentions(sql, name)]
         snapshots = {**self.lake.heads(actor.workspace, names), **pinned}
-        with self._place():
+        stop = stop or Stop()
+        with self._place(stop):
             self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=self.scratch, prefix="query-"))
             try:
-                columns, rows, more = self._rows(actor.workspace, sql, snapshots, folder, rows_max)
+                columns, rows, more = self._rows(actor.workspace, sql, snapshots, folder, rows_max, stop)
             finally:
                 self.engines.clear(folder)
         details: dict[str, str | int | float | bool | None] = {"tables": ", ".join(names), "rows": len(rows)}
@@ -143,14 +153,18 @@ class Tables:
         return QueryAnswer(columns, rows, more, snapshots)
 
     @contextlib.contextmanager
-    def _place(self) -> Iterator[None]:
+    def _place(self, stop: StopSign) -> Iterator[None]:
         """Hold one of the places that this process has for queries."""
-        if not self._places.acquire(timeout=limits.QUERY_WAIT.value):
-            raise TooMany(
-                f"{limits.QUERIES.value} queries run already, and none has ended within {limits.QUERY_WAIT.value} s",
-                hint="Try again; let a pipeline make what takes long.",
-                retry_after_s=limits.QUERY_WAIT.value,
-            )
+        deadline_s = time.monotonic() + limits.QUERY_WAIT.value
+        while not self._places.acquire(timeout=_LOOK_S):
+            if stop.asked:
+                raise TaskFailed("the query was stopped while it waited for a place", hint="Ask again.")
+            if time.monotonic() > deadline_s:
+                raise TooMany(
+                    f"{limits.QUERIES.value} queries run already, and none ended within {limits.QUERY_WAIT.value} s",
+                    hint="Try again; let a pipeline make what takes long.",
+                    retry_after_s=limits.QUERY_WAIT.value,
+                )
         try:
             yield
         finally:
@@ -186,6 +200,7 @@ class Tables:
         snapshots: Mapping[TableName, SnapshotId],
         folder: Path,
         rows_max: int,
+        stop: StopSign,
     ) -> tuple[Sequence[Sequence[str]], Sequence[Sequence[Any]], bool]:
         with contextlib.ExitStack() as stack:
             tables: dict[str, Reading] = {}
@@ -197,7 +212,7 @@ class Tables:
             staging = folder / "staging"
             staging.mkdir(mode=0o700)
             request = _request(sql, tables, staging, rows_max)
-            ended = self.engines.run(request)
+            ended = self.engines.run(request, stop=stop)
         if not isinstance(ended, EngineAnswer):
             raise self._failed(ended, workspace)
         return ended.answer["columns"], ended.answer["rows"], ended.answer["more"]

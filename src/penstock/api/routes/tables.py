@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from penstock.api.dependencies import CurrentActor, CurrentServer, Json
+from penstock.api.leaving import while_asked
 from penstock.api.run_models import (
     AnswerShown,
     HistoryPage,
@@ -22,6 +23,7 @@ from penstock.api.run_models import (
     TableWhole,
 )
 from penstock.core.errors import NotFound
+from penstock.core.ports.engines import StopSign
 from penstock.core.run_views import (
     show_answer,
     show_lineage,
@@ -44,11 +46,18 @@ def list_tables(server: CurrentServer, actor: CurrentActor) -> Response:
 
 
 @router.post("/query", name="query_tables", response_model=AnswerShown)
-def query_tables(ask: QueryAsk, server: CurrentServer, actor: CurrentActor) -> Response:
-    """Return the rows of one SELECT over published tables, all read at one moment."""
+async def query_tables(request: Request, ask: QueryAsk, server: CurrentServer, actor: CurrentActor) -> Response:
+    """Return the rows of one SELECT over published tables, all read at one moment.
+
+    Closing the connection ends the query.
+    """
     at = {TableName(table): SnapshotId(int(snapshot)) for table, snapshot in ask.at.items()}
-    found = server.tables.query(ask.sql, actor=actor, at=at, rows_max=ask.rows_max)
-    return Json(show_answer(found.columns, found.rows, more=found.more, read=found.read))
+
+    def answer(stop: StopSign) -> Response:
+        found = server.tables.query(ask.sql, actor=actor, at=at, rows_max=ask.rows_max, stop=stop)
+        return Json(show_answer(found.columns, found.rows, more=found.more, read=found.read))
+
+    return await while_asked(request, answer)
 
 
 @router.post("/maintain", name="maintain_tables", response_model=MaintainedPage)
