@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from penstock.base.text import duration, size
@@ -103,7 +103,8 @@ class SqlQuotas:
             return
         _ADD.do(tx, {"workspace": workspace, "more": size_bytes})
         if (cached := self._cache.get(workspace)) is not None:  # or a burst within a second would pass unseen
-            cached.usage = replace(cached.usage, stored_bytes=cached.usage.stored_bytes + size_bytes)
+            usage = cached.usage
+            cached.usage = Usage(usage.quotas, usage.stored_bytes + size_bytes, usage.cpu_s_today)
 
 
 def read_quotas(text: str) -> Quotas:

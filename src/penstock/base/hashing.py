@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import Any
+from typing import Any, Final
 
 
 def fingerprint(*parts: Any) -> str:
     """Return the hexadecimal SHA-256 over plain values, mappings, sequences, bytes and dataclasses."""
-    return hashlib.sha256(json.dumps(parts, default=_plain, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_encode(parts).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -22,3 +22,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"\0bytes": hashlib.sha256(value).hexdigest()}
     raise TypeError(f"{type(value).__name__} has no fingerprint")
+
+
+_encode: Final = json.JSONEncoder(default=_plain, sort_keys=True).encode

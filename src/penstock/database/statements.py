@@ -65,7 +65,7 @@ class Statement:
         self, tx: sqlalchemy.Connection, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
     ) -> Any:
         text = self._texts[tx.dialect.name]
-        driver: Any = tx.connection.driver_connection
+        driver: Any = tx.connection.dbapi_connection  # both drivers' own; asking by `driver_connection` costs 4 us
         cursor = driver.cursor()
         try:
             if values is None:
