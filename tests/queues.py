@@ -109,6 +109,10 @@ class Stand:
         """Bound a lane."""
         self.write(lambda tx: self.queue.bound_lane(tx, WorkspaceId(workspace), Lane(lane), running_max=running_max))
 
+    def bound_of(self, workspace: str = "acme", lane: str = "clean") -> int:
+        """Return a lane's bound."""
+        return self.write(lambda tx: self.queue.bound_of(tx, WorkspaceId(workspace), Lane(lane)))
+
     def kill(self, workspace: str = "acme", lane: str = "clean", *, killed: bool = True) -> bool:
         """Count a kill, or an attempt that was not killed."""
         return self.write(lambda tx: self.queue.count_kill(tx, WorkspaceId(workspace), Lane(lane), killed=killed))

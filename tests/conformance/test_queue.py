@@ -274,6 +274,9 @@ def test_a_lanes_bound_is_kept_and_leaves_the_rest_to_others(stand):
     leased = stand.lease(5)
     assert [lease.entry.lane for lease in leased] == ["narrow", "wide", "wide", "wide"]
     assert [lease.entry for lease in leased[1:]] == list(others)
+    assert (stand.bound_of(lane="narrow"), stand.bound_of(lane="wide")) == (1, limits.LANE_RUNNING.value)
+    stand.bound_lane(lane="narrow", running_max=3)
+    assert [lease.entry.lane for lease in stand.lease(5)] == ["narrow", "narrow"]
 
 
 def test_a_script_that_is_killed_again_and_again_is_paused(stand):

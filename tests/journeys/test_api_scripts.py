@@ -57,7 +57,7 @@ def test_a_script_goes_from_draft_to_active(http):
     assert http.put(path, json={"code": CODE + "#"}).status_code == 409
     active = http.patch(f"{path}/activate").json()
     assert (active["active_version"], active["active_version_id"]) == ("1.0.0", made.json()["id"])
-    assert http.get("/api/v1/scripts/orders").json() == active | {"paused": None}
+    assert http.get("/api/v1/scripts/orders").json() == active | {"running_max": None, "paused": None}
     assert http.get(f"{VERSIONS}/active").json()["id"] == made.json()["id"]
 
 
@@ -159,6 +159,21 @@ def test_a_paused_script_says_since_when_and_why(api, tenant, http):
     assert "in a row were killed" in paused["reason"]
     assert http.post("/api/v1/scripts/orders/resume").json() == {"resumed": True}
     assert http.get("/api/v1/scripts/orders").json()["paused"] is None
+
+
+def test_how_many_of_a_script_run_at_once_is_an_operator_s_to_say(api, tenant, http):
+    path = "/api/v1/scripts/orders"
+    with Client(api.url, api.key_of(tenant, "editor")) as editor, pytest.raises(NotAllowed):
+        editor.scripts.bound("orders", running_max=2)
+    with Client(api.url, api.key_of(tenant, "operator")) as operator:
+        assert operator.scripts.bound("orders", running_max=2).shown["running_max"] == 2
+    assert http.get(path).json()["running_max"] == 2
+    for wrong in (0, -1, 2.5, "many", 10_000):
+        refused = http.patch(path, json={"running_max": wrong})
+        assert (refused.status_code, refused.json()["problems"][0]["place"]) == (422, "body.running_max"), refused.text
+    assert http.patch(path, json={}).status_code == 422
+    assert http.patch(path, json={"running_max": None}).json() == http.get(path).json()
+    assert http.get(path).json()["running_max"] is None
 
 
 def test_a_second_person_approves(api, tenant, client):

@@ -57,6 +57,10 @@ def test_a_script_goes_from_a_file_to_active_and_back(shop):
     assert shown["active_version"] == "1.0.0"
     assert [version["version"] for version in shown["versions"]] == ["1.2.0", "1.1.0", "1.0.0"]
     assert shop.penstock("scripts", "show", "orders@active", "--code").stdout.decode() == CODE
+    assert "orders runs at most 2 attempts at once" in said(shop.penstock("scripts", "bound", "orders", "2"))
+    assert "at once: 2 of its attempts" in said(shop.penstock("scripts", "show", "orders"))
+    assert "as many as its workspace may" in said(shop.penstock("scripts", "bound", "orders", "none"))
+    assert "is no number" in said(shop.penstock("scripts", "bound", "orders", "0", exit_code=2))
 
 
 def test_what_goes_beyond_the_default_says_how_to_go_on(shop):

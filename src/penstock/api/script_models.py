@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from penstock.base.times import iso
-from penstock.core.jobs import Pause
-from penstock.core.limits import CPU, EXAMPLES, MEMORY, OUTPUT, RECURSION, SCRIPT_BYTES, TRY_RECORDS, WALL
+from penstock.core.limits import CPU, EXAMPLES, LANE_RUNNING, MEMORY, OUTPUT, RECURSION, SCRIPT_BYTES, TRY_RECORDS, WALL
 from penstock.core.scripts import Language, Profile, ScriptLimits, Tier
 from penstock.core.version_rules import asks_of
-from penstock.core.versions import Approval, Example, Script, Version
+from penstock.core.versions import Approval, Example, Script, Standing, Version
 from penstock.usecases.trials import Trial
 from penstock.usecases.versions import Content, Difference
 
@@ -150,9 +149,23 @@ class PauseShown(BaseModel):
     reason: str
 
 
-class ScriptState(ScriptShown):
-    """A script, and whether it is paused."""
+class ScriptChange(BaseModel):
+    """What can be changed of a script."""
 
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"running_max": 4}]})
+    running_max: int | None = Field(
+        ge=1,
+        lt=LANE_RUNNING.value,
+        description="How many attempts of its jobs run at once; null for as many as its workspace may.",
+    )
+
+
+class ScriptState(ScriptShown):
+    """A script, how many of it may run at once, and whether it is paused."""
+
+    running_max: int | None = Field(
+        description="How many attempts of its jobs run at once; null for as many as its workspace may."
+    )
     paused: PauseShown | None = Field(description="Null when it runs; `resume` lets a paused one run again.")
 
 
@@ -293,9 +306,13 @@ def show_script(script: Script) -> dict[str, Any]:
     }
 
 
-def show_state(script: Script, pause: Pause | None) -> dict[str, Any]:
-    """Return a script as JSON, and whether it is paused."""
-    return show_script(script) | {"paused": pause and {"since": iso(pause.at), "reason": pause.reason}}
+def show_state(standing: Standing) -> dict[str, Any]:
+    """Return a script as JSON, with how many of it may run at once and whether it is paused."""
+    pause = standing.pause
+    return show_script(standing.script) | {
+        "running_max": standing.running_max,
+        "paused": pause and {"since": iso(pause.at), "reason": pause.reason},
+    }
 
 
 def show_line(version: Version) -> dict[str, Any]:

@@ -58,6 +58,8 @@ def show_script(script: Script, versions: Sequence[Version]) -> None:
     if script.description:
         click.echo(harmless(script.description))
     click.echo(f"active: {script.active or 'none'}")
+    if bound := script.shown.get("running_max"):
+        click.echo(f"at once: {bound:,} of its attempts")
     if paused := script.shown.get("paused"):
         since = f"since {_when(paused['since'])}: {harmless(paused['reason'])}"
         click.echo(f"{click.style('paused', fg='red')} {since}; mend it, then: penstock scripts resume {script.name}")
@@ -79,6 +81,13 @@ def show_script(script: Script, versions: Sequence[Version]) -> None:
         for one in versions
     ]
     _table(("VERSION", "STATE", "PROFILE", "TIER", "CODE", "PUBLISHED", "HASH", "REASON"), rows)
+
+
+def show_bound(script: Script) -> None:
+    """Say how many of a script may run at once."""
+    bound = script.shown["running_max"]
+    many = "as many as its workspace may" if bound is None else f"at most {count(bound, 'attempt')}"
+    click.echo(f"{script.name} runs {many} at once")
 
 
 def show_version(version: Version) -> None:

@@ -33,6 +33,14 @@ version_argument = click.argument("version", required=False)
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; it is kept.")
 
 
+def _read_bound(_context: click.Context, _parameter: click.Parameter, value: str) -> int | None:
+    if value == "none":
+        return None
+    if not value.isdecimal() or not int(value):
+        raise click.BadParameter(f"{harmless(value)!r} is no number from 1 on, and not the word none.")
+    return int(value)
+
+
 @click.group(name="scripts")
 def command() -> None:
     """Keep scripts on a server, in versions that never change once they are published.
@@ -295,6 +303,25 @@ def revoke(*, script: str, version: str | None, reason: str, yes: bool, as_json:
     with open_client() as client:
         done = client.scripts.revoke(name, number, reason=reason)
     _print_json(done.shown) if as_json else texts.show_ended(done)
+
+
+@command.command(short_help="Say how many may run at once.")
+@click.argument("script")
+@click.argument("running_max", metavar="NUMBER|none", callback=_read_bound)
+@json_option
+def bound(*, script: str, running_max: int | None, as_json: bool) -> None:
+    """Let at most NUMBER attempts of SCRIPT's jobs run at once; `none` lets as many run as the workspace may.
+
+    The chunks of a large input are attempts, too. What waits for the bound says so, and other scripts go on.
+
+    \b
+    Examples:
+      penstock scripts bound clean_orders 4
+      penstock scripts bound clean_orders none
+    """
+    with open_client() as client:
+        found = client.scripts.bound(script, running_max=running_max)
+    _print_json(found.shown) if as_json else texts.show_bound(found)
 
 
 @command.command(short_help="Let a paused script run again.")

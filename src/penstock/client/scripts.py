@@ -243,6 +243,10 @@ class Scripts:
         path = f"{_path(script, version)}/revoke"
         return _version(self._transport.request("PATCH", path, json={"reason": reason}))
 
+    def bound(self, script: str, *, running_max: int | None) -> Script:
+        """Let so many attempts of a script's jobs run at once, None for as many as its workspace may."""
+        return _script(self._transport.request("PATCH", _path(script), json={"running_max": running_max}))
+
     def resume(self, script: str) -> bool:
         """Let jobs of a paused script run again; return whether it was paused."""
         return bool(self._transport.request("POST", f"{_path(script)}/resume")["resumed"])

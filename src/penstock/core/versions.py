@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, NewType, Protocol, TypeVar
 from penstock.base.hashing import fingerprint
 from penstock.core.access import MemberId, WorkspaceId
 from penstock.core.errors import Conflict, NotFound, RequestInvalid, VersionRevoked
-from penstock.core.jobs import BlobPointer, ScriptId, VersionId
+from penstock.core.jobs import BlobPointer, Pause, ScriptId, VersionId
 from penstock.core.scripts import Language, Profile, ScriptLimits, ScriptVersion, Tier
 from penstock.core.version_numbers import Number, parse_asked, parse_number
 
@@ -56,6 +56,20 @@ class Script:
     created_at: float
     created_by: MemberId
     active_number: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides whether something of a script starts.
+
+    Attributes:
+        running_max: how many attempts of its jobs run at once; None while its workspace alone says so.
+        pause: since when and why nothing starts; None when it is not paused.
+    """
+
+    script: Script
+    running_max: int | None
+    pause: Pause | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ _RESUME: Final = Statement("""
     UPDATE queue_lanes SET paused_at = NULL, paused_reason = NULL, kills_in_a_row = 0
     WHERE workspace = :workspace AND lane = :lane AND paused_at IS NOT NULL""")
 
+_BOUND_OF: Final = Statement("SELECT running_max FROM queue_lanes WHERE workspace = :workspace AND lane = :lane")
 _PAUSED: Final = Statement(
     "SELECT paused_at, paused_reason FROM queue_lanes"
     " WHERE workspace = :workspace AND lane = :lane AND paused_at IS NOT NULL"
@@ -49,6 +50,12 @@ def bound_lane(tx: Any, workspace: WorkspaceId, lane: Lane, *, running_max: int)
     """Set a lane's bound."""
     hold_turn(tx)
     _BOUND_LANE.run(tx, {"workspace": workspace, "lane": lane, "running_max": running_max})
+
+
+def bound_of(tx: Any, workspace: WorkspaceId, lane: Lane) -> int:
+    """Return a lane's bound."""
+    row = _BOUND_OF.run(tx, {"workspace": workspace, "lane": lane}).first()
+    return limits.LANE_RUNNING.value if row is None else int(row.running_max)
 
 
 def forget_kills(tx: Any, workspace: WorkspaceId, lane: Lane) -> None:

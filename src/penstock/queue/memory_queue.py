@@ -321,6 +321,10 @@ class MemoryQueue:
         """Set how many entries of a lane may run at once."""
         self._lane(workspace, lane).running_max = running_max
 
+    def bound_of(self, tx: Any, workspace: WorkspaceId, lane: Lane) -> int:
+        """Return how many entries of a lane may run at once."""
+        return self._lane(workspace, lane).running_max
+
     def count_kill(self, tx: Any, workspace: WorkspaceId, lane: Lane, *, killed: bool) -> bool:
         """Count kills in a row; return True when this one paused the lane."""
         counted = self._lane(workspace, lane)

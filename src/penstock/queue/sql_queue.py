@@ -249,6 +249,10 @@ class SqlQueue:
         bounding.bound_lane(tx, workspace, lane, running_max=running_max)
         _WAKE.fetch(tx)
 
+    def bound_of(self, tx: Any, workspace: WorkspaceId, lane: Lane) -> int:
+        """Return how many entries of a lane may run at once."""
+        return bounding.bound_of(tx, workspace, lane)
+
     def count_kill(self, tx: Any, workspace: WorkspaceId, lane: Lane, *, killed: bool) -> bool:
         """Count kills in a row; return True when this one paused the lane."""
         if killed:

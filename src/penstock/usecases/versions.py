@@ -15,7 +15,7 @@ from penstock.base.ids import new_id
 from penstock.core import limits
 from penstock.core.access import Actor, AuditEvent
 from penstock.core.errors import BlobsUnavailable, Conflict, TooMany
-from penstock.core.jobs import BlobPointer, Lane, Pause, ScriptId, VersionId
+from penstock.core.jobs import BlobPointer, Lane, ScriptId, VersionId
 from penstock.core.ports import Audit, Blobs, Clock, Database, Queue, ScriptRecords
 from penstock.core.ports.access import QuotaBook
 from penstock.core.scripts import Language, Profile, ScriptLimits, Tier
@@ -25,6 +25,7 @@ from penstock.core.versions import (
     Activation,
     Example,
     Script,
+    Standing,
     Version,
     VersionState,
     check_draft,
@@ -97,12 +98,11 @@ class Scripts:
         with self.database.read() as tx:
             return self.records.find_script(tx, actor.workspace, script)
 
-    def pause_of(self, script: str, *, actor: Actor) -> Pause | None:
-        """Return since when and why nothing of a script starts; None when it is not paused."""
+    def standing(self, script: str, *, actor: Actor) -> Standing:
+        """Return a script, how many of it may run at once, and whether it is paused."""
         require(actor, "scripts:read")
         with self.database.read() as tx:
-            found = self.records.find_script(tx, actor.workspace, script)
-            return self.queue.pause_of(tx, actor.workspace, Lane(found.id))
+            return self._standing(tx, self.records.find_script(tx, actor.workspace, script))
 
     def versions(
         self, script: str, *, before: str | None = None, limit: int = 50, actor: Actor
@@ -358,6 +358,22 @@ class Scripts:
         """
         return self._end(script, number, "revoked", reason=reason, actor=actor)
 
+    def bound(self, script: str, *, running_max: int | None, actor: Actor) -> Standing:
+        """Let so many attempts of a script's jobs run at once, None for as many as its workspace may."""
+        require(actor, "scripts:publish")
+
+        def record(tx: Any) -> Standing:
+            before = self._standing(tx, self.records.find_script(tx, actor.workspace, script, lock=True))
+            bound = running_max or limits.LANE_RUNNING.value
+            self.queue.bound_lane(tx, actor.workspace, Lane(before.script.id), running_max=bound)
+            numbers = {"running_max_before": before.running_max, "running_max": running_max}
+            self._note(tx, "script.change", before.script.id, actor=actor, **numbers)
+            return replace(before, running_max=running_max)
+
+        standing = self.database.write(record)
+        self.queue.announce()
+        return standing
+
     def resume(self, script: str, *, actor: Actor) -> bool:
         """Let jobs of a script run again that was paused after kills; return whether it was paused."""
         require(actor, "scripts:publish")
@@ -373,6 +389,11 @@ class Scripts:
         return resumed
 
     # ---- inside ----
+
+    def _standing(self, tx: Any, script: Script) -> Standing:
+        bound = self.queue.bound_of(tx, script.workspace, Lane(script.id))
+        pause = self.queue.pause_of(tx, script.workspace, Lane(script.id))
+        return Standing(script, bound if bound < limits.LANE_RUNNING.value else None, pause)
 
     def _end(self, script: str, number: str, state: VersionState, *, reason: str, actor: Actor) -> Version:
         require(actor, "scripts:publish")

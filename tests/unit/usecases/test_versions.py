@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pytest
 
@@ -158,14 +159,29 @@ def test_a_paused_script_is_resumed(scripting, ada):
     def kill(tx):
         return scripting.queue.count_kill(tx, ada.workspace, Lane(script.id), killed=True)
 
-    assert scripting.scripts.pause_of("clean", actor=ada) is None
+    assert scripting.scripts.standing("clean", actor=ada).pause is None
     assert any(scripting.database.write(kill) for _ in range(100))
-    paused = scripting.scripts.pause_of("clean", actor=ada)
+    paused = scripting.scripts.standing("clean", actor=ada).pause
     assert paused is not None
     assert paused.at == scripting.clock()
     assert "killed" in paused.reason
     assert scripting.scripts.resume("clean", actor=ada)
     assert not scripting.scripts.resume("clean", actor=ada)
+
+
+def test_a_script_has_a_bound_of_its_own_until_it_is_taken_away(scripting, ada):
+    scripting.published(ada, "1.0.0")
+    bound = scripting.scripts.bound
+    assert scripting.scripts.standing("clean", actor=ada).running_max is None
+    assert bound("clean", running_max=2, actor=ada).running_max == 2
+    assert scripting.scripts.standing("clean", actor=ada).running_max == 2
+    bound("clean", running_max=None, actor=ada)
+    assert scripting.scripts.standing("clean", actor=ada).running_max is None
+    changes = [json.loads(details) for action, details in scripting.audited() if action == "script.change"]
+    assert changes == [
+        {"running_max_before": None, "running_max": 2},
+        {"running_max_before": 2, "running_max": None},
+    ]
 
 
 def test_everything_that_changes_is_audited_in_its_transaction(scripting, ada):

@@ -17,6 +17,7 @@ from penstock.api.script_models import (
     ReasonAsk,
     ResumeShown,
     ScriptAsk,
+    ScriptChange,
     ScriptPage,
     ScriptShown,
     ScriptState,
@@ -91,9 +92,14 @@ def list_scripts(
 
 @router.get(_SCRIPT, name="read_script", response_model=ScriptState)
 def read_script(script: ScriptWord, server: CurrentServer, actor: CurrentActor) -> Response:
-    """Return a script, and whether it is paused."""
-    found = server.scripts.read(script, actor=actor)
-    return Json(show_state(found, server.scripts.pause_of(script, actor=actor)))
+    """Return a script, how many of it may run at once, and whether it is paused."""
+    return Json(show_state(server.scripts.standing(script, actor=actor)))
+
+
+@router.patch(_SCRIPT, name="change_script", response_model=ScriptState)
+def change_script(script: ScriptWord, ask: ScriptChange, server: CurrentServer, actor: CurrentActor) -> Response:
+    """Say how many attempts of a script's jobs may run at once; what runs goes on to its end."""
+    return Json(show_state(server.scripts.bound(script, running_max=ask.running_max, actor=actor)))
 
 
 @router.post(f"{_SCRIPT}/versions", name="create_version", status_code=201, response_model=VersionShown)

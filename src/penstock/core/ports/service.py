@@ -118,6 +118,9 @@ class Queue(Protocol):
     def bound_lane(self, tx: Any, workspace: WorkspaceId, lane: Lane, *, running_max: int) -> None:
         """Set how many entries of a lane may run at once."""
 
+    def bound_of(self, tx: Any, workspace: WorkspaceId, lane: Lane) -> int:
+        """Return how many entries of a lane may run at once."""
+
     def count_kill(self, tx: Any, workspace: WorkspaceId, lane: Lane, *, killed: bool) -> bool:
         """Count kills in a row; return True when this one paused the lane."""
 
