@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from penstock.access.workspaces import SqlWorkspaces
-from penstock.core.access import Policy, WorkspaceId, local_actor
-from penstock.core.alerts import Alert
+from penstock.core.access import Actor, Policy, WorkspaceId, local_actor
+from penstock.core.alerts import Alert, IncidentFilter
 from penstock.core.errors import AlertRefused, DestinationUnavailable, NotFound
 from penstock.core.jobs import BlobPointer
 from penstock.core.plan import RunId, TaskName
 from penstock.core.projects import Pipeline, PipelineName, Place, Project, Schedule
+from penstock.core.run_views import View, show_incident
 from penstock.core.runs import CheckResult, PipelineRun, Revision, RunTask, ScheduleState
 from penstock.core.tables import SnapshotId, TableName
 from penstock.database.opening import SqlDatabase
@@ -151,8 +152,16 @@ class Desk:
         return [subject for url, subject, _ in self.told.sent if url.startswith("jsons")]
 
     def kinds(self, *, open_only: bool = True) -> list[str]:
-        found = self.incidents.list(actor=local_actor(self.workspace), open_only=open_only)
-        return [incident.kind for incident in found]
+        found = self.incidents.list(IncidentFilter(over=False if open_only else None), actor=self.actor)
+        return [incident.kind for incident, _ in found]
+
+    def shown(self, **wanted: Any) -> list[View]:
+        """Return incidents as people see them."""
+        return [show_incident(*each) for each in self.incidents.list(IncidentFilter(**wanted), actor=self.actor)]
+
+    @property
+    def actor(self) -> Actor:
+        return local_actor(self.workspace)
 
 
 def at(text: str) -> float:
@@ -198,8 +207,8 @@ def test_an_incident_is_told_once_however_many_runs_show_it(each_desk):
     for day in ("2026-05-01", "2026-05-02", "2026-05-03"):
         desk.end("failed", date=day, error="script_failed")
     assert desk.tell() == ["shop/sales failed (2026-05-01)"]
-    [incident] = desk.incidents.list(actor=local_actor(desk.workspace))
-    assert (incident.kind, incident.runs, incident.closed_at) == ("failed", 3, None)
+    [incident] = desk.shown()
+    assert (incident["kind"], incident["runs"], incident["closed_at"]) == ("failed", 3, None)
 
 
 def test_a_recovery_is_told_once(desk):
@@ -327,6 +336,79 @@ def test_incidents_that_were_over_long_ago_are_removed_with_their_alerts(each_de
     assert desk.incidents.forget() == 1
     with desk.database.read() as tx:
         assert tx.exec_driver_sql("SELECT count(*) FROM alert_deliveries").scalar_one() == 0
+
+
+def test_a_list_says_what_is_wrong_since_when_and_whom_it_was_told(each_desk):
+    desk = each_desk
+    desk.end("failed", date="2026-05-01", error="script_failed")
+    assert [(each["telling"], [told["to"] for told in each["told"]]) for each in desk.shown()] == [("waiting", [None])]
+    desk.tell()
+    desk.clock.advance(60)
+    desk.end("succeeded", date="2026-05-02")
+    desk.told.failures = 1
+    desk.tell()
+    desk.clock.advance(60)
+    desk.end("failed", date="2026-05-03", error="script_failed")
+    newest, first = desk.shown()
+    assert (newest["state"], newest["opened_at"], newest["run"], newest["telling"]) == (
+        "open",
+        "2026-05-01T16:02:00.000Z",
+        "run_3",
+        "waiting",
+    )
+    assert (first["state"], first["closed_at"], first["closed_by"], first["runs"]) == (
+        "closed",
+        "2026-05-01T16:01:00.000Z",
+        "run_2",
+        1,
+    )
+    assert sorted((told["of"], told["to"], told["state"]) for told in first["told"]) == [
+        ("begin", "boss", "sent"),
+        ("begin", "team", "sent"),
+        ("end", "boss", "sent"),
+        ("end", "team", "waiting"),
+    ]
+    [waits] = [told for told in first["told"] if told["state"] == "waiting"]
+    assert (waits["attempts"], waits["error"]) == (1, "the receiver of an alert cannot be reached")
+    assert [each["id"] for each in desk.shown(over=True)] == [first["id"]]
+    assert [each["id"] for each in desk.shown(over=False, project="shop", pipeline="sales")] == [newest["id"]]
+    assert [each["id"] for each in desk.shown(before=newest["id"], limit=5)] == [first["id"]]
+    assert desk.shown(project="other") == []
+    assert show_incident(*desk.incidents.read(first["id"], actor=desk.actor)) == first
+    with pytest.raises(NotFound):
+        desk.incidents.read(first["id"], actor=local_actor(WorkspaceId("ws_other")))
+    assert desk.incidents.list(IncidentFilter(), actor=local_actor(WorkspaceId("ws_other"))) == []
+
+
+def test_who_cannot_be_told_is_said_and_so_is_a_pipeline_that_names_nobody(desk):
+    desk.told.failures = 10_000
+    desk.end("failed", date="2026-05-01", error="script_failed")
+    for _ in range(30):
+        desk.alerts.send_due()
+        desk.clock.advance(600)
+    assert [each["telling"] for each in desk.shown()] == ["failed"]
+    desk.end("succeeded", date="2026-05-02")
+    nobody = replace(desk.project.pipelines[PipelineName("sales")], alerts=())
+    desk.project = replace(desk.project, pipelines={PipelineName("sales"): nobody})
+    desk.end("failed", date="2026-05-03", error="script_failed")
+    desk.alerts.send_due()
+    assert [(each["telling"], each["told"]) for each in desk.shown(over=False)] == [("nobody", [])]
+
+
+def test_a_receiver_that_repeats_a_secret_does_not_bring_it_into_the_record(desk):
+    class Repeating(Told):
+        def send(self, url: str, alert: Alert, *, policy: Policy) -> None:
+            raise AlertRefused(f"no such channel: {url} (T1/B2/C3)", hint="Look.")
+
+    desk.end("failed", date="2026-05-01", error="script_failed")
+    alerts = replace(desk.alerts, sender=Repeating())
+    alerts.send_due()
+    alerts.send_due()
+    errors = {told["error"] for incident in desk.shown() for told in incident["told"]}
+    assert errors == {
+        "no such channel: slack://***/#data (***)",
+        "no such channel: jsons://example.com/boss (T1/B2/C3)",  # which is none of its secrets
+    }
 
 
 def test_a_refusal_is_recorded_without_the_url(desk):

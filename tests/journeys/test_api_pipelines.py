@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.server
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 from penstock.api import run_models as models
+from penstock.api.incident_models import IncidentShown
 from penstock.api.routes import projects as routes
 from penstock.client import Client
 from penstock.core import limits
@@ -275,6 +277,34 @@ def forgetful(server: str) -> Iterator[tuple[str, list[str]]]:
             yield f"http://127.0.0.1:{proxy.server_address[1]}", sent
         finally:
             proxy.shutdown()
+
+
+def test_what_is_wrong_with_a_pipeline_is_listed_with_whom_it_was_told(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tenant, here = api.tenant("wronged"), Here(tmp_path)
+    project = SHOP["penstock.yml"] + "alerts: {team: 'jsons://127.0.0.1:9/x'}\n"
+    pipeline = SHOP["pipelines/sales.yml"].replace('"*.ndjson"', "none.ndjson") + "alerts: [team]\n"
+    with api.client(tenant) as client:
+        client.projects.deploy({"penstock.yml": project.encode(), "pipelines/sales.yml": pipeline.encode()})
+        runs = [client.runs.start("shop", "sales", date=f"2026-01-0{day}").id for day in (1, 2)]
+        carry_out(api, tenant)
+        api.server.alerts.send_due()
+        api.server.alerts.send_due()
+        [incident] = client.incidents.list()
+        assert IncidentShown.model_validate(incident, strict=True).model_dump(mode="json") == incident
+        assert client.incidents.read(incident["id"]) == incident
+        assert client.incidents.list(state="closed") == []
+    assert (incident["kind"], incident["runs"], incident["telling"]) == ("failed", 2, "waiting")
+    assert incident["run"] in runs
+    assert "not a public address" in incident["told"][0]["error"]
+    monkeypatch.setenv("PENSTOCK_URL", api.url)
+    monkeypatch.setenv("PENSTOCK_API_KEY", tenant.api_key)
+    said = printed(here, "alerts", "list", "--open")
+    assert "open   failed  shop/sales  2026-01-0" in said
+    assert "team (not yet)" in said
+    assert "team was not told of its begin: the alert would reach what it may not" in said
+    assert json.loads(printed(here, "alerts", "list", "--json")) == [incident]
 
 
 def test_a_schedule_is_paused_and_goes_on(client: Client, run: str):

@@ -40,6 +40,9 @@ BODIES: dict[str, Any] = {
     "roll_table_back": {"to": "1"},
     "query_tables": {"sql": "SELECT 1"},
 }
+WRONG = {  # a pipeline whose runs fail
+    "pipelines/wrong.yml": "tasks:\n  wrong: {kind: ingest, from: {connection: here, path: none.json}, to: raw.wrong}\n"
+}
 QUERIES = {"diff_versions": "?from=1.0.0&to=1.0.0"}
 PROBLEM = {"type", "title", "status", "detail", "code", "hint", "retry", "request_id"}
 OWN_NAMESPACE = {"put_secret"}  # a name that is not there yet is made, in the caller's own workspace
@@ -65,12 +68,14 @@ def owner(api: Api) -> tuple[Tenant, dict[str, str]]:
         approval = http.post(
             f"{path}/versions/{version['version']}/approval", json={"reason": "it is slow"}
         ).raise_for_status()
-        project = http.post("/api/v1/projects", json={"files": SHOP}).raise_for_status().json()
+        project = http.post("/api/v1/projects", json={"files": {**SHOP, **WRONG}}).raise_for_status().json()
         pipeline = "/api/v1/pipelines/shop/sales"
         run = http.post(f"{pipeline}/runs", json={}).raise_for_status().json()["id"]
         dates = {"date_from": "2026-01-31", "date_to": "2026-01-31"}
         backfill = http.post(f"{pipeline}/backfills", json=dates).raise_for_status().json()["id"]
+        http.post("/api/v1/pipelines/shop/wrong/runs", json={}).raise_for_status()
         carry_out(api, tenant)
+        [incident] = http.get("/api/v1/incidents").json()["items"]
     ids = {
         "project": "shop",
         "pipeline": "sales",
@@ -78,6 +83,7 @@ def owner(api: Api) -> tuple[Tenant, dict[str, str]]:
         "run_id": run,
         "task": "land",
         "backfill_id": backfill,
+        "incident_id": incident["id"],
         "table": "raw.orders",
         "job_id": job,
         "script": tenant.script,

@@ -53,7 +53,7 @@ def run_list_lines(runs: Sequence[View]) -> Iterator[str]:
         [
             run["id"],
             run["state"],
-            _moment(run["created_at"]),
+            moment(run["created_at"]),
             f"{run['project']}/{run['pipeline']}",
             run["date"] or "-",
             run["trigger"],
@@ -183,10 +183,10 @@ def _head_lines(run: View) -> Iterator[str]:
         said = ", ".join(f"{name}={_shortened(value)}" for name, value in run["params"].items())
         yield f"params     {said}"
     how = {"manual": "", "schedule": " (by schedule)", "backfill": f" (back-fill {run['backfill']})"}[run["trigger"]]
-    yield f"started    by {harmless(run['started_by'])}{how}, {_moment(run['started_at'] or run['created_at'])}"
+    yield f"started    by {harmless(run['started_by'])}{how}, {moment(run['started_at'] or run['created_at'])}"
     revision = run["revision"]
     whose = f", deployed by {harmless(revision['deployed_by'])}" if revision["deployed_by"] else ""
-    when = f", {_moment(revision['deployed_at'])}" if revision["deployed_at"] else ""
+    when = f", {moment(revision['deployed_at'])}" if revision["deployed_at"] else ""
     note = f": {harmless(revision['note'][:_TEXT_MAX])}" if revision["note"] else ""
     yield f"revision   {revision['revision'][:_SHORT]}{whose}{when}{note}"
     yield f"took       {run_took(run) or '-'}{_resumed(run)}"
@@ -327,7 +327,8 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _moment(text: str | None) -> str:
+def moment(text: str | None) -> str:
+    """Return a time of the API to the second; `-` for none."""
     return f"{text[:10]} {text[11:19]}Z" if text else "-"
 
 

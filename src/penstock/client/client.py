@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from penstock.client.transport import Transport
 
 if TYPE_CHECKING:
+    from penstock.client.incidents import Incidents
     from penstock.client.jobs import Jobs
     from penstock.client.projects import Projects
     from penstock.client.runs import Runs
@@ -70,6 +71,13 @@ class Client:
         from penstock.client.runs import Runs
 
         return Runs(self.transport)
+
+    @cached_property
+    def incidents(self) -> Incidents:
+        """What is wrong with pipelines since when, what is over, and whom it was told."""
+        from penstock.client.incidents import Incidents
+
+        return Incidents(self.transport)
 
     @cached_property
     def tables(self) -> Tables:

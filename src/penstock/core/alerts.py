@@ -6,9 +6,11 @@ the opposite. Its beginning is told once, whatever is tried again meanwhile, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NewType
+from urllib.parse import unquote
 
 from penstock.core.access import WorkspaceId
 from penstock.core.plan import RunId
@@ -23,6 +25,8 @@ _KIND_WORDS: Final[Mapping[IncidentKind, str]] = {
     "late": "is late",
     "check_failed": "failed a check",
 }
+_BETWEEN: Final = re.compile(r"[/:@?&=#]+")  # the parts of a URL, when all of it is a secret
+_PART_LETTERS: Final = 4
 _CHECKS_SHOWN: Final = 5
 _LETTERS_SHOWN: Final = 500
 
@@ -50,6 +54,22 @@ class Incident:
     closed_at: float | None = None
     closed_by: RunId | None = None
     runs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFilter:
+    """Which incidents to list, newest first.
+
+    Attributes:
+        over: whether they are over; None for all.
+        before: the id after which the list goes on; None for its begin.
+    """
+
+    project: str | None = None
+    pipeline: str | None = None
+    over: bool | None = None
+    before: IncidentId | None = None
+    limit: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +119,25 @@ class Judgement:
     shows: IncidentKind | None = None
     again: Incident | None = None
     closes: tuple[Incident, ...] = ()
+
+
+def telling(deliveries: Iterable[Delivery]) -> Literal["nobody", "waiting", "told", "failed"]:
+    """Return how far telling people of an incident has come; `failed` when somebody could not be told at all."""
+    states = {delivery.state for delivery in deliveries if delivery.target or delivery.state != "sent"}
+    if "failed" in states:
+        return "failed"
+    if "waiting" in states:
+        return "waiting"
+    return "told" if states else "nobody"
+
+
+def without_secrets(words: str, secrets: Iterable[str]) -> str:
+    """Return words without any part of the secrets of a URL, as a receiver or a library may repeat them."""
+    known = {text for secret in secrets for text in (secret, unquote(secret))}
+    parts = {part for text in known for part in _BETWEEN.split(text) if len(part) >= _PART_LETTERS} | known
+    for part in sorted(parts - {""}, key=len, reverse=True):
+        words = words.replace(part, "***")
+    return words
 
 
 def judge_end(run: PipelineRun, *, checks: Iterable[CheckResult], open_incidents: Sequence[Incident]) -> Judgement:

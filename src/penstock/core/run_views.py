@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from penstock.base.times import iso
+from penstock.core.alerts import Delivery, Incident, telling
 from penstock.core.columns import spelled
 from penstock.core.jobs import ENDED
 from penstock.core.projects import Pipeline
@@ -181,6 +182,40 @@ def show_backfill(backfill: Backfill) -> View:
         "created_at": iso(backfill.created_at),
         "created_by": backfill.created_by,
         "counts": dict(backfill.counts),
+    }
+
+
+def show_incident(incident: Incident, deliveries: Sequence[Delivery]) -> View:
+    """Return an incident, with whom it was told."""
+    return {
+        "id": incident.id,
+        "project": incident.project,
+        "pipeline": incident.pipeline,
+        "kind": incident.kind,
+        "state": "open" if incident.closed_at is None else "closed",
+        "revision": incident.revision,
+        "run": incident.run,
+        "date": incident.date,
+        "opened_at": iso(incident.opened_at),
+        "closed_at": iso(incident.closed_at),
+        "closed_by": incident.closed_by,
+        "runs": incident.runs,
+        "telling": telling(deliveries),
+        "told": [_delivery(each, incident) for each in deliveries if each.target or each.state != "sent"],
+    }
+
+
+def _delivery(delivery: Delivery, incident: Incident) -> View:
+    over = incident.closed_at is not None and delivery.created_at >= incident.closed_at
+    return {
+        "to": delivery.target or None,
+        "of": "end" if over else "begin",
+        "subject": delivery.alert.subject,
+        "state": delivery.state,
+        "attempts": delivery.attempts,
+        "sent_at": iso(delivery.sent_at),
+        "next_at": iso(delivery.due_at) if delivery.state == "waiting" else None,
+        "error": delivery.last_error,
     }
 
 

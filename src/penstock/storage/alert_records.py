@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
+import sqlalchemy
 from sqlalchemy import Connection
 
 from penstock.core.access import WorkspaceId
-from penstock.core.alerts import Alert, Delivery, Incident, IncidentId
+from penstock.core.alerts import Alert, Delivery, Incident, IncidentFilter, IncidentId
+from penstock.core.errors import NotFound
 from penstock.core.plan import RunId
+from penstock.database.schema import alert_deliveries, incidents
 from penstock.database.statements import ManyStatement, Statement
 
 _INCIDENT: Final = tuple(field.name for field in fields(Incident))
@@ -29,16 +32,7 @@ _AGAIN: Final = Statement(
     f"UPDATE incidents SET runs = runs + 1 WHERE {_OF_PIPELINE} AND kind = :kind AND closed_at IS NULL"
 )
 _CLOSE: Final = Statement("UPDATE incidents SET closed_at = :now, closed_by = :by WHERE id = :id AND closed_at IS NULL")
-_LIST: Final = {
-    (by_project, open_only): Statement(
-        f"{_SELECT}workspace = :workspace"
-        + (" AND project = :project" if by_project else "")
-        + (" AND closed_at IS NULL" if open_only else "")
-        + " ORDER BY id DESC LIMIT :limit"
-    )
-    for by_project in (False, True)
-    for open_only in (False, True)
-}
+_READ: Final = Statement(f"{_SELECT}workspace = :workspace AND id = :id")
 _ADD: Final = Statement(
     f"INSERT INTO alert_deliveries ({', '.join(_DELIVERY)}) VALUES ({', '.join(f':{name}' for name in _DELIVERY)})"
 )
@@ -87,12 +81,33 @@ class SqlAlertRecords:
         for incident in incidents:
             _CLOSE.do(tx, {"id": incident.id, "now": now, "by": by})
 
-    def incidents(
-        self, tx: Connection, workspace: WorkspaceId, *, project: str | None, open_only: bool, limit: int
-    ) -> list[Incident]:
+    def incidents(self, tx: Connection, workspace: WorkspaceId, wanted: IncidentFilter) -> list[Incident]:
         """Return incidents, the newest first."""
-        values = {"workspace": workspace, "limit": limit} | ({"project": project} if project is not None else {})
-        return [_incident(row) for row in _LIST[project is not None, open_only].fetch(tx, values)]
+        conditions = [incidents.c.workspace == workspace]
+        if wanted.project is not None:
+            conditions.append(incidents.c.project == wanted.project)
+        if wanted.pipeline is not None:
+            conditions.append(incidents.c.pipeline == wanted.pipeline)
+        if wanted.over is not None:
+            conditions.append(incidents.c.closed_at.is_not(None) if wanted.over else incidents.c.closed_at.is_(None))
+        if wanted.before is not None:
+            conditions.append(incidents.c.id < wanted.before)
+        query = sqlalchemy.select(*(incidents.c[name] for name in _INCIDENT)).where(*conditions)
+        found = tx.execute(query.order_by(incidents.c.id.desc()).limit(wanted.limit))
+        return [_incident(tuple(row)) for row in found]
+
+    def incident(self, tx: Connection, workspace: WorkspaceId, incident: str) -> Incident:
+        """Return an incident."""
+        for row in _READ.fetch(tx, {"workspace": workspace, "id": incident}):
+            return _incident(row)
+        raise NotFound(f"there is no incident {incident[:100]!r} in this workspace", hint="See: penstock alerts list")
+
+    def deliveries(self, tx: Connection, workspace: WorkspaceId, incident_ids: Sequence[IncidentId]) -> list[Delivery]:
+        """Return the alerts of incidents, the oldest first."""
+        query = sqlalchemy.select(*(alert_deliveries.c[name] for name in _DELIVERY)).where(
+            alert_deliveries.c.workspace == workspace, alert_deliveries.c.incident.in_(incident_ids)
+        )
+        return [_delivery(tuple(row)) for row in tx.execute(query.order_by(alert_deliveries.c.id))]
 
     def add(self, tx: Connection, deliveries: Sequence[Delivery]) -> None:
         """Record alerts that are to be sent."""

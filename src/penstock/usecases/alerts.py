@@ -13,15 +13,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from penstock.base.ids import new_id
+from penstock.base.nearest import nearest
 from penstock.core import limits
 from penstock.core.access import Actor, Policy, WorkspaceId
 from penstock.core.alerts import (
     Alert,
     Delivery,
     Incident,
+    IncidentFilter,
     IncidentId,
     IncidentKind,
     judge_end,
+    without_secrets,
     words_of_end,
     words_of_lateness,
     words_of_recovery,
@@ -40,7 +43,6 @@ from penstock.usecases.permissions import require
 _SECRET: Final = re.compile(r"\$\{secret:([^}]*)\}")
 _DAY_S: Final = 86_400.0
 _CHECKS_MAX: Final = 1_000
-_SHOWN_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +86,29 @@ class Incidents:
         before = self.clock() - limits.INCIDENTS_KEPT.value * _DAY_S
         return self.database.write(lambda tx: self.records.forget(tx, before=before, limit=limits.ALERT_BATCH.value))
 
-    def list(self, *, actor: Actor, project: str | None = None, open_only: bool = False) -> Sequence[Incident]:
-        """Return incidents, the newest first.
+    def list(self, wanted: IncidentFilter, *, actor: Actor) -> Sequence[tuple[Incident, Sequence[Delivery]]]:
+        """Return incidents, the newest first, each with what people were told of it.
 
         Raises:
             NotAllowed: without `pipelines:read`.
         """
         require(actor, "pipelines:read")
         with self.database.read() as tx:
-            return self.records.incidents(tx, actor.workspace, project=project, open_only=open_only, limit=_SHOWN_MAX)
+            found = self.records.incidents(tx, actor.workspace, wanted)
+            told = self.records.deliveries(tx, actor.workspace, [incident.id for incident in found])
+        return [(incident, [each for each in told if each.incident == incident.id]) for incident in found]
+
+    def read(self, incident: str, *, actor: Actor) -> tuple[Incident, Sequence[Delivery]]:
+        """Return an incident with what people were told of it.
+
+        Raises:
+            NotAllowed: without `pipelines:read`.
+            NotFound: when the workspace has none under that id.
+        """
+        require(actor, "pipelines:read")
+        with self.database.read() as tx:
+            found = self.records.incident(tx, actor.workspace, incident)
+            return found, self.records.deliveries(tx, actor.workspace, [found.id])
 
     def _look_at(self, state: ScheduleState) -> int:
         late = overdue(state.schedule, deadline=state.deadline or "", since=state.since, now=self.clock())
@@ -215,10 +231,21 @@ class Alerts:
         return 1 if delivery.target else 0
 
     def _send(self, workspace: WorkspaceId, project: Project, name: str, alert: Alert) -> None:
-        url = url_of(project, name, secrets=lambda secret: self._secret(workspace, secret))
+        used: list[str] = []
+
+        def secret(name: str) -> str:
+            used.append(self._secret(workspace, name))
+            return used[-1]
+
+        url = url_of(project, name, secrets=secret)
         with self.database.read() as tx:
             policy = self.workspaces.get(tx, workspace).policy
-        self.sender.send(url, alert, policy=policy)
+        try:
+            self.sender.send(url, alert, policy=policy)
+        except PenstockError as error:  # its words are kept, and shown to all members
+            error.message = without_secrets(error.message, used)
+            error.args = (error.message,)
+            raise
 
     def _secret(self, workspace: WorkspaceId, name: str) -> str:
         with self.database.read() as tx:
@@ -251,8 +278,6 @@ def url_of(project: Project, name: str, *, secrets: Callable[[str], str]) -> str
         NotFound: when the project has no such name, or a secret is not there.
     """
     if name not in project.alerts:
-        from penstock.project.checking import nearest  # which loads what a supervisor does without
-
         raise NotFound(f"the project has no alerts for {name!r}", hint=f"{nearest(name, project.alerts)}")
     return _SECRET.sub(lambda found: secrets(found[1]), project.alerts[name])
 

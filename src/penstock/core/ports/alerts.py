@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from penstock.core.access import Policy, WorkspaceId
-from penstock.core.alerts import Alert, Delivery, Incident
+from penstock.core.alerts import Alert, Delivery, Incident, IncidentFilter, IncidentId
 from penstock.core.plan import RunId
 
 
@@ -22,10 +22,18 @@ class AlertRecords(Protocol):
     def close(self, tx: Any, incidents: Sequence[Incident], *, by: RunId, now: float) -> None:
         """Record that incidents are over."""
 
-    def incidents(
-        self, tx: Any, workspace: WorkspaceId, *, project: str | None, open_only: bool, limit: int
-    ) -> Sequence[Incident]:
+    def incidents(self, tx: Any, workspace: WorkspaceId, wanted: IncidentFilter) -> Sequence[Incident]:
         """Return incidents, the newest first."""
+
+    def incident(self, tx: Any, workspace: WorkspaceId, incident: str) -> Incident:
+        """Return an incident.
+
+        Raises:
+            NotFound: when the workspace has none under that id.
+        """
+
+    def deliveries(self, tx: Any, workspace: WorkspaceId, incident_ids: Sequence[IncidentId]) -> Sequence[Delivery]:
+        """Return the alerts of incidents, the oldest first."""
 
     def add(self, tx: Any, deliveries: Sequence[Delivery]) -> None:
         """Record alerts that are to be sent."""
