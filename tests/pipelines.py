@@ -25,7 +25,7 @@ from penstock.core.access import Destination
 from penstock.core.errors import NotFound
 from penstock.core.plan import RunId, TaskName
 from penstock.core.ports import Occurrence
-from penstock.core.projects import Project
+from penstock.core.projects import PipelineName, Project
 from penstock.core.tables import Published, SnapshotId, TableName
 from penstock.database.opening import SqlDatabase, open_database
 from penstock.database.versioning import upgrade
@@ -120,7 +120,9 @@ class PipelineBench:
             **{"date": self.date, **words},
         )
         folder = self.folder / "attempts" / f"{task}-{number}"
-        return TaskContext(self.parts, occurrence, self.project, folder, timeout_s=timeout_s)
+        found = self.project.pipelines[PipelineName(pipeline)].tasks.get(TaskName(task))
+        piece = occurrence.part if found is not None and getattr(self.kinds[found.kind], "publishes", False) else ""
+        return TaskContext(self.parts, occurrence, self.project, folder, piece=piece, timeout_s=timeout_s)
 
     def run(self, task: str, *, pipeline: str = "main", **words: Any) -> Mapping[str, Any]:
         """Carry out one attempt of a task of the project and return its report."""

@@ -26,7 +26,7 @@ from penstock.core.runs import (
     TaskProgress,
 )
 from penstock.core.tables import SnapshotId, TableName
-from penstock.database.schema import lake_pins
+from penstock.database.schema import lake_pins, lake_writes
 from penstock.storage.attempt_records import SqlAttemptRecords
 from penstock.storage.project_records import SqlProjectRecords
 from penstock.storage.run_records import SqlRunRecords
@@ -265,6 +265,22 @@ def test_schedules_keep_how_far_they_are_when_a_project_is_deployed_again(databa
         assert PROJECTS.due(tx, now=60.0, limit=5) == [known()["sales"]]
     database.write(lambda tx: PROJECTS.put_schedules(tx, OURS, "shop", [replace(moved, deadline="01:00")], now=9.0))
     assert known() == {"stock": replace(moved, deadline="01:00")}
+
+
+def test_a_run_is_found_by_a_branch_that_one_of_its_pieces_has_left(database):
+    runs = {number: replace(RUN, id=RunId(f"run_{number}"), tasks=()) for number in (1, 10, 2)}
+    put(database, *runs.values())
+
+    def end(tx):
+        for run in runs.values():
+            RUNS.save(tx, run, dataclasses.replace(run, state="failed", finished_at=5.0))
+        for branch, state in (("run_10.one", "written"), ("run_2.one", "done")):
+            row = {"run": branch, "name": "t.x", "workspace": OURS, "state": state, "number": 1, "at": 5.0}
+            tx.execute(lake_writes.insert().values(**row, fingerprint="f"))
+
+    database.write(end)
+    with database.read() as tx:
+        assert SqlRunUpkeepRecords().abandoned(tx, ended_before=10.0, limit=5) == [(OURS, runs[10].id)]
 
 
 def test_runs_that_nobody_resumed_are_found_and_old_words_forgotten(database):

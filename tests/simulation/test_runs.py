@@ -7,7 +7,8 @@ the lake is an account of what was written and published. After every step:
 2. A task is blocked when one before it did not succeed, unless it runs whatever became of that.
 3. A run publishes once at most, and only when everything before publishing has ended well.
 4. At most as many attempts of a pool run as it has places; of a back-fill no more runs than asked for.
-5. No task is tried more often than its retries and the kills that are forgiven allow.
+5. No task is tried more often than its retries, the kills that are forgiven and the tables that others change allow.
+6. What a task with `for_each` has counted is what its things have counted, once each.
 
 And when the faults end, every run ends; those that failed can be resumed, and what had succeeded is not done again.
 """
@@ -54,6 +55,7 @@ class World:
     published: Counter[RunId] = field(default_factory=Counter)
     begun: Counter[tuple[RunId, str, int]] = field(default_factory=Counter)
     done: Counter[tuple[RunId, str]] = field(default_factory=Counter)
+    overtaken: Counter[tuple[RunId, str, int]] = field(default_factory=Counter)
 
     def load(self) -> list[PipelineRun]:
         """Return all runs."""
@@ -93,7 +95,9 @@ class World:
             return AttemptReport("crashed", error={"code": "bug", "message": "", "hint": ""})
         if entry.part == "publish":
             return AttemptReport("succeeded", report={"published": {"t.published": 1}})
-        if drawn < 0.25:
+        if drawn < 0.18:
+            return AttemptReport("failed", error=error | {"code": "needs_rerun"})
+        if drawn < 0.28:
             return AttemptReport("failed", error=error)
         if entry.part == "expand":
             return AttemptReport("succeeded", report={"items": list(range(self.chance.randrange(4)))})
@@ -106,6 +110,8 @@ class World:
     def note(self, ended: Ended) -> None:
         """Count what was recorded."""
         entry = ended.lease.entry
+        if (ended.report.error or {}).get("code") == "needs_rerun":
+            self.overtaken[entry.run, entry.task, entry.number] += 1
         if entry.part == "publish" and ended.report.outcome == "succeeded":
             self.published[entry.run] += 1
         if entry.part == "task" and ended.report.outcome == "succeeded":
@@ -125,13 +131,16 @@ class World:
         if task.follows_publish and task.trigger == "all_succeeded":
             assert run.published_at is not None
         self.begun[run.id, task.name, lease.entry.number] += 1
-        assert lease.entry.attempt <= max(limits.TASK_KILLS.value, 1 + task.retries)
+        again = self.overtaken[run.id, task.name, lease.entry.number]
+        assert lease.entry.attempt <= max(limits.TASK_KILLS.value, 1 + task.retries) + again
 
     def check(self) -> None:
         """Look at how everything stands."""
         for run in self.load():
             assert self.published[run.id] <= 1
             for task in run.tasks:
+                if task.items and task.state == "succeeded":
+                    assert task.report["rows"] == task.items
                 if task.state == "blocked":
                     behind = [run.task(name) for name in task.after]
                     behind += [each for each in run.tasks if task.follows_publish and not each.follows_publish]
@@ -151,6 +160,7 @@ class World:
                 self.beat(worker)
                 self.turn(worker)
             if all(run.state in ENDED for run in self.load()):
+                self.check()
                 return
         raise AssertionError([(run.id, [(task.name, task.state) for task in run.tasks]) for run in self.load()])
 
@@ -288,3 +298,27 @@ def test_a_back_fill_does_no_more_runs_at_once_than_asked_for(service):
             break
     assert len(order) == len(runs)
     assert order[:2] == ["2026-01-01", "2026-01-02"]
+
+
+@pytest.mark.parametrize("for_each", [None, {"values": [1, 2]}])
+def test_a_task_whose_table_others_have_changed_meanwhile_is_done_again_without_a_retry(service, monkeypatch, for_each):
+    world = World(service, random.Random(1), faulty=False)
+    run = new_run(world.chance, 1, tasks=(RunTask(TaskName("a"), "nothing", {}, for_each=for_each),))
+    world.runs = [run.id]
+    times = limits.RUN_RERUNS.value
+
+    def begin(tx):
+        world.records.insert(tx, run)
+        service.work.runs.start(tx, run, now=service.clock())
+
+    def report(lease):
+        if lease.entry.part == "expand":
+            return AttemptReport("succeeded", report={"items": [1, 2]})
+        if lease.entry.attempt <= times:
+            return AttemptReport("failed", error={"code": "needs_rerun", "message": "", "hint": ""})
+        return AttemptReport("succeeded", report={"fingerprint": "f", "report": {"rows": 1}})
+
+    service.database.write(begin)
+    monkeypatch.setattr(World, "report", lambda _world, lease: report(lease))
+    world.settle()
+    assert [one.state for one in world.load()] == ["succeeded"]

@@ -37,6 +37,21 @@ def table_name(text: str) -> TableName:
     )
 
 
+def branch_name(run: RunId, piece: str = "") -> str:
+    """Return the name of a run's branch of a table, or of that of one of its pieces."""
+    return f"{run}.{piece}" if piece else run
+
+
+def run_of_branch(name: str) -> RunId:
+    """Return the run whose branch has a name, or whose piece's."""
+    return RunId(name.partition(".")[0])
+
+
+def piece_of_branch(name: str) -> str:
+    """Return the piece of a run whose branch has a name; empty when it is the run's own."""
+    return name.partition(".")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Author:
     """Whose work a snapshot is.
@@ -45,6 +60,7 @@ class Author:
         fingerprint: of the task's code, inputs and settings: the same work again is found, other work replaces it.
         part: which piece of the task's work, where it commits in pieces.
         version: the script version that made it, where one did.
+        piece: of the run, on a branch of its own, to be published by itself; empty for what the run publishes at once.
     """
 
     run: RunId
@@ -53,6 +69,12 @@ class Author:
     fingerprint: str
     part: str = ""
     version: str = ""
+    piece: str = ""
+
+    @property
+    def branch(self) -> str:
+        """The name of the branch that it writes to."""
+        return branch_name(self.run, self.piece)
 
 
 @dataclass(frozen=True, slots=True)

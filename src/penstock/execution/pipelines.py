@@ -206,7 +206,8 @@ def _begin(run: PipelineRun, task: RunTask, *, now: float) -> tuple[RunTask, Ent
         failed = dataclasses.replace(task, state="failed", reason=error["message"], error=error, finished_at=now)
         return failed, None
     part: TaskPart = "expand" if task.for_each is not None else "task"
-    return dataclasses.replace(task, state="queued", items=None, items_done=0), entry_of(run, task.name, part=part)
+    begun = dataclasses.replace(task, state="queued", items=None, items_done=0, report={})
+    return begun, entry_of(run, task.name, part=part)
 
 
 def _holds(condition: str, run: PipelineRun) -> bool:

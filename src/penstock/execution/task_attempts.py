@@ -164,6 +164,7 @@ class _Attempt:
             folder=self.of.folder / f"{self.run.id}-{self.task.name}-{self.entry.number}",
             stop=self.stop,
             number=self.entry.number,
+            piece=occurrence.part if self.of.kinds[self.task.kind].publishes else "",
             timeout_s=self.task.timeout_s or limits.TASK_TIMEOUT.value,
         )
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 from pydantic import BaseModel
 
+from penstock.base.nearest import nearest
 from penstock.core import duckdb_sql, limits
 from penstock.core.access import Destination
 from penstock.core.columns import Column
@@ -34,7 +35,6 @@ from penstock.execution.stopping import StopSign
 from penstock.execution.table_writes import Ask, order_of, query_columns, query_files
 from penstock.execution.task_cursors import TaskCursors
 from penstock.execution.telling import Telling
-from penstock.project.checking import nearest
 
 Rows = Callable[[str], Sequence[Sequence[Any]]]
 _SECRET: Final = re.compile(r"\$\{secret:([^}]*)\}")
@@ -90,6 +90,7 @@ class TaskContext:
     Attributes:
         folder: of this attempt alone, removed at the end; on the lake's own disk when that is local.
         number: of the item, where the task is done for several.
+        piece: of the run, that the attempt publishes by itself: an item's, of a kind that does; else empty.
         pins: the snapshots to read, where the run has settled them; others are looked up when first asked for.
         reads: the snapshots that were read.
         wrote: what was written.
@@ -102,6 +103,7 @@ class TaskContext:
     folder: Path
     stop: StopSign = field(default_factory=StopSign)
     number: int = 0
+    piece: str = ""
     timeout_s: float | None = None
     pins: Mapping[TableName, SnapshotId] = field(default_factory=dict)
     reads: dict[TableName, SnapshotId] = field(default_factory=dict)
@@ -215,7 +217,7 @@ class TaskContext:
         """Return the columns that a table has now; none when it is new."""
         workspace, run = self.occurrence.workspace, self.occurrence.run
         try:
-            snapshot = self.parts.lake.heads(workspace, [table], run=run)[table]
+            snapshot = self.parts.lake.heads(workspace, [table], run=run, piece=self.piece)[table]
         except NotFound:
             return ()
         return self.parts.lake.read(workspace, table, at=snapshot).columns
@@ -346,9 +348,7 @@ class TaskContext:
         self.stop.check()
         workspace, run = self.occurrence.workspace, self.occurrence.run
         then = self.cursors.commit
-        self.published += self.parts.lake.publish(workspace, run, tables=list(self.wrote), then=then)
-        if not self.cursors.committed:  # another part of the task has published these rows with its own
-            self.parts.database.write(then)
+        self.published += self.parts.lake.publish(workspace, run, piece=self.piece, tables=list(self.wrote), then=then)
 
     def start_over(self) -> frozenset[TableName]:
         """Forget what was written and remembered, and return the tables; what is written now takes its place."""
@@ -455,6 +455,7 @@ class TaskContext:
             fingerprint=f"{now.fingerprint}-{self._turn}" if self._turn else now.fingerprint,
             part="/".join(part for part in (now.part, write.part) if part),
             version=write.version,
+            piece=self.piece,
         )
 
     def _repeated(self, write: TableWrite, snapshot: SnapshotId) -> Written:

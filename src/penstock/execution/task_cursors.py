@@ -34,7 +34,6 @@ class TaskCursors:
         self._kept: set[str] = set()
         self._found: dict[str, Any] = {}  # what was remembered when it was asked for
         self._new: dict[str, str] = {}  # files that were asked for and not taken then
-        self.committed = False
 
     def get(self, name: str) -> Any:
         """Return what was remembered, None at first; what this attempt has set is not published yet."""
@@ -98,7 +97,6 @@ class TaskCursors:
         values = {**self._values, **dict.fromkeys(self._kept)}
         self._records.set_cursors(tx, self._owner, values, run=self._run, now=now)
         self._records.take(tx, self._owner, list(self._taken.items()), run=self._run, now=now)
-        self.committed = True
 
     def _moved(self, tx: Any, name: str) -> bool:
         return bool(self._records.cursor(tx, self._owner, name) != self._found[name])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import sqlalchemy
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func
 
 from penstock.core.access import WorkspaceId
 from penstock.core.plan import RunId
@@ -21,7 +21,10 @@ class SqlRunUpkeepRecords:
 
     def abandoned(self, tx: Connection, *, ended_before: float, limit: int) -> Sequence[tuple[WorkspaceId, RunId]]:
         """Return runs that ended badly and were not resumed, and have branches or pins still."""
-        branches = sqlalchemy.exists().where(lake_writes.c.run == runs.c.id, lake_writes.c.state.in_(_LEFT))
+        branches = sqlalchemy.exists().where(
+            lake_writes.c.state.in_(_LEFT),
+            func.substr(lake_writes.c.run + ".", 1, func.length(runs.c.id) + 1) == runs.c.id + ".",  # and of its pieces
+        )
         pins = sqlalchemy.exists().where(lake_pins.c.run == runs.c.id)
         found = tx.execute(
             sqlalchemy.select(runs.c.workspace, runs.c.id)

@@ -114,8 +114,7 @@ class IngestTask:
             try:
                 return self._land(spec, ctx, before)
             except NeedsRerun:
-                # Each thing of a for_each has its rows on one branch with the others', which must not be replaced.
-                if turn == limits.SOURCE_TURNS.value or ctx.occurrence.part:
+                if turn == limits.SOURCE_TURNS.value:
                     raise
                 ctx.log("another run has read the same from the source; it is read on from there")
                 before |= ctx.start_over()

@@ -257,6 +257,8 @@ def _another_try(run: PipelineRun, entry: Entry, report: AttemptReport, now: flo
     if report.outcome in ("transient", "cancelled"):
         pause_s = max(random.random(), 0.1) * limits.OUTAGE_RETRY.value
         return try_again(entry, attempt=entry.attempt, not_before=now + pause_s, reason=error.get("code", "stopped"))
+    if error.get("code") == _NEEDS_RERUN and entry.attempt <= limits.RUN_RERUNS.value:
+        return try_again(entry, attempt=entry.attempt + 1, not_before=now, reason=_NEEDS_RERUN)
     retries = 0 if entry.part == "publish" else run.task(entry.task).retries
     most = entry.attempts_max if report.outcome == "crashed" else 1 + retries
     if entry.attempt >= most:

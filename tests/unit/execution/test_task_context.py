@@ -270,14 +270,19 @@ def test_cursors_count_with_the_rows_and_not_before(bench):
         assert tx.exec_driver_sql("SELECT count(*) FROM cursors").scalar() == 1, "nothing is left aside"
 
 
-def test_cursors_count_though_another_part_has_published_the_rows(bench):
+def test_things_of_a_for_each_publish_their_own_rows_with_their_own_cursors(bench):
     order = TableWrite(TOTALS, "append", with_cursors=True)
     one, two = bench.ctx(part="one", fingerprint="f"), bench.ctx(part="two", fingerprint="f")
     for number, ctx in enumerate([one, two]):
+        ctx.piece = ctx.occurrence.part
         ctx.cursors.set(f"cursor_{number}", number + 1)
         ctx.write_query(order, f"SELECT {number} AS a", tables={})
     one.publish()
+    assert bench.rows(TOTALS) == [(0,)]
     two.publish()
+    assert bench.rows(TOTALS) == [(0,), (1,)]
+    history = bench.lake.history(WORKSPACE, TOTALS)
+    assert {(each.author.run, each.author.piece) for each in history} == {(bench.run_id, "one"), (bench.run_id, "two")}
     assert [bench.ctx().cursors.get(f"cursor_{number}") for number in range(2)] == [1, 2]
 
 

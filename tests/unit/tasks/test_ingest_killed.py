@@ -1,6 +1,7 @@
 """An ingest that is killed at its worst moments: what it fetches again lands once, and the next run goes on."""
 
 import contextlib
+import random
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.pipelines import pipeline_context
 from tests.sources import Source, serve
 
 FROM = '{ connection: api, path: all, cursor: { field: at, param: since, start: "2024-01-01" } }'
+HISTORIES = tuple(f"history_{number}" for number in range(4))
 MOMENTS = ("before_rows", "after_rows", "after_publishing")
 
 
@@ -31,7 +33,10 @@ def source():
 def bench(tmp_path_factory, source):
     egress, policy = HttpEgress(), Policy(egress=("127.0.0.1",))
     tasks = [f"  {moment}: {{ kind: ingest, from: {FROM}, to: raw.{moment} }}\n" for moment in MOMENTS]
-    tasks += [f"  {name}: {{ kind: ingest, from: {FROM}, to: raw.{name} }}\n" for name in ("each", "both")]
+    tasks += [
+        f"  {name}: {{ kind: ingest, from: {FROM}, to: raw.{name} }}\n"
+        for name in ("each", "both", "items", *HISTORIES)
+    ]
     with (
         contextlib.closing(StrictSandbox()) as strict,
         pipeline_context(
@@ -82,15 +87,16 @@ def test_what_was_fetched_lands_once_whenever_the_process_is_killed(bench, sourc
     assert numbers(bench, f"raw.{moment}") == [1, 2, 3, 4, 5]
 
 
-def test_parts_of_a_for_each_publish_for_each_other_and_keep_their_own_cursors(bench, source, monkeypatch):
+def test_each_thing_of_a_for_each_publishes_its_own_rows_with_its_own_cursor(bench, source, monkeypatch):
     source.records = [{"id": 1, "at": "2024-01-01"}]
     with monkeypatch.context() as killing:
         kill_at("after_rows", killing)
         with pytest.raises(Killed):
             bench.run("each", fingerprint="f", part="one")
-    bench.run("each", fingerprint="f", part="two")  # publishes the rows of both
-    assert numbers(bench, "raw.each") == [1, 1]
+    bench.run("each", fingerprint="f", part="two")
+    assert numbers(bench, "raw.each") == [1]
     bench.run("each", fingerprint="f", part="one", attempt=2)
+    assert numbers(bench, "raw.each") == [1, 1]
     bench.next_run()
     for part in ("one", "two"):
         assert bench.run("each", fingerprint="g", part=part)["rows"] == 0
@@ -114,3 +120,71 @@ def test_of_two_runs_at_the_same_time_the_later_reads_on_from_where_the_other_ca
     monkeypatch.setattr(TaskContext, "write_query", overtaken)
     assert bench.run("both", fingerprint="f")["rows"] == 0
     assert numbers(bench, "raw.both") == [1, 2]
+
+
+def test_the_thing_of_a_for_each_that_another_run_has_overtaken_reads_on_from_there(bench, source, monkeypatch):
+    source.records = [{"id": 1, "at": "2024-01-01"}]
+    real = TaskContext.write_query
+    others: list[str] = []
+
+    def overtaken(self, *given, **words):
+        written = real(self, *given, **words)
+        if not others:
+            others.append(first := bench.run_id)
+            bench.run("items", fingerprint="f", part="two")  # of the same run: it publishes meanwhile
+            source.records += [{"id": 2, "at": "2024-01-02"}]
+            bench.next_run()
+            bench.run("items", fingerprint="other", part="one")
+            bench.run_id = first
+        return written
+
+    monkeypatch.setattr(TaskContext, "write_query", overtaken)
+    assert bench.run("items", fingerprint="f", part="one")["rows"] == 0
+    assert numbers(bench, "raw.items") == [1, 1, 2]
+
+
+@pytest.mark.parametrize("table", HISTORIES)
+def test_whatever_kills_and_overtakes_the_things_of_a_for_each_each_row_lands_once(bench, source, monkeypatch, table):
+    """Attempts of two things of several runs, some killed, some overtaken by others; some runs are never resumed."""
+    chance = random.Random(table)
+    source.records = [{"id": 1, "at": "2024-01-01"}]
+    real = {name: getattr(TaskContext, name) for name in ("write_query", "publish")}
+    depth, attempts = 0, 0
+
+    def disturbed(name):
+        def work(self, *given, **words):
+            nonlocal depth
+            result = None
+            for half in range(2):
+                if half:
+                    result = real[name](self, *given, **words)
+                drawn = chance.random()
+                if drawn < 0.15:
+                    raise Killed
+                if drawn < 0.4 and depth < 2:
+                    depth += 1
+                    attempt()
+                    depth -= 1
+            return result
+
+        return work
+
+    def attempt():
+        nonlocal attempts
+        attempts += 1
+        mine = bench.run_id
+        source.records.append({"id": len(source.records) + 1, "at": f"2024-01-{len(source.records) + 1:02}"})
+        bench.next_run(f"run_{100 + chance.randrange(3)}")
+        with contextlib.suppress(Killed):
+            bench.run(table, fingerprint=f"f{bench.run_id}", part=chance.choice(("one", "two")), attempt=attempts)
+        bench.next_run(mine)
+
+    with monkeypatch.context() as disturbing:
+        for name in real:
+            disturbing.setattr(TaskContext, name, disturbed(name))
+        for _ in range(4):
+            attempt()
+    bench.next_run("run_200")
+    for part in ("one", "two"):
+        bench.run(table, fingerprint="last", part=part)
+    assert numbers(bench, f"raw.{table}") == sorted(2 * [record["id"] for record in source.records])

@@ -35,9 +35,9 @@ class Lake(Protocol):
         """Return the tables of a workspace, by name, as readers see them at one moment."""
 
     def heads(
-        self, workspace: WorkspaceId, names: Sequence[TableName], *, run: RunId | None = None
+        self, workspace: WorkspaceId, names: Sequence[TableName], *, run: RunId | None = None, piece: str = ""
     ) -> Mapping[TableName, SnapshotId]:
-        """Return the snapshots to read, of one moment: what is published, or what the run itself has written.
+        """Return the snapshots to read, of one moment: what is published, or what the run or its piece has written.
 
         Raises:
             NotFound: when a table is not there, or nothing of it is published.
@@ -124,6 +124,7 @@ class Lake(Protocol):
         workspace: WorkspaceId,
         run: RunId,
         *,
+        piece: str = "",
         tables: Sequence[TableName] | None = None,
         read_whole: Collection[TableName] = (),
         then: Callable[[Any], None] | None = None,
@@ -136,6 +137,7 @@ class Lake(Protocol):
         Args:
             workspace: of the run.
             run: whose tables.
+            piece: of the run, as in `Author`: only what it has written, on a branch of its own.
             tables: only these.
             read_whole: tables whose every row something else of the run depends on: when one was published by another
                 run meanwhile, it is put on top of that on the run's branch, and nothing is published yet.

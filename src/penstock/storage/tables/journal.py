@@ -22,7 +22,14 @@ from pyiceberg.table.snapshots import Snapshot
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import NotFound, TableOwned
 from penstock.core.plan import RunId, TaskName
-from penstock.core.tables import Author, SnapshotId, TableName, WriteOrder
+from penstock.core.tables import (
+    Author,
+    SnapshotId,
+    TableName,
+    WriteOrder,
+    piece_of_branch,
+    run_of_branch,
+)
 from penstock.database.statements import Statement
 
 COMPACT: Final = "compact"  # the mode of upkeep, and what the names of its runs begin with
@@ -53,7 +60,11 @@ _OTHER_WORK: Final = Statement(
     " WHERE run = :run AND name = :name AND fingerprint <> :fingerprint"
 )
 _SET_SCHEMA: Final = Statement("UPDATE lake_writes SET schema = :schema WHERE run = :run AND name = :name")
-_OF_RUN: Final = Statement("SELECT * FROM lake_writes WHERE workspace = :workspace AND run = :run ORDER BY name")
+_OF_BRANCH: Final = Statement("SELECT * FROM lake_writes WHERE workspace = :workspace AND run = :run ORDER BY name")
+_OF_RUN: Final = Statement(
+    "SELECT * FROM lake_writes WHERE workspace = :workspace AND substr(run || '.', 1, :length) = :begins"
+    " ORDER BY run, name"
+)
 _PENDING: Final = Statement("SELECT * FROM lake_writes WHERE state = 'published' ORDER BY at")
 _OF_TABLE: Final = Statement(
     "SELECT * FROM lake_writes WHERE workspace = :workspace AND name = :name AND state IN ('open', 'written',"
@@ -103,6 +114,7 @@ class Write:
     """A run's writing to a table, as the journal has it.
 
     Attributes:
+        branch: where it is written, by its name: that of the run, or of one of its pieces.
         base: what was published when the run began.
         head: the last snapshot of the run's branch; None when it has none yet.
         schema: the id of the schema that the run writes with.
@@ -111,7 +123,7 @@ class Write:
         depends: whether the result depends on the base.
     """
 
-    run: RunId
+    branch: str
     name: TableName
     workspace: WorkspaceId
     state: WriteState
@@ -123,9 +135,14 @@ class Write:
     depends: bool
 
     @property
-    def branch(self) -> str:
-        """The name of the run's branch of the table."""
-        return str(self.run)
+    def run(self) -> RunId:
+        """The run that writes."""
+        return run_of_branch(self.branch)
+
+    @property
+    def piece(self) -> str:
+        """The piece of it that is published by itself; empty when it is all of it."""
+        return piece_of_branch(self.branch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +172,11 @@ def begin(tx: Any, order: WriteOrder, *, now: float) -> tuple[Write, SnapshotId 
             hint="Write to a table of another name.",
         )
     if (done := same_work(tx, order)) is not None:
-        found = read(tx, order.workspace, author.run, order.table)
+        found = read(tx, order.workspace, author.branch, order.table)
         assert found is not None, "what has landed stands in the journal"
         return found, done
-    known = read(tx, order.workspace, author.run, order.table)
-    work = {"run": author.run, "fingerprint": author.fingerprint, "depends": int(order.depends_on_table)}
+    known = read(tx, order.workspace, author.branch, order.table)
+    work = {"run": author.branch, "fingerprint": author.fingerprint, "depends": int(order.depends_on_table)}
     # Other work begins on what the table holds now, when another run has published it meanwhile.
     behind = known is not None and known.base != table["snapshot"] and known.fingerprint != author.fingerprint
     if known is None or known.state in ("done", "dropped") or behind:
@@ -167,7 +184,7 @@ def begin(tx: Any, order: WriteOrder, *, now: float) -> tuple[Write, SnapshotId 
     else:
         # What other work of this task has made of the columns binds nobody: nothing of it was published.
         _OTHER_WORK.run(tx, {**work, "name": order.table})
-    known = read(tx, order.workspace, author.run, order.table)
+    known = read(tx, order.workspace, author.branch, order.table)
     assert known is not None, "it has just been written"
     return known, None
 
@@ -181,7 +198,7 @@ def same_work(tx: Any, order: WriteOrder) -> SnapshotId | None:
             {
                 "workspace": order.workspace,
                 "name": order.table,
-                "run": author.run,
+                "run": author.branch,
                 "task": author.task,
                 "part": author.part,
                 "fingerprint": author.fingerprint,
@@ -193,15 +210,21 @@ def same_work(tx: Any, order: WriteOrder) -> SnapshotId | None:
     return None if found is None else SnapshotId(found["snapshot"])
 
 
-def read(tx: Any, workspace: WorkspaceId, run: RunId, name: TableName) -> Write | None:
-    """Return a run's writing to a table; None when it has never begun."""
-    row = _WRITE.run(tx, {"workspace": workspace, "run": run, "name": name}).mappings().first()
+def read(tx: Any, workspace: WorkspaceId, branch: str, name: TableName) -> Write | None:
+    """Return the writing to a branch of a table; None when it has never begun."""
+    row = _WRITE.run(tx, {"workspace": workspace, "run": branch, "name": name}).mappings().first()
     return None if row is None else _write(row)
 
 
+def of_branch(tx: Any, workspace: WorkspaceId, branch: str) -> list[Write]:
+    """Return everything that is written to a branch, by table."""
+    return [_write(row) for row in _OF_BRANCH.run(tx, {"workspace": workspace, "run": branch}).mappings()]
+
+
 def of_run(tx: Any, workspace: WorkspaceId, run: RunId) -> list[Write]:
-    """Return everything that a run writes, by table."""
-    return [_write(row) for row in _OF_RUN.run(tx, {"workspace": workspace, "run": run}).mappings()]
+    """Return everything that a run and its pieces write."""
+    wanted = {"workspace": workspace, "begins": f"{run}.", "length": len(run) + 1}
+    return [_write(row) for row in _OF_RUN.run(tx, wanted).mappings()]
 
 
 def of_table(tx: Any, workspace: WorkspaceId, name: TableName) -> list[Write]:
@@ -231,7 +254,7 @@ def set_write(tx: Any, write: Write, *, now: float) -> None:
     _SET.run(
         tx,
         {
-            "run": write.run,
+            "run": write.branch,
             "name": write.name,
             "state": write.state,
             "base": write.base,
@@ -245,12 +268,12 @@ def set_write(tx: Any, write: Write, *, now: float) -> None:
 
 def set_schema(tx: Any, write: Write, schema: int) -> None:
     """Record the columns that a run writes with, and nothing else: another of its parts may be committing."""
-    _SET_SCHEMA.run(tx, {"run": write.run, "name": write.name, "schema": schema})
+    _SET_SCHEMA.run(tx, {"run": write.branch, "name": write.name, "schema": schema})
 
 
 def add_write(tx: Any, write: Write, *, now: float) -> None:
     """Record a writing that begins with what is there already."""
-    values = {"workspace": write.workspace, "name": write.name, "run": write.run, "base": write.base, "now": now}
+    values = {"workspace": write.workspace, "name": write.name, "run": write.branch, "base": write.base, "now": now}
     _OPEN.run(tx, {**values, "fingerprint": write.fingerprint, "depends": int(write.depends)})
     set_write(tx, write, now=now)
 
@@ -270,7 +293,7 @@ def add_snapshot(
         tx,
         {
             **key,
-            "run": author.run,
+            "run": author.branch,
             "project": author.project,
             "task": author.task,
             "part": author.part,
@@ -306,6 +329,7 @@ def author_of(snapshot: Snapshot, *, project: str) -> Author:
     kept = {} if snapshot.summary is None else snapshot.summary.additional_properties
     return Author(
         run=RunId(kept.get("penstock.run", "")),
+        piece=kept.get("penstock.piece", ""),
         project=project,
         task=TaskName(kept.get("penstock.task", "")),
         fingerprint=kept.get("penstock.fingerprint", ""),
@@ -332,7 +356,8 @@ def add_rebased(tx: Any, write: Write, made: Landed, *, of: SnapshotId, now: flo
     key = {"workspace": write.workspace, "name": write.name}
     row = _SNAPSHOT.run(tx, {**key, "snapshot": of}).mappings().one()
     author = Author(
-        run=RunId(row["run"]),
+        run=run_of_branch(row["run"]),
+        piece=piece_of_branch(row["run"]),
         project=row["project"],
         task=row["task"],
         fingerprint=row["fingerprint"],
@@ -352,7 +377,7 @@ def show(tx: Any, write: Write, *, now: float) -> None:
 
 def forget(tx: Any, write: Write) -> None:
     """Forget the snapshots of a writing that nobody saw, because other work replaces them or it is dropped."""
-    key = {"workspace": write.workspace, "name": write.name, "run": write.run, "number": write.number}
+    key = {"workspace": write.workspace, "name": write.name, "run": write.branch, "number": write.number}
     _FORGET_INPUTS.run(tx, key)
     _FORGET.run(tx, key)
 
@@ -364,7 +389,7 @@ def no_table(name: TableName) -> NotFound:
 
 def _write(row: Any) -> Write:
     return Write(
-        run=RunId(row["run"]),
+        branch=row["run"],
         name=TableName(row["name"]),
         workspace=WorkspaceId(row["workspace"]),
         state=row["state"],

@@ -25,6 +25,7 @@ from penstock.core.tables import (
     WriteOrder,
     Writing,
     Written,
+    branch_name,
 )
 from penstock.storage.tables import journal, lineage, reading
 from penstock.storage.tables.catalog import Catalog
@@ -73,11 +74,12 @@ class IcebergLake:
             return lineage.states(tx, workspace)
 
     def heads(
-        self, workspace: WorkspaceId, names: Sequence[TableName], *, run: RunId | None = None
+        self, workspace: WorkspaceId, names: Sequence[TableName], *, run: RunId | None = None, piece: str = ""
     ) -> Mapping[TableName, SnapshotId]:
         """Return the snapshots to read, of one moment."""
+        branch = None if run is None else branch_name(run, piece)
         with self._parts.database.read() as tx:
-            return {name: _head(tx, workspace, name, run) for name in names}
+            return {name: _head(tx, workspace, name, branch) for name in names}
 
     def read(
         self,
@@ -143,12 +145,13 @@ class IcebergLake:
         workspace: WorkspaceId,
         run: RunId,
         *,
+        piece: str = "",
         tables: Sequence[TableName] | None = None,
         read_whole: Collection[TableName] = (),
         then: Callable[[Any], None] | None = None,
     ) -> Sequence[Published]:
         """Make what a run has written what readers see."""
-        return self._publisher.publish(workspace, run, tables=tables, read_whole=read_whole, then=then)
+        return self._publisher.publish(workspace, run, piece=piece, tables=tables, read_whole=read_whole, then=then)
 
     def discard(self, workspace: WorkspaceId, run: RunId) -> None:
         """Drop what a run has written and not published."""
@@ -167,8 +170,8 @@ class IcebergLake:
         return self._publisher.recover()
 
 
-def _head(tx: Any, workspace: WorkspaceId, name: TableName, run: RunId | None) -> SnapshotId:
-    write = None if run is None else journal.read(tx, workspace, run, name)
+def _head(tx: Any, workspace: WorkspaceId, name: TableName, branch: str | None) -> SnapshotId:
+    write = None if branch is None else journal.read(tx, workspace, branch, name)
     if write is not None and write.head is not None and write.state in ("written", "published"):
         return write.head
     snapshot = journal.shown(tx, workspace, name)

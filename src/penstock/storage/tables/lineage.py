@@ -8,7 +8,7 @@ from typing import Any, Final
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import SnapshotGone
 from penstock.core.plan import RunId, TaskName
-from penstock.core.tables import Author, Lineage, SnapshotId, TableName, TableState
+from penstock.core.tables import Author, Lineage, SnapshotId, TableName, TableState, piece_of_branch, run_of_branch
 from penstock.database.statements import Statement
 
 _STATES: Final = Statement("SELECT * FROM lake_tables WHERE workspace = :workspace ORDER BY name")
@@ -131,7 +131,8 @@ def _lineage(tx: Any, row: Any) -> Lineage:
         table=TableName(row["name"]),
         snapshot=SnapshotId(row["snapshot"]),
         author=Author(
-            run=RunId(row["run"]),
+            run=run_of_branch(row["run"]),
+            piece=piece_of_branch(row["run"]),
             project=row["project"],
             task=TaskName(row["task"]),
             fingerprint=row["fingerprint"],

@@ -19,7 +19,7 @@ from penstock.core.access import WorkspaceId
 from penstock.core.columns import union
 from penstock.core.errors import Conflict, NeedsRerun, SchemaRefused, SnapshotGone
 from penstock.core.plan import RunId
-from penstock.core.tables import Published, SnapshotId, TableName
+from penstock.core.tables import Published, SnapshotId, TableName, branch_name
 from penstock.storage.tables import commits, journal, lineage
 from penstock.storage.tables.catalog import reporting
 from penstock.storage.tables.commits import CommitLost
@@ -70,13 +70,14 @@ class Publisher:
         workspace: WorkspaceId,
         run: RunId,
         *,
+        piece: str = "",
         tables: Sequence[TableName] | None = None,
         read_whole: Collection[TableName] = (),
         then: Callable[[Any], None] | None = None,
     ) -> tuple[Published, ...]:
         """Publish what a run has written; see the port."""
         for _ in range(limits.LAKE_TRIES.value):
-            writes = self._writes(workspace, run, tables)
+            writes = self._writes(workspace, branch_name(run, piece), tables)
             todo = [write for write in writes if write.state == "written"]
             if not todo:
                 return self._again(workspace, run, writes, then)
@@ -97,7 +98,9 @@ class Publisher:
 
     def discard(self, workspace: WorkspaceId, run: RunId) -> None:
         """Drop what a run has written and not published; see the port."""
-        for write in self._writes(workspace, run, None):
+        with self.parts.database.read() as tx:
+            writes = journal.of_run(tx, workspace, run)
+        for write in writes:
             if write.state in ("open", "written"):
                 self._discard(write)
 
@@ -122,7 +125,7 @@ class Publisher:
             for name in names:
                 settle_held(self.parts, workspace, name)
             with self.parts.database.read() as tx:
-                known = {write.name: write for write in journal.of_run(tx, workspace, todo[0].run)}
+                known = {write.name: write for write in journal.of_branch(tx, workspace, todo[0].branch)}
                 seen = {name: journal.shown(tx, workspace, name) for name in names}
             if any(known[name].state != "written" for name in names):
                 raise CommitLost("another process publishes the same run")
@@ -338,9 +341,9 @@ class Publisher:
 
         self.parts.database.write(drop)
 
-    def _writes(self, workspace: WorkspaceId, run: RunId, tables: Sequence[TableName] | None) -> list[Write]:
+    def _writes(self, workspace: WorkspaceId, branch: str, tables: Sequence[TableName] | None) -> list[Write]:
         with self.parts.database.read() as tx:
-            writes = journal.of_run(tx, workspace, run)
+            writes = journal.of_branch(tx, workspace, branch)
         return [write for write in writes if tables is None or write.name in tables]
 
     def _again(
@@ -364,7 +367,7 @@ class Publisher:
 def _upkeep(workspace: WorkspaceId, name: TableName, run: RunId, *, base: SnapshotId | None, head: SnapshotId) -> Write:
     """Return what the journal has of a publication that no run of a pipeline has written."""
     return Write(
-        run=run,
+        branch=run,
         name=name,
         workspace=workspace,
         state="published",

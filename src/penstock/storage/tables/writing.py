@@ -239,7 +239,9 @@ class Writer:
     def _other_writers(self, order: WriteOrder) -> str | None:
         with self.parts.database.read() as tx:
             others = journal.of_table(tx, order.workspace, order.table)
-        return next((write.run for write in others if write.run != order.author.run and write.head is not None), None)
+        return next(
+            (write.run for write in others if write.branch != order.author.branch and write.head is not None), None
+        )
 
     def _table(self, order: WriteOrder) -> Table:
         table = self.parts.catalog.load(order.workspace, order.table)
@@ -255,7 +257,7 @@ class Writer:
     def _write(self, order: WriteOrder) -> tuple[Write, SnapshotId | None]:
         with self.parts.database.read() as tx:
             done = journal.same_work(tx, order)
-            write = journal.read(tx, order.workspace, order.author.run, order.table)
+            write = journal.read(tx, order.workspace, order.author.branch, order.table)
         if write is None or (write.state not in ("open", "written") and done is None):
             raise _changed(order, "the run's writing to it was ended meanwhile")
         return write, done
@@ -378,7 +380,11 @@ def own_snapshots(table: Table, write: Write) -> list[Snapshot]:
     then the journal is right.
     """
     mine = chain(table, commits.head_of(table, write.branch), write.base)
-    if not all(property_of(one, "run") == write.run and REBASED not in properties_of(one) for one in mine):
+    if not all(
+        (property_of(one, "run"), property_of(one, "piece")) == (write.run, write.piece)
+        and REBASED not in properties_of(one)
+        for one in mine
+    ):
         mine = chain(table, write.head, write.base)
     return mine
 
@@ -386,7 +392,13 @@ def own_snapshots(table: Table, write: Write) -> list[Snapshot]:
 def _find(table: Table, write: Write, order: WriteOrder) -> Snapshot | None:
     """Return the snapshot on the branch that is the same work."""
     author = order.author
-    wanted = {"run": author.run, "task": author.task, "part": author.part, "fingerprint": author.fingerprint}
+    wanted = {
+        "run": author.run,
+        "piece": author.piece,
+        "task": author.task,
+        "part": author.part,
+        "fingerprint": author.fingerprint,
+    }
     for snapshot in chain(table, commits.head_of(table, write.branch), write.base):
         same = all(property_of(snapshot, name) == value for name, value in wanted.items())
         if same and REBASED not in properties_of(snapshot):
@@ -399,6 +411,7 @@ def _properties(order: WriteOrder, before: Snapshot | None) -> dict[str, str]:
     replaced = _together("nothing" if before is None else replaced_by(before), _replaced(order))
     kept = {
         "run": author.run,
+        "piece": author.piece,
         "task": author.task,
         "part": author.part,
         "fingerprint": author.fingerprint,
@@ -406,7 +419,7 @@ def _properties(order: WriteOrder, before: Snapshot | None) -> dict[str, str]:
         "mode": order.mode,
         "replaced": orjson.dumps(replaced if isinstance(replaced, str) else sorted(replaced, key=repr)).decode(),
     }
-    return {_KEY + name: str(value) for name, value in kept.items()}
+    return {_KEY + name: str(value) for name, value in kept.items() if value or name != "piece"}
 
 
 def _together(one: Replaced, other: Replaced) -> Replaced:
