@@ -102,6 +102,19 @@ def test_killing_a_worker_leaves_no_process_behind(site):
     assert still_there(processes) == []
 
 
+def test_a_worker_whose_runners_are_stuck_leaves_no_process_behind_either(site):
+    ada = site.actor()
+    site.publish(ada, SLOW)
+    worker = site.start_worker(runners=2)
+    job = site.submit(ada, LONG).id
+    wait_for(lambda: site.states([job])[job] == "running")
+    below = descendants_of(worker.pid)
+    for runner in worker.runners():
+        os.kill(runner, signal.SIGSTOP)  # it hears nothing, and so not that its supervisor is gone
+    worker.kill()
+    assert still_there(below) == []
+
+
 def test_a_sandbox_that_has_died_comes_back_and_costs_no_attempt(site):
     ada = site.actor()
     site.publish(ada)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,14 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from penstock.base.parents import die_with
 from penstock.core import limits
 
 _DOORS: Final = ("api", "worker")
-_PR_SET_PDEATHSIG: Final = 1  # source: prctl(2)
 _LOOK_S: Final = 0.1
 _STEADY_S: Final = 5.0  # a process that lived so long starts again at once
 
@@ -39,7 +38,7 @@ class Door:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "penstock", self.name],
             start_new_session=True,  # Ctrl-C reaches this process, which then asks the others to drain
-            preexec_fn=lambda: _die_with(parent),
+            preexec_fn=lambda: die_with(parent, by=signal.SIGTERM),
         )
         self.started_s = time.monotonic()
 
@@ -168,10 +167,3 @@ def _stopping() -> Iterator[list[int]]:
     finally:
         for number, handler in zip(asked, before, strict=True):
             signal.signal(number, handler)
-
-
-def _die_with(parent: int) -> None:
-    libc: Any = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before this took hold
-        os._exit(1)

@@ -1,8 +1,8 @@
 """A runner: carries out what its supervisor assigns, and knows no database.
 
-It is started as `python -m penstock.worker.runner FD THREADS`, with FD a socket to its supervisor. It is a process of
-its own because it holds tenants' bytes: when it dies, or one of its parsers hangs, the supervisor goes on keeping
-leases alive.
+It is started as `python -m penstock.worker.runner FD THREADS PID`, with FD a socket to its supervisor and PID its
+supervisor's number. It is a process of its own because it holds tenants' bytes: when it dies, or one of its parsers
+hangs, the supervisor goes on keeping leases alive. When the supervisor dies, the kernel kills it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from penstock.base.parents import die_with
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import PenstockError, TransientError
@@ -238,8 +239,9 @@ def main() -> None:
     from penstock.wiring.runner import open_runner
     from penstock.wiring.settings import read_settings
 
+    fd, threads, supervisor = (int(argument) for argument in sys.argv[1:])
+    die_with(supervisor, by=signal.SIGKILL)  # its leases will be somebody else's; what is below ends when this does
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    fd, threads = int(sys.argv[1]), int(sys.argv[2])
     with socket.socket(fileno=fd) as channel, open_runner(read_settings(os.environ), threads=threads) as parts:
         Runner(channel, parts, threads=threads).serve()
     os._exit(0)  # threads may still be at work for nobody

@@ -79,7 +79,7 @@ class Runner:
         with theirs:
             fd = theirs.fileno()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "penstock.worker.runner", str(fd), str(self.threads)],
+                [sys.executable, "-m", "penstock.worker.runner", str(fd), str(self.threads), str(os.getpid())],
                 pass_fds=[fd],
                 env=kept,
                 stdin=subprocess.DEVNULL,
