@@ -58,6 +58,11 @@ class Holdings:
             self._by_entry.update((holding.lease.entry.id, holding) for holding in new)
         return new
 
+    def of(self, assignments: Iterable[Assignment]) -> list[Holding]:
+        """Return what is held of the same entries by other leases."""
+        found = [self._by_entry.get(assignment.lease.entry.id) for assignment in assignments]
+        return [holding for holding in found if holding is not None]
+
     def find(self, entry: EntryId, token: int) -> Holding | None:
         """Return a lease that is still held, None when it is not or is another lease of that entry."""
         holding = self._by_entry.get(entry)

@@ -42,7 +42,8 @@ class Runner:
     Attributes:
         threads: how many attempts it runs at once.
         level: what its sandbox reached; None before it is ready.
-        at_hand: its attempts, in the order in which they were sent; the first `threads` of them have begun.
+        at_hand: its attempts by entry and token, in the order in which they were sent; the first `threads` of them
+            have begun.
         guest: the one in its guest place, beside those; it has begun, too.
     """
 
@@ -52,7 +53,7 @@ class Runner:
     process: subprocess.Popen[bytes] | None = None
     channel: socket.socket | None = None
     level: str | None = None
-    at_hand: dict[EntryId, Lease] = field(default_factory=dict)
+    at_hand: dict[tuple[EntryId, int], Lease] = field(default_factory=dict)
     guest: Lease | None = None
     started_s: float = 0.0
     heard_s: float = 0.0
@@ -118,13 +119,13 @@ class Runner:
         if guest:
             self.guest = assignment.lease
         else:
-            self.at_hand[assignment.lease.entry.id] = assignment.lease
+            self.at_hand[assignment.lease.entry.id, assignment.lease.token] = assignment.lease
         self._write(b"".join(parts))
 
-    def forget(self, entry: EntryId) -> bool:
+    def forget(self, entry: EntryId, token: int) -> bool:
         """Note that it does not have an attempt at hand any more; return whether that was its guest."""
-        self.at_hand.pop(entry, None)
-        if self.guest is None or self.guest.entry.id != entry:
+        self.at_hand.pop((entry, token), None)
+        if self.guest is None or (self.guest.entry.id, self.guest.token) != (entry, token):
             return False
         self.guest = None
         return True

@@ -176,9 +176,9 @@ class Supervisor:
         self.log.info("runner.started", runner=runner.number, sandbox=level, error=error)
 
     def _end(self, runner: Runner, header: Mapping[str, Any], tail: bytes) -> None:
-        entry = EntryId(header["id"])
-        was_guest = runner.forget(entry)
-        holding = self.held.find(entry, header["token"])
+        entry, token = EntryId(header["id"]), header["token"]
+        was_guest = runner.forget(entry, token)
+        holding = self.held.find(entry, token)
         if holding is None:  # it was lost meanwhile, and is another's
             return
         report = messages.read_report(header, tail)
@@ -271,6 +271,8 @@ class Supervisor:
             self._idle_pause_s = 0.0 if assignments else min(_IDLE_PAUSE_MOST_S, max(0.002, 2 * self._idle_pause_s))
             if not self._something:
                 self._idle.set()
+        for older in self.held.of(assignments):  # it was lost and came back here before the heartbeat could tell
+            self._lose(older)
         self._waiting.extend(self.held.add(assignments))
         self._hand_out()
 
@@ -306,7 +308,7 @@ class Supervisor:
 
     def _take_back(self, runner: Runner, entry: EntryId, token: int) -> None:
         """Take an attempt from a runner that has not begun it."""
-        runner.forget(entry)
+        runner.forget(entry, token)
         if (holding := self.held.find(entry, token)) is not None:
             holding.runner = None
             self._waiting.append(holding)
@@ -354,14 +356,18 @@ class Supervisor:
             lease = self._lost.popleft()
             holding = self.held.find(lease.entry.id, lease.token)
             if holding is not None and holding.lease.entry.id not in self._ended:
-                self.log.warning("lease.lost", entry=lease.entry.id, run=lease.entry.run, part=lease.entry.part)
-                self._stop(holding)
-                self.held.drop([lease])
+                self._lose(holding)
         while self._cancelled:
             lease = self._cancelled.popleft()
             holding = self.held.find(lease.entry.id, lease.token)
             if holding is not None and not holding.stopping:
                 self._cancel(holding)
+
+    def _lose(self, holding: Holding) -> None:
+        entry = holding.lease.entry
+        self.log.warning("lease.lost", entry=entry.id, run=entry.run, part=entry.part)
+        self._stop(holding)
+        self.held.drop([holding.lease])
 
     def _cancel(self, holding: Holding) -> None:
         holding.stopping = True

@@ -197,6 +197,17 @@ def test_what_was_lost_is_stopped_and_not_recorded(start):
     assert entries[0] not in scene.work.outcomes()
 
 
+def test_what_was_lost_and_comes_back_at_once_is_stopped_and_begun_anew(start):
+    scene = start()
+    (entry,) = scene.work.add(b"wait")
+    scene.begun()
+    scene.work.lend_again(entry, b"a")
+    assert scene.ended(entry) == ["succeeded"]
+    assert [ended.lease.token for ended in scene.work.ended] == [2]
+    assert [event["entry"] for event in scene.events("lease.lost")] == [entry]
+    assert wait_for(lambda: not scene.runners[0].at_hand)
+
+
 def test_an_end_that_comes_too_late_is_told_as_refused(start):
     scene = start()
     (entry,) = scene.work.add(b"a")

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.core.access import WorkspaceId
@@ -163,6 +163,7 @@ class TwinWork:
     lost: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
     left: bool = False
+    given: dict[EntryId, Assignment] = field(default_factory=dict)
     running: dict[EntryId, WorkspaceId] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
     _lock: Any = field(default_factory=threading.Lock)
@@ -189,6 +190,12 @@ class TwinWork:
             entries.append(entry.id)
         return entries
 
+    def lend_again(self, entry: EntryId, content: bytes) -> None:
+        """Queue an entry again that was given out, for a new lease, with another input."""
+        taken = self.given[entry]
+        lease, pointer = replace(taken.lease, token=taken.lease.token + 1), small_blob("ws_1/inputs/again", content)
+        self.waiting.append(replace(taken, lease=lease, input=JobInput(pointer), small={pointer.key: content}))
+
     def round(self, worker: str, ended: Sequence[Ended], *, count: int, guests: bool = False) -> Round:
         """Record ends and give out attempts."""
         with self._lock:
@@ -204,6 +211,7 @@ class TwinWork:
             takeable = [each for each in self.waiting if not (guests and self._runs(each))][:count]
             for taken in takeable:
                 self.waiting.remove(taken)
+                self.given[taken.lease.entry.id] = taken
                 self.running[taken.lease.entry.id] = taken.lease.entry.workspace
             return Round(tuple(takeable), refused)
 
