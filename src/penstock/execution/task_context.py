@@ -213,14 +213,21 @@ class TaskContext:
         folder = self._made(f"inputs-{self._fetched}")
         return self._stack.enter_context(self.parts.lake.local(reading, folder))
 
+    def exists(self, table: TableName) -> bool:
+        """Return whether a table has something in it that the run sees, if only its columns."""
+        return self._head(table) is not None
+
     def columns(self, table: TableName) -> tuple[Column, ...]:
         """Return the columns that a table has now; none when it is new."""
+        snapshot = self._head(table)
+        return () if snapshot is None else self.parts.lake.read(self.occurrence.workspace, table, at=snapshot).columns
+
+    def _head(self, table: TableName) -> SnapshotId | None:
         workspace, run = self.occurrence.workspace, self.occurrence.run
         try:
-            snapshot = self.parts.lake.heads(workspace, [table], run=run, piece=self.piece)[table]
+            return self.parts.lake.heads(workspace, [table], run=run, piece=self.piece)[table]
         except NotFound:
-            return ()
-        return self.parts.lake.read(workspace, table, at=snapshot).columns
+            return None
 
     def query(
         self,

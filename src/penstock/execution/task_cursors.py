@@ -57,6 +57,11 @@ class TaskCursors:
         """Remember files as taken, once their rows are published."""
         self._taken.update(paths)
 
+    def forget(self) -> None:
+        """Let what was set and taken go; the rows are not published."""
+        self._values.clear()
+        self._taken.clear()
+
     def keep(self, part: str) -> None:
         """Put aside what was set, for rows that are about to be written: a kill may come before they are published."""
         name = self._name(part)

@@ -2,7 +2,8 @@
 
 What arrives is appended, partitioned by the date of the run, and published at the end of the task together with how far
 the source was read: a check that fails later loses nothing of it, and nothing of it arrives twice. A record that cannot
-be read goes to the table `<to>__rejected`, with its line, the reason and its text.
+be read goes to the table `<to>__rejected`, with its line, the reason and its text. When more are rejected than
+`errors_max` allows, the task fails and takes nothing, and that table can be read all the same.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from penstock.core import limits
 from penstock.core.columns import Column
 from penstock.core.errors import NeedsRerun, PenstockError, TaskFailed
 from penstock.core.ports import Connector, PipelineContext, TableWrite
+from penstock.core.processing import parse_error_budget
 from penstock.core.projects import Project, ProjectProblem, Task
 from penstock.core.raw import AUDIT
 from penstock.core.tables import TableName, table_name
 from penstock.tasks import raw_sql
 from penstock.tasks.arriving import Arrived, Arriving
 from penstock.tasks.connecting import connected, connection_problems
+from penstock.tasks.error_budgets import ErrorsMax
 from penstock.tasks.raw_columns import GUESSES, TYPES, LandingColumn, Policy, decide, guessed, settle
 
 REJECTED: Final = "__rejected"  # behind the name of a table
@@ -69,6 +72,9 @@ class IngestSpec(BaseModel):
     )
     infer: bool = Field(
         default=False, description="Whether texts that all look like numbers, dates or times get such a type."
+    )
+    errors_max: ErrorsMax = Field(
+        "50%", description="How many of the records that arrive may be rejected: a number of them, or a share."
     )
 
 
@@ -129,7 +135,7 @@ class IngestTask:
                 arriving.take(landed, arrived)
         if not arrived.files:
             ctx.log("there is nothing new")
-        if not arrived.files and not before and ctx.columns(TableName(spec.to)):
+        if not arrived.files and not before and ctx.exists(TableName(spec.to)):
             return {"rows": 0, "rejected": 0, "bytes": 0}
         ctx.cursors.take(arrived.taken)
         rows, rejected = _write(spec, arrived, ctx, before)
@@ -163,12 +169,19 @@ def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext, before: fro
         sql, views, aside = _parquet(spec, arrived, ctx)
     else:
         sql, views, aside = _lines(spec, arrived, known, ctx, is_new=is_new)
-    # First what is set aside: a kill in between may put it aside twice, where the other order could lose it.
     if not arrived.rejected and aside is None and write.table + REJECTED in before:
         aside, views = raw_sql.NOTHING_REJECTED, dict(views)
-    rejected = _write_rejected(write, arrived, aside, views, ctx)
-    written = ctx.write_query(write, sql, tables={}, files=views)
-    return written.rows, rejected
+    rejecting, files = _rejecting(arrived, aside, views)
+    if rejecting is None:
+        return ctx.write_query(write, sql, tables={}, files=views).rows, 0
+    count = raw_sql.count_both(sql, rejecting)
+    ((good, bad),) = ctx.query(count, tables={}, files={**views, **files}, rows_max=1).answer["rows"]
+    too_many = parse_error_budget(spec.errors_max).is_exceeded(failed=bad, records=good + bad, at_end=True)
+    # First what is set aside: a kill in between may put it aside twice, where the other order could lose it.
+    _write_rejected(write, rejecting, files, ctx, part="too-many" if too_many else f"attempt-{ctx.occurrence.attempt}")
+    if too_many:
+        raise _too_many(spec, ctx, rejected=bad, records=good + bad)
+    return ctx.write_query(write, sql, tables={}, files=views).rows, bad
 
 
 def _lines(
@@ -237,27 +250,40 @@ def _parquet(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[
     return raw_sql.parquet_rows([str(name) for name, _ in found], arrived.parquet), views, None
 
 
-def _write_rejected(
-    write: TableWrite, arrived: Arrived, aside: str | None, views: Mapping[str, str], ctx: PipelineContext
-) -> int:
-    """Write what was rejected and what is set aside, if there is any; return how many that is."""
+def _rejecting(arrived: Arrived, aside: str | None, views: Mapping[str, str]) -> tuple[str | None, Mapping[str, str]]:
+    """Return the query of what was rejected and what is set aside, if there can be any, and its views."""
     queries, files = ([aside], dict(views)) if aside is not None else ([], {})
     if arrived.rejected:
         queries.append(raw_sql.rejected_rows(arrived.rejected))
         files[raw_sql.REJECTED] = raw_sql.rejected_view([Path(path) for path in arrived.rejected])
-    if not queries:
-        return 0
+    return " UNION ALL ".join(f"({query})" for query in queries) or None, files
+
+
+def _write_rejected(
+    write: TableWrite, query: str, files: Mapping[str, str], ctx: PipelineContext, *, part: str
+) -> None:
     other = replace(
         write,
         table=TableName(write.table + REJECTED),
         policy="evolve",
         with_cursors=False,
-        part=f"attempt-{ctx.occurrence.attempt}",
+        part=part,
     )
-    written = ctx.write_query(other, " UNION ALL ".join(f"({query})" for query in queries), tables={}, files=files)
+    written = ctx.write_query(other, query, tables={}, files=files)
     if written.rows:
         ctx.log(f"records were rejected; see {other.table}", level="warning", records=written.rows)
-    return written.rows
+
+
+def _too_many(spec: IngestSpec, ctx: PipelineContext, *, rejected: int, records: int) -> TaskFailed:
+    """Publish what was rejected and nothing else, and return the error: the next run reads all of it again."""
+    ctx.cursors.forget()
+    ctx.publish()
+    return TaskFailed(
+        f"{rejected:,} of {records:,} records were rejected; at most {spec.errors_max} may. None has landed",
+        hint=f'See why: penstock query "SELECT error, count(*) FROM {spec.to}{REJECTED} GROUP BY 1". Then correct the'
+        " source or what the task says of it, or raise errors_max.",
+        figures={"records": records, "rejected": rejected},
+    )
 
 
 def _today(ctx: PipelineContext, when: dt.datetime) -> dt.date:

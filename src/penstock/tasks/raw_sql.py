@@ -113,6 +113,11 @@ def parquet_rows(names: Sequence[str], sources: Mapping[str, str]) -> str:
     return f"SELECT {', '.join([*picked, _source(sources), digest])} FROM {_with_sources(VIEW, sources)}"
 
 
+def count_both(good: str, bad: str) -> str:
+    """Return the query that says how many rows two queries give."""
+    return f"SELECT (SELECT count(*) FROM ({good})) AS good, (SELECT count(*) FROM ({bad})) AS bad"
+
+
 def nothing(columns: Mapping[str, str]) -> str:
     """Return the query of no rows, with the columns that are asked for."""
     types = {**columns, "_source": "string", HASH: "string"}

@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from penstock.base.hashing import fingerprint
 from penstock.core import limits
 from penstock.core.columns import Column, type_tree
 from penstock.core.duckdb_sql import quoted, sql_type
-from penstock.core.errors import PenstockError, ProjectInvalid, RequestInvalid, TaskFailed
+from penstock.core.errors import PenstockError, ProjectInvalid, TaskFailed
 from penstock.core.ports import PipelineContext, ScriptRunner, TableWrite
 from penstock.core.processing import ErrorBudget, parse_error_budget
 from penstock.core.projects import Project, ProjectProblem, Task
@@ -34,6 +34,7 @@ from penstock.core.scripts import Cause, Chunk, ChunkResult, InputFile, ScriptVe
 from penstock.core.tables import Reading, TableName, Written
 from penstock.project.scripts import project_script
 from penstock.tasks import raw_sql
+from penstock.tasks.error_budgets import ErrorsMax
 from penstock.tasks.ingest import REJECTED
 from penstock.tasks.project_texts import problem
 from penstock.tasks.raw_columns import TYPES
@@ -49,16 +50,6 @@ from penstock.tasks.windows import DATE_COLUMN, TableText, WindowSpec, read_wind
 
 _CAUSES_SHOWN: Final = 10
 _PRINTED_CHARACTERS_MAX: Final = 4_000
-
-
-def _budget(value: Any) -> Any:
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if isinstance(text, str):
-        try:
-            parse_error_budget(text)
-        except RequestInvalid as error:
-            raise ValueError(f"{error.message} {error.hint}") from None
-    return text
 
 
 def _type(text: str) -> str:
@@ -81,7 +72,7 @@ class TableScriptSpec(WindowSpec):
     columns: dict[str, Annotated[str, AfterValidator(_type)]] = Field(
         default_factory=dict, description="Types of columns by name, where they are not to be found out."
     )
-    errors_max: Annotated[str, BeforeValidator(_budget)] = Field(
+    errors_max: ErrorsMax = Field(
         "10%", description="How many records may fail: a number of them, or a share, which is judged from 1,000 on."
     )
 

@@ -273,8 +273,33 @@ def test_a_pattern_that_fits_nothing_fails(ingest):
         ingest(ORDERS).run("land")
 
 
+def test_when_more_records_are_rejected_than_may_nothing_lands_and_what_was_rejected_can_be_read(ingest):
+    bench = ingest('from: { connection: disk, path: "*.csv" }, to: raw.orders')
+    put(bench, "a.csv", "id,note\n1,x\n2,x,more\n3,x,more\n")
+    for attempt in (1, 2):
+        with pytest.raises(TaskFailed) as refused:
+            bench.run("land", fingerprint="same", attempt=attempt)
+    assert refused.value.message == "2 of 3 records were rejected; at most 50% may. None has landed"
+    assert 'penstock query "SELECT error, count(*) FROM raw.orders__rejected GROUP BY 1"' in refused.value.hint
+    assert [row["line"] for row in landed(bench, "raw.orders__rejected")] == [3, 4]
+    put(bench, "a.csv", "id,note\n1,x\n2,x\n3,x,more\n")
+    bench.next_run()
+    assert bench.run("land")["rows"] == 2
+
+
+@pytest.mark.parametrize(("errors_max", "fails"), [("100%", False), ("2", False), ("1", True), ("99%", True)])
+def test_errors_max_is_a_number_of_records_or_a_share_of_them(ingest, errors_max, fails):
+    bench = ingest(f'from: {{ connection: disk, path: "*.csv" }}, to: raw.orders, errors_max: {errors_max}')
+    put(bench, "a.csv", "id\n2,x\n3,x\n")
+    with pytest.raises(TaskFailed) if fails else contextlib.nullcontext():
+        assert bench.run("land")["rejected"] == 2
+
+
 def test_a_file_of_nothing_but_broken_records_leaves_a_table_with_the_columns_that_are_asked_for(ingest):
-    bench = ingest('from: { connection: disk, path: "*.csv" }, to: raw.orders, columns: { id: int, note: string }')
+    bench = ingest(
+        'from: { connection: disk, path: "*.csv" }, to: raw.orders, errors_max: 100%,'
+        " columns: { id: int, note: string }"
+    )
     put(bench, "a.csv", "id,note\n1,x,one too many\n")
     report = bench.run("land")
     assert (report["rows"], report["rejected"]) == (0, 1)
@@ -294,6 +319,7 @@ def test_a_pattern_that_may_fit_nothing_lands_nothing(ingest):
         ("from: { connection: disk, pat: x }, to: raw.x", "'pat' is not known here"),
         ("from: { connection: disk, path: x }, to: raw", "is not the name of a table"),
         ("from: { connection: disk, path: x }, to: raw.x, columns: { a: integer }", "'integer' is no type"),
+        ("from: { connection: disk, path: x }, to: raw.x, errors_max: 200%", "'200%' is neither a number of records"),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(task, message):

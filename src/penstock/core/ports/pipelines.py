@@ -95,6 +95,9 @@ class Cursors(Protocol):
     def take(self, paths: Iterable[tuple[str, str]]) -> None:
         """Remember files as taken, once their rows are published."""
 
+    def forget(self) -> None:
+        """Let what was set and taken go; the rows are not published."""
+
 
 class RawReader(Protocol):
     """Turns raw data into lines, in locked children; safe to call from several threads."""
@@ -168,6 +171,9 @@ class PipelineContext(Protocol):
 
     def read(self, table: TableName, *, partitions: Sequence[Partition] | None = None) -> Reading:
         """Return what the run sees of a table, its files local for as long as the attempt lasts; pinned."""
+
+    def exists(self, table: TableName) -> bool:
+        """Return whether a table has something in it that the run sees, if only its columns."""
 
     def columns(self, table: TableName) -> tuple[Column, ...]:
         """Return the columns that a table has now; none when it is new."""
