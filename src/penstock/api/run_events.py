@@ -7,7 +7,7 @@ import contextlib
 import functools
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,8 +20,8 @@ from penstock.core import limits
 from penstock.core.access import Actor
 from penstock.core.errors import NotFound, PenstockError, TooMany
 from penstock.core.jobs import ENDED
-from penstock.core.run_views import show_run
-from penstock.core.runs import PipelineRun, Revision
+from penstock.core.run_views import show_change, show_run
+from penstock.core.runs import CheckResult, PipelineRun, Revision, TaskProgress
 
 _LOOK_S: Final = 0.4
 _HEARTBEAT_S: Final = 15.0  # keeps proxies from thinking that nobody is there
@@ -37,27 +37,42 @@ class Whose:
     names: Mapping[str, str]
 
 
-def whole_run(server: Any, run_id: str, actor: Actor, *, whose: Whose | None = None) -> dict[str, Any]:
-    """Return all that is known of a run.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A run as it was looked at."""
 
-    Args:
-        server: where it is read.
-        run_id: of the run.
-        actor: who asks.
-        whose: when it is known already.
+    run: PipelineRun
+    progress: Sequence[TaskProgress]
+    checks: Sequence[CheckResult]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.run.state in ENDED
+
+    def whole(self, whose: Whose) -> dict[str, Any]:
+        """Return all of it."""
+        return show_run(
+            self.run, progress=self.progress, checks=self.checks, revision=whose.revision, names=whose.names
+        )
+
+    def change(self, before: Seen, whose: Whose) -> dict[str, Any] | None:
+        """Return what has changed; None when it is not the same tasks any more."""
+        if [task.name for task in self.run.tasks] != [task.name for task in before.run.tasks]:
+            return None
+        known = {(check.task, check.table, check.suite, check.at) for check in before.checks}
+        checks = [each for each in self.checks if (each.task, each.table, each.suite, each.at) not in known]
+        return show_change(self.run, before=before.run, progress=self.progress, checks=checks, names=whose.names)
+
+
+def whole_run(server: Any, run_id: str, actor: Actor) -> dict[str, Any]:
+    """Return all that is known of a run.
 
     Raises:
         NotFound: when the workspace has none under that id.
     """
-    run = server.runs.get(run_id, actor=actor)
-    whose = whose or _whose(server, run, actor)
-    return show_run(
-        run,
-        progress=() if run.state in ENDED else server.runs.progress(run_id, actor=actor),
-        checks=server.runs.checks(actor=actor, run=run_id),
-        revision=whose.revision,
-        names=whose.names,
-    )
+    seen = _look(server, run_id, actor, None)
+    return seen.whole(_whose(server, seen.run, actor))
 
 
 def member_names(server: Any, actor: Actor) -> Mapping[str, str]:
@@ -68,23 +83,23 @@ def member_names(server: Any, actor: Actor) -> Mapping[str, str]:
 async def run_event_stream(
     run_id: str, *, server: Any, actor: Actor, watch: JobWatch, last_event_id: str | None
 ) -> Response:
-    """Return the events of a run.
+    """Return the events of a run: `state`, all of it, and from then on `change`, its head and what has changed.
 
     Args:
         run_id: of the run.
         server: where it is read.
         actor: who watches.
         watch: counts who watches, and says when the server stops.
-        last_event_id: the event that was seen last; what it said is not said again.
+        last_event_id: the event that was seen last; what it said is not said again, and what is said next is whole.
 
     Raises:
         NotFound: when there is no such run in the workspace.
         TooMany: when as many watch as this process can bear.
     """
     whose = await run_in_threadpool(lambda: _whose(server, server.runs.get(run_id, actor=actor), actor))
-    look = functools.partial(whole_run, server, run_id, actor, whose=whose)
-    shown = await run_in_threadpool(look)
-    if shown["ended"] and last_event_id == _mark(shown):
+    look = functools.partial(_look, server, run_id, actor)
+    seen = await run_in_threadpool(look, None)
+    if seen.ended and last_event_id == _mark(seen.whole(whose)):
         return Response(status_code=204)
     watching = watch.watching[actor.workspace]
     if watching >= limits.WATCHERS_WORKSPACE.value or watch.watchers >= limits.WATCHERS.value:
@@ -94,36 +109,55 @@ async def run_event_stream(
             retry_after_s=5,
         )
     return StreamingResponse(
-        _events(shown, look, actor, watch, last_event_id or ""),
+        _events(seen, look, whose, actor, watch, last_event_id or ""),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
 async def _events(
-    shown: dict[str, Any], look: Callable[[], dict[str, Any]], actor: Actor, watch: JobWatch, seen: str
+    seen: Seen, look: Callable[[Seen], Seen], whose: Whose, actor: Actor, watch: JobWatch, last_mark: str
 ) -> AsyncIterator[bytes]:
-    state = ""
+    told: Seen | None = None  # what whoever listens has from this stream
+    changed = True
     began_s = said_s = time.monotonic()
     with watch.watcher(actor.workspace):
         # Who still may listen comes back with Last-Event-ID.
         while not watch.stopping.is_set() and time.monotonic() - began_s < limits.EVENT_STREAM.value:
-            mark = _mark(shown)
-            if mark != seen:
-                yield _event("progress" if shown["state"] == state else "state", mark, shown)
-                seen, state, said_s = mark, shown["state"], time.monotonic()
+            mark, event = await run_in_threadpool(_told, seen, told, whose) if changed else (last_mark, b"")
+            if mark != last_mark:
+                yield event
+                told, last_mark, said_s = seen, mark, time.monotonic()
             elif time.monotonic() - said_s > _HEARTBEAT_S:
                 yield b": still there\n\n"
                 said_s = time.monotonic()
-            if shown["ended"]:
+            if seen.ended:
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await watch.stopping.wait()
+            before = seen
             try:
-                shown = await run_in_threadpool(look)
+                seen = await run_in_threadpool(look, before)
             except PenstockError:
                 return  # the stream breaks off, and whoever listens comes back with Last-Event-ID
+            changed = seen != before
+
+
+def _look(server: Any, run_id: str, actor: Actor, before: Seen | None) -> Seen:
+    run = server.runs.get(run_id, actor=actor)
+    progress = () if run.state in ENDED else server.runs.progress(run_id, actor=actor)
+    if before is not None and run == before.run:  # a task that has left a check goes on to its end
+        return Seen(run, progress, before.checks)
+    return Seen(run, progress, server.runs.checks(actor=actor, run=run_id))
+
+
+def _told(seen: Seen, told: Seen | None, whose: Whose) -> tuple[str, bytes]:
+    """Return the mark of what was seen, and the event that says it to whoever has what was told."""
+    whole = seen.whole(whose)
+    mark = _mark(whole)
+    change = None if told is None else seen.change(told, whose)
+    return mark, _event("state", mark, whole) if change is None else _event("change", mark, change)
 
 
 def _mark(shown: Mapping[str, Any]) -> str:

@@ -314,6 +314,15 @@ class RunShown(RunLine):
     checks: list[CheckShown]
 
 
+class RunChange(RunLine):
+    """What has changed of a run since the event before."""
+
+    published: dict[str, str]
+    tasks: list[RunTaskShown] = Field(description="Those that are not as they were.")
+    progress: list[TaskProgressShown] = Field(description="Of all attempts that run now.")
+    checks: list[CheckShown] = Field(description="Those that are new, the newest first.")
+
+
 class LogLineShown(BaseModel):
     """What a task has said."""
 

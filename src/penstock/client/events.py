@@ -8,7 +8,7 @@ from typing import Final
 
 from penstock.core.errors import ServerUnavailable
 
-_EVENT_BYTES_MAX: Final = 2**20
+_EVENT_BYTES_MAX: Final = 2**26  # a run of 2,000 tasks with its checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,24 @@ def read_events(blocks: Iterable[bytes]) -> Iterator[Event]:
     Raises:
         ServerUnavailable: when an event has no end.
     """
-    rest = b""
+    rest, half = bytearray(), b""
     for block in blocks:
-        rest = (rest + block).replace(b"\r\n", b"\n")
-        *whole, rest = rest.split(b"\n\n")
+        text = half + block
+        half = b"\r" if text.endswith(b"\r") else b""  # the end of the line may come with the next block
+        searched = max(len(rest) - 1, 0)
+        rest += text.removesuffix(b"\r").replace(b"\r\n", b"\n")
+        while (end := rest.find(b"\n\n", searched)) >= 0:
+            said, searched = rest[:end].decode("utf-8", "replace"), 0
+            del rest[: end + 2]
+            if (event := _event(said)) is not None:
+                yield event
         if len(rest) > _EVENT_BYTES_MAX:
             raise ServerUnavailable("an event of the server has no end", hint="Try again.")
-        for text in whole:
-            fields = [line.partition(":") for line in text.decode("utf-8", "replace").split("\n")]
-            named = {name: value.removeprefix(" ") for name, _, value in fields if name}
-            if "data" in named:
-                yield Event(named.get("event", "message"), named.get("id", ""), named["data"])
+
+
+def _event(text: str) -> Event | None:
+    fields = [line.partition(":") for line in text.split("\n")]
+    named = {name: value.removeprefix(" ") for name, _, value in fields if name}
+    if "data" not in named:
+        return None
+    return Event(named.get("event", "message"), named.get("id", ""), named["data"])

@@ -130,11 +130,13 @@ class Runs:
     def watch(self, run_id: str) -> Iterator[Run]:
         """Yield a run each time that something of it has changed, until it has ended; outages are waited through."""
         seen = ""
+        shown: dict[str, Any] = {}
         while True:
             with contextlib.suppress(TransientError):
                 for event in self._events(run_id, seen):
-                    seen, run = event.id, _run(orjson.loads(event.data))
-                    yield run
+                    said = orjson.loads(event.data)
+                    seen, shown = event.id, changed(shown, said) if event.kind == "change" else said
+                    yield (run := _run(shown))
                     if run.ended:
                         return
             time.sleep(_PAUSE_S)
@@ -180,6 +182,12 @@ class Runs:
             "GET", _path(run_id, "events"), headers=headers, timeout_s=_WATCH_SILENCE_S
         ) as response:
             yield from read_events(response.iter_bytes())
+
+
+def changed(shown: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run as it stands, from how it stood and what an event `change` says."""
+    tasks = {task["name"]: task for task in [*shown["tasks"], *change["tasks"]]}
+    return {**shown, **change, "tasks": list(tasks.values()), "checks": [*change["checks"], *shown["checks"]]}
 
 
 def _path(run_id: str, *more: str) -> str:

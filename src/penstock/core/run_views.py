@@ -65,6 +65,33 @@ def show_run(
     }
 
 
+def show_change(
+    run: PipelineRun,
+    *,
+    before: PipelineRun,
+    progress: Sequence[TaskProgress] = (),
+    checks: Sequence[CheckResult] = (),
+    names: Mapping[str, str] = _NOBODY,
+) -> View:
+    """Return what has changed of a run: its head, and those of its tasks that are not as they were.
+
+    Args:
+        run: as it stands.
+        before: as it was, with the same tasks.
+        progress: of all attempts that run now.
+        checks: those that were not there before.
+        names: of members, by id.
+    """
+    known = {task.name: task for task in before.tasks}
+    return {
+        **show_run_line(run, names=names),
+        "published": _snapshots(run.published),
+        "tasks": [show_task(task) for task in run.tasks if task != known.get(task.name)],
+        "progress": [show_progress(each) for each in progress],
+        "checks": [show_check(check) for check in checks],
+    }
+
+
 def show_run_line(run: PipelineRun, *, names: Mapping[str, str] = _NOBODY) -> View:
     """Return what a list says of a run; `started_by` is a name, `created_by` an id."""
     counts: dict[str, int] = {}

@@ -70,7 +70,10 @@ def read_run(run_id: RunName, server: CurrentServer, actor: CurrentActor) -> Res
     name="watch_run",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {}}, "description": "`state` and `progress`, each a run."},
+        200: {
+            "content": {"text/event-stream": {}},
+            "description": "`state`: a run. `change`: its head, and the tasks and checks that changed.",
+        },
         204: {"description": "The run has ended, and Last-Event-ID has seen it."},
     },
 )
@@ -81,7 +84,12 @@ async def watch_run(
     actor: CurrentActor,
     last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
-    """Tell what becomes of a run while it becomes; the stream ends with the run."""
+    """Tell what becomes of a run while it becomes; the stream ends with the run.
+
+    The first event of a stream is `state`: the run, as `GET /api/v1/runs/{run_id}` gives it. From then on `change` has
+    what a list says of it, `published`, `progress` of all attempts that run, and of `tasks` and `checks` those that
+    are new or not as they were.
+    """
     return await run_event_stream(
         run_id, server=server, actor=actor, watch=request.app.state.watch, last_event_id=last_event_id
     )
