@@ -13,14 +13,18 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
-import httpx
-
+from penstock.base.lazily import Lazily
 from penstock.core import limits
 from penstock.core.access import Destination, Policy
 from penstock.core.egress import Address, as_address, lists_address, lists_host, split_url
 from penstock.core.errors import DestinationUnavailable, EgressRefused
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = Lazily("httpx")
 
 Resolver = Callable[[str, int], Sequence[str]]  # a host and a port; its addresses
 

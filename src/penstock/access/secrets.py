@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final, NewType
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING, Any, Final, NewType
 
 from penstock.access.master import MasterKeys
 from penstock.access.workspaces import lock_workspace
 from penstock.base.ids import new_id
+from penstock.base.lazily import Lazily
 from penstock.core import limits
 from penstock.core.access import MemberId, StoredSecret, WorkspaceId
 from penstock.core.errors import Conflict, NotFound, SecretUnreadable, SettingInvalid
 from penstock.core.ports.service import Clock
 from penstock.database.statements import Statement
+
+if TYPE_CHECKING:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives.ciphers import aead
+else:
+    exceptions = Lazily("cryptography.exceptions")
+    aead = Lazily("cryptography.hazmat.primitives.ciphers.aead")
 
 _DataKeyId = NewType("_DataKeyId", str)
 _NONCE_BYTES: Final = 12
@@ -163,14 +168,14 @@ class SqlSecrets:
             raise _unreadable(f"the master key with the fingerprint {row.master} is not known to this process")
         try:
             return _decrypt(master, row.wrapped, f"data key\0{row.workspace}\0{row.id}".encode())
-        except InvalidTag:
+        except exceptions.InvalidTag:
             raise _unreadable(f"the data key {row.id} was changed") from None
 
 
 def _open(keys: dict[_DataKeyId, bytes], workspace: WorkspaceId, name: str, row: Any) -> bytes:
     try:
         return _decrypt(keys[row.data_key], row.ciphertext, _place(workspace, name, row.data_key))
-    except InvalidTag:
+    except exceptions.InvalidTag:
         raise _unreadable(f"the secret {name!r} was changed outside of Penstock") from None
 
 
@@ -180,13 +185,13 @@ def _place(workspace: WorkspaceId, name: str, key_id: _DataKeyId) -> bytes:
 
 def _encrypt(key: bytes, value: bytes, place: bytes) -> bytes:
     nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, value, place)
+    return nonce + aead.AESGCM(key).encrypt(nonce, value, place)
 
 
 def _decrypt(key: bytes, ciphertext: bytes, place: bytes) -> bytes:
     if len(ciphertext) < _NONCE_BYTES:
-        raise InvalidTag
-    return AESGCM(key).decrypt(bytes(ciphertext[:_NONCE_BYTES]), bytes(ciphertext[_NONCE_BYTES:]), place)
+        raise exceptions.InvalidTag
+    return aead.AESGCM(key).decrypt(bytes(ciphertext[:_NONCE_BYTES]), bytes(ciphertext[_NONCE_BYTES:]), place)
 
 
 def _missing(name: str) -> NotFound:

@@ -6,10 +6,16 @@ An event is a literal `noun.past_verb`, and what belongs to it are fields. Never
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import structlog
+
+from penstock.base.lazily import Lazily
+
+if TYPE_CHECKING:
+    import structlog
+else:
+    structlog = Lazily("structlog")  # and all of rich with it: most commands log nothing
 
 
 def configure_logs(*, as_json: bool | None = None) -> None:

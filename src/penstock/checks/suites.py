@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from penstock.base.nearest import nearest
 from penstock.checks import expectations
 from penstock.checks.check import ExpectationType
 from penstock.checks.json_trees import json_path, members, read_json
 from penstock.checks.specs import Spec
 from penstock.core import limits
 from penstock.core.projects import Place, ProjectProblem
-from penstock.project.checking import check, nearest
+from penstock.project.checking import check
 from penstock.project.yaml_trees import Path, Tree
 
 

@@ -7,10 +7,10 @@ import sys
 
 import click
 
-from penstock import wiring
 from penstock.base.text import count, harmless
 from penstock.cli.options import script_argument, script_options
 from penstock.core.scripts import ScriptVersion
+from penstock.wiring.laptop import laptop
 
 
 @click.command(name="check")
@@ -29,7 +29,7 @@ def command(*, script: ScriptVersion, as_json: bool) -> None:
     """
     from penstock.usecases.scripts import check_script
 
-    with wiring.laptop() as penstock:
+    with laptop() as penstock:
         problems = check_script(script, sandbox=penstock.sandbox)
     if as_json:
         click.echo(json.dumps({"script": script.name, "ok": not problems, "problems": problems}, indent=2))

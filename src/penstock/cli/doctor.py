@@ -9,9 +9,9 @@ from typing import get_args
 
 import click
 
-from penstock import wiring
 from penstock.core.engines import EngineReport
 from penstock.core.scripts import Act, Profile, SandboxReport
+from penstock.wiring.laptop import laptop
 
 _LEVELS = {
     "landlock+seccomp": "two kernel layers: Landlock (files, network, signals) and seccomp (system calls)",
@@ -40,7 +40,7 @@ def command(*, profile: Profile | None, as_json: bool) -> None:
       penstock doctor --json | jq .level
     """
     profiles: tuple[Profile, ...] = (profile,) if profile else get_args(Profile)
-    with wiring.laptop() as penstock:
+    with laptop() as penstock:
         for name in profiles:  # all of them start while the first is looked at
             penstock.sandbox.start(name)
         reports = {name: penstock.sandbox.report(name) for name in profiles}

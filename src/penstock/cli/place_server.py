@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock.base.nearest import nearest
 from penstock.cli.place import LAST, View, Watch, split_name
 from penstock.core.errors import NotFound, UsageError
-from penstock.project.checking import nearest
 
 if TYPE_CHECKING:
     from penstock.client import Client

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import click
 
-from penstock import wiring
 from penstock.base.text import count, duration, harmless, size
 from penstock.cli.errors import as_json as error_as_json
 from penstock.cli.options import ErrorBudgetType, script_argument, script_options
@@ -19,6 +18,7 @@ from penstock.core.errors import PenstockError, TooManyErrors, UsageError
 from penstock.core.processing import ErrorBudget, ScriptReport, ScriptSpec
 from penstock.core.record_errors import SENTENCES
 from penstock.core.scripts import ScriptVersion
+from penstock.wiring.laptop import laptop
 
 _OUTPUT_FORMATS: Final = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet"}
 _CAUSES_SHOWN: Final = 5
@@ -81,7 +81,7 @@ def command(
     """
     if dead_letters and output and Path(dead_letters).resolve() == Path(output).resolve():
         raise UsageError(f"--dead-letters and -o both name {output}", hint="Give each a file of its own.")
-    with wiring.laptop() as penstock:
+    with laptop() as penstock:
         started_s = time.monotonic()
         spec = ScriptSpec(
             script=script,

@@ -15,15 +15,19 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urljoin, urlsplit
 
-import httpx
-
+from penstock.base.lazily import Lazily
 from penstock.core import limits
 from penstock.core.access import Destination
 from penstock.core.errors import DestinationUnavailable, SourceRefused, TooMany
 from penstock.core.ports import PipelineContext
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = Lazily("httpx")
 
 ENCODINGS: Final = ("identity", "gzip")
 

@@ -9,12 +9,11 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
-from psycopg import sql as pg
 from pydantic import Field
 
+from penstock.base.lazily import Lazily
 from penstock.connectors.databases import (
     MOMENTS,
     DatabaseSettings,
@@ -37,6 +36,13 @@ from penstock.core import limits
 from penstock.core.columns import Column
 from penstock.core.errors import TaskFailed
 from penstock.core.ports import Landed, PipelineContext
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg import sql as pg
+else:
+    psycopg = Lazily("psycopg")
+    pg = Lazily("psycopg.sql")
 
 _CONNECT_S: Final = limits.DATABASE_CONNECT.value
 # One row is one line of JSON: these two never stand in JSON as they are, so nothing of it is quoted or doubled.

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import psycopg
-
+from penstock.base.lazily import Lazily
 from penstock.core.errors import DestinationUnavailable, PenstockError, TaskFailed
+
+if TYPE_CHECKING:
+    import psycopg
+else:
+    psycopg = Lazily("psycopg")
 
 _QUOTED: Final = re.compile(r"\".*\"|'.*'", re.DOTALL)
 _NUMBER: Final = re.compile(r"(?<![A-Za-z0-9_])[-+]?[0-9][0-9.,:eE+-]*")

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from psycopg import sql
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from penstock.base.lazily import Lazily
 from penstock.connectors.postgresql_errors import translated
 from penstock.core import limits
 from penstock.core.columns import Column
@@ -22,6 +22,9 @@ from penstock.core.ports import PipelineContext
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg import sql
+else:
+    sql = Lazily("psycopg.sql")
 
 _BLOCK_BYTES: Final = 256 * 2**10
 _TYPES: Final = {

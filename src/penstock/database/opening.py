@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from penstock.core.errors import SettingInvalid
-from penstock.database.postgresql import PostgresDatabase
 from penstock.database.sqlite import SqliteDatabase
 
-SqlDatabase = SqliteDatabase | PostgresDatabase
+if TYPE_CHECKING:
+    from penstock.database.postgresql import PostgresDatabase
+
+SqlDatabase: TypeAlias = "SqliteDatabase | PostgresDatabase"
 
 
 def open_database(url: str) -> SqlDatabase:
@@ -21,6 +24,8 @@ def open_database(url: str) -> SqlDatabase:
     if scheme == "sqlite":
         return SqliteDatabase(Path(rest.removeprefix("/")))
     if scheme in ("postgresql", "postgresql+psycopg", "postgres"):
+        from penstock.database.postgresql import PostgresDatabase  # and its driver, which SQLite does without
+
         return PostgresDatabase(f"postgresql+psycopg://{rest}")
     raise SettingInvalid(
         f"PENSTOCK_DATABASE_URL begins with {scheme!r}",

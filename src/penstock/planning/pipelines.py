@@ -12,13 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from penstock.base.nearest import nearest
 from penstock.core.errors import RequestInvalid
 from penstock.core.plan import TaskName
 from penstock.core.projects import Pipeline, Task
 from penstock.core.tables import SnapshotId, TableName
 from penstock.planning.fingerprints import task_fingerprint
-from penstock.project.checking import nearest
-from penstock.project.loading import in_order, predecessors
+from penstock.project.order import in_order, predecessors
 
 Action = Literal["run", "skip", "decide"]
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from penstock.base.nearest import nearest
 from penstock.core.projects import ProjectProblem
-from penstock.project.checking import nearest
 from penstock.project.secret_references import problems_of_connection
 from penstock.project.yaml_trees import Tree
 

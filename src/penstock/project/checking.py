@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar, get_args
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from penstock.base.nearest import nearest
 from penstock.core import limits
 from penstock.core.projects import ProjectProblem, Task
 from penstock.project.models import NAME, PROJECT_NAME
@@ -19,10 +19,6 @@ from penstock.project.yaml_trees import Path, Tree
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-_SHOWN_MAX: Final = 12
-_COMPARED_MAX: Final = 500  # names; comparing takes some 10 microseconds each
-_WORD_MAX: Final = 100
-_BEGINNING: Final = 3  # letters that tell which name was meant
 _KINDS: Final = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -96,16 +92,6 @@ def check_part(
     tree = Tree(places={(): task.place, **task.places}, keys=dict(task.names))
     problems: list[ProjectProblem] = []
     return check(model, value, tree=tree, path=path, problems=problems), problems
-
-
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """Return words that lead from something unknown to what there is."""
-    known = sorted(valid)
-    close = difflib.get_close_matches(word[:_WORD_MAX], known[:_COMPARED_MAX], n=1, cutoff=0.6)
-    close = close or [each for each in known if len(word) >= _BEGINNING and each.startswith(word)]
-    shown = ", ".join(known[:_SHOWN_MAX]) + (f" and {len(known) - _SHOWN_MAX} more" if len(known) > _SHOWN_MAX else "")
-    listed = f"There are: {shown}." if known else "There are none."
-    return f"Did you mean {close[0]!r}? {listed}" if close else listed
 
 
 def _problems(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
+from penstock.base.nearest import nearest
 from penstock.core import limits
 from penstock.core.conditions import ConditionInvalid, parse_condition
 from penstock.core.plan import TaskName
 from penstock.core.projects import Pipeline, Place, Project, ProjectProblem, Task
 from penstock.core.templates import unknown_names
-from penstock.project.checking import nearest
 from penstock.project.secret_references import texts
 
 # By what it gives: the names that it needs, and those that it may have besides.

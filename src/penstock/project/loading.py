@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from penstock.base.nearest import nearest
 from penstock.core import limits
 from penstock.core.errors import ProjectInvalid, RequestInvalid
 from penstock.core.plan import TaskName
@@ -25,10 +26,11 @@ from penstock.core.projects import (
 )
 from penstock.core.tables import TableName, table_name
 from penstock.project.alert_names import problems_of_names, problems_of_urls
-from penstock.project.checking import check, nearest
+from penstock.project.checking import check
 from penstock.project.durations import parse_duration
 from penstock.project.expressions import problems_of_expressions, tables_of_items
 from penstock.project.models import NAME, PipelineModel, ProjectModel, TaskModel
+from penstock.project.order import in_order, predecessors
 from penstock.project.secret_references import problems_elsewhere, problems_of_connection, texts
 from penstock.project.yaml_trees import Path, Tree, read_yaml
 
@@ -322,38 +324,3 @@ def _circle(before: Mapping[TaskName, Collection[TaskName]]) -> list[str]:
         walked.append(following)
     start = walked.index(following)
     return [*walked[start:], following]
-
-
-def predecessors(pipeline: Pipeline) -> dict[TaskName, frozenset[TaskName]]:
-    """Return the tasks that each task waits for: those that write what it reads, and those it names."""
-    writers = {table: task.name for task in pipeline.tasks.values() for table in task.writes}
-    return {
-        task.name: frozenset(
-            [writers[table] for table in task.reads if table in writers and writers[table] != task.name]
-            + [before for before in task.after if before in pipeline.tasks]
-        )
-        for task in pipeline.tasks.values()
-    }
-
-
-def in_order(before: Mapping[TaskName, Collection[TaskName]]) -> list[TaskName]:
-    """Return tasks so that each comes after those it waits for; among equals by name, so that it is always the same.
-
-    Those in a circle, and those behind it, are left out.
-    """
-    waiting = {name: len(set(names)) for name, names in before.items()}
-    following: dict[TaskName, list[TaskName]] = {name: [] for name in before}
-    for name, names in before.items():
-        for each in set(names):
-            following[each].append(name)
-    ordered: list[TaskName] = []
-    ready = sorted(name for name, count in waiting.items() if count == 0)
-    while ready:
-        ordered += ready
-        freed = []
-        for each in (name for done in ready for name in following[done]):
-            waiting[each] -= 1
-            if waiting[each] == 0:
-                freed.append(each)
-        ready = sorted(freed)
-    return ordered

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from penstock.base.nearest import nearest
 from penstock.core.limits import CPU, EXAMPLES, MEMORY, OUTPUT, RECURSION, SCRIPT_BYTES, WALL
 from penstock.core.projects import Place, ProjectProblem
 from penstock.core.scripts import Language, Profile, ScriptLimits, ScriptVersion
 from penstock.core.versions import Example, schema_text
-from penstock.project.checking import check, nearest
+from penstock.project.checking import check
 from penstock.project.models import Model
 from penstock.project.yaml_trees import read_yaml
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from penstock.base.nearest import nearest
 from penstock.core.projects import Place, ProjectProblem
-from penstock.project.checking import check, nearest
+from penstock.project.checking import check
 from penstock.project.models import Model
 from penstock.project.yaml_trees import read_yaml
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import psycopg
-
+from penstock.base.lazily import Lazily
 from penstock.core import limits
 from penstock.database.bells import Bell, Bells
 from penstock.queue.announcing import CHANNEL
+
+if TYPE_CHECKING:
+    import psycopg
+else:
+    psycopg = Lazily("psycopg")
 
 BELL: Final = "queue"
 _TAKEABLE: Final = """

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from penstock.base.nearest import nearest
 from penstock.core.errors import TaskFailed
 from penstock.core.ports import Connector, PipelineContext
 from penstock.core.projects import Project, ProjectProblem, Task
-from penstock.project.checking import check_part, nearest
+from penstock.project.checking import check_part
 
 Side = Literal["from", "to"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from penstock.base.hashing import fingerprint
+from penstock.base.nearest import nearest
 from penstock.core.ports import PipelineContext
 from penstock.core.projects import Pipeline, Project, ProjectProblem, Task
 from penstock.core.templates import Meanings, filled, names_in, unknown_names
-from penstock.project.checking import nearest
 
 
 def meanings(ctx: PipelineContext) -> Meanings:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from penstock.base.nearest import nearest
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
 from penstock.core.errors import Bug, NotFound
 from penstock.core.ports import Audit, Blobs, Clock, ConnectionKind, Database, RunTaskKind
@@ -19,8 +20,6 @@ from penstock.core.project_files import check_project_files
 from penstock.core.projects import Pipeline, Project
 from penstock.core.runs import Revision, ScheduleState
 from penstock.planning.schedules import next_at
-from penstock.project.checking import nearest
-from penstock.project.loading import load_project
 from penstock.usecases.permissions import require
 
 _LOADED_MAX: Final = 64
@@ -58,6 +57,8 @@ class Projects:
         Raises:
             ProjectInvalid: with every problem of every file.
         """
+        from penstock.project.loading import load_project  # which loads what most commands do without
+
         check_project_files(files)
         return load_project(files, kinds=self.kinds, connection_kinds=self.connection_kinds)
 

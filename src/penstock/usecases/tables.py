@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from penstock.base.nearest import nearest
 from penstock.core import duckdb_sql, limits
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
 from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineRequest, Stop
@@ -20,7 +21,6 @@ from penstock.core.ports import Audit, Database, Lake
 from penstock.core.ports.engines import Engines, StopSign
 from penstock.core.tables import Lineage, Maintained, Published, Reading, SnapshotId, TableName, TableState, table_name
 from penstock.execution.engine_failures import failed
-from penstock.project.checking import nearest
 from penstock.usecases.permissions import require
 
 _DEPTH_MAX: Final = 20

@@ -15,6 +15,7 @@ from penstock.core.settings import Settings
 if TYPE_CHECKING:
     from penstock.sandbox.heavy import HeavySandbox
     from penstock.sandbox.strict import StrictSandbox
+    from penstock.storage.tables.catalog import Catalog
     from penstock.storage.tables.lake import IcebergLake
 
 
@@ -50,24 +51,31 @@ def open_lake(
     """
     from penstock.sandbox.footers import LockedFooters
     from penstock.sandbox.rewriting import LockedRewrite
-    from penstock.storage.tables.catalog import Catalog  # with pyiceberg and pyarrow, most of a second
     from penstock.storage.tables.lake import IcebergLake
 
     folder = home.absolute() / "lake"
     s3 = {"s3.endpoint": s3_endpoint, "s3.region": s3_region}
-    catalog = Catalog(
-        catalog_url or f"sqlite:///{folder / 'catalog.db'}",
-        warehouse or str(folder / "warehouse"),
-        s3={name: value for name, value in s3.items() if value},
-    )
-    with contextlib.closing(catalog), contextlib.closing(LockedFooters(strict)) as footers:
+
+    def catalog() -> Catalog:
+        from penstock.storage.tables.catalog import Catalog  # with pyiceberg and pyarrow, half a second
+
+        opened = Catalog(
+            catalog_url or f"sqlite:///{folder / 'catalog.db'}",
+            warehouse or str(folder / "warehouse"),
+            s3={name: value for name, value in s3.items() if value},
+        )
+        stack.callback(opened.close)
+        return opened
+
+    with contextlib.ExitStack() as stack:
+        footers = stack.enter_context(contextlib.closing(LockedFooters(strict)))
         lake = IcebergLake(database, catalog, clock, footers=footers, rewrite=LockedRewrite(heavy))
         lake.recover()
         yield lake
 
 
 class LazyLake:
-    """A lake that is opened when somebody first needs it: what it is made of takes most of a second to load."""
+    """A lake that is opened when somebody first needs it: then what a kill has left half-way is finished."""
 
     def __init__(self, opening: Callable[[], contextlib.AbstractContextManager[IcebergLake]]) -> None:
         self._opening = opening

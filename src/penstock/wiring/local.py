@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from penstock.access.egress import HttpEgress
 from penstock.core.access import Actor, Destination, MemberId, Policy, WorkspaceId, local_actor
 from penstock.core.errors import NotFound
 from penstock.core.projects import Project
 from penstock.core.settings import HOME
-from penstock.execution.task_attempts import TaskAttempts
 from penstock.sandbox.open_versions import OpenVersions
-from penstock.usecases.projects import Projects
-from penstock.usecases.runs import Runs
-from penstock.usecases.tables import Tables
 from penstock.wiring.pipelines import assemble_attempts, cores
 from penstock.wiring.server import Server, open_server
 from penstock.wiring.settings import read_settings
+
+if TYPE_CHECKING:
+    from penstock.execution.task_attempts import TaskAttempts
+    from penstock.usecases.projects import Projects
+    from penstock.usecases.runs import Runs
+    from penstock.usecases.tables import Tables
 
 LOCAL: Final = WorkspaceId("ws_local")
 FOLDER: Final = Path(".penstock", "local")
@@ -36,15 +39,20 @@ class Local:
 
     Attributes:
         folder: of the project.
-        attempts: what carries out tasks.
+        carrying: what carries out tasks; made when first needed.
         versions: the sandbox of each of them.
     """
 
     folder: Path
     server: Server
-    attempts: TaskAttempts
+    carrying: Callable[[], TaskAttempts]
     versions: OpenVersions
     actor: Actor
+
+    @property
+    def attempts(self) -> TaskAttempts:
+        """What carries out tasks."""
+        return self.carrying()
 
     @property
     def projects(self) -> Projects:
@@ -88,20 +96,23 @@ def open_local(folder: Path, environment: Mapping[str, str] | None = None) -> It
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(open_server(settings, create=True, alerts=False))
         versions = stack.enter_context(contextlib.closing(OpenVersions(server.sandbox, seats=cores() + 1)))
-        attempts = assemble_attempts(
-            settings,
-            server.database,
-            projects=server.projects,
-            clock=time.time,
-            lake=server.lake,
-            strict=server.sandbox,
-            heavy=server.engines,
-            secret=lambda _workspace, name: _secret(known, name),
-            resolve=_resolve,
-            files=lambda _workspace: folder.absolute(),
-            parallel=cores(),
-        )
-        yield Local(folder, server, attempts, versions, _whoever())
+        yield Local(folder, server, functools.cache(lambda: _carrying(server, known, folder)), versions, _whoever())
+
+
+def _carrying(server: Server, environment: Mapping[str, str], folder: Path) -> TaskAttempts:
+    return assemble_attempts(
+        server.settings,
+        server.database,
+        projects=server.projects,
+        clock=time.time,
+        lake=server.lake,
+        strict=server.sandbox,
+        heavy=server.engines,
+        secret=lambda _workspace, name: _secret(environment, name),
+        resolve=_resolve,
+        files=lambda _workspace: folder.absolute(),
+        parallel=cores(),
+    )
 
 
 def _whoever() -> Actor:

@@ -7,26 +7,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from penstock.checks.judging import GxSuites
-from penstock.connectors import connectors
+from penstock.base.lazily import LazyMapping
 from penstock.core.access import Destination, WorkspaceId
-from penstock.core.ports import Audit, Blobs, Clock, Database, Lake, Queue, RunTaskKind
+from penstock.core.ports import Audit, Blobs, Clock, Connector, Database, Lake, Queue, RunTaskKind
 from penstock.core.settings import Settings
-from penstock.execution.task_attempts import TaskAttempts
-from penstock.execution.task_context import TaskParts
 from penstock.sandbox.heavy import HeavySandbox
-from penstock.sandbox.raw import open_raw
 from penstock.sandbox.strict import StrictSandbox
-from penstock.storage.attempt_records import SqlAttemptRecords
 from penstock.storage.project_records import SqlProjectRecords
 from penstock.storage.run_records import SqlRunRecords
-from penstock.tasks import run_kinds
 from penstock.usecases.projects import Projects
 from penstock.usecases.run_work import RunWork
 from penstock.usecases.runs import Runs
 from penstock.usecases.tables import Tables
 from penstock.wiring.registry import registered_scripts
+
+if TYPE_CHECKING:
+    from penstock.execution.task_attempts import TaskAttempts
 
 ATTEMPTS = "attempts"
 Secret = Callable[[str, str], str]
@@ -43,13 +41,31 @@ class Pipelines:
 
 
 def task_kinds() -> Mapping[str, RunTaskKind]:
-    """Return the kinds of tasks that pipelines have."""
-    return run_kinds(suites=GxSuites(), connectors=connectors())
+    """Return the kinds of tasks that pipelines have; they are loaded when first looked at."""
+
+    def kinds() -> Mapping[str, RunTaskKind]:
+        from penstock.checks.judging import GxSuites
+        from penstock.tasks import run_kinds
+
+        return run_kinds(suites=GxSuites(), connectors=connection_kinds())
+
+    return LazyMapping(kinds)
+
+
+def connection_kinds() -> Mapping[str, Connector]:
+    """Return the kinds of connections; they are loaded when first looked at."""
+
+    def kinds() -> Mapping[str, Connector]:
+        from penstock.connectors import connectors
+
+        return connectors()
+
+    return LazyMapping(kinds)
 
 
 def assemble_projects(database: Database, blobs: Blobs, audit: Audit, clock: Clock) -> Projects:
     """Return what can be asked of projects."""
-    return Projects(database, SqlProjectRecords(), blobs, audit, clock, task_kinds(), connectors())
+    return Projects(database, SqlProjectRecords(), blobs, audit, clock, task_kinds(), connection_kinds())
 
 
 def assemble_pipelines(
@@ -100,6 +116,12 @@ def assemble_attempts(
     parallel: int,
 ) -> TaskAttempts:
     """Return what carries out attempts of runs."""
+    from penstock.checks.judging import GxSuites
+    from penstock.execution.task_attempts import TaskAttempts
+    from penstock.execution.task_context import TaskParts
+    from penstock.sandbox.raw import open_raw
+    from penstock.storage.attempt_records import SqlAttemptRecords
+
     parts = TaskParts(
         database=database,
         records=SqlAttemptRecords(),

@@ -12,7 +12,7 @@ from penstock.core.plan import TaskName
 from penstock.core.projects import Pipeline, PipelineName, Place, Task
 from penstock.core.tables import SnapshotId, TableName
 from penstock.planning.pipelines import Occasion, PipelinePlan, plan_pipeline, select
-from penstock.project.loading import in_order
+from penstock.project.order import in_order
 
 PLACE = Place("pipelines/sales.yml", 1, 1)
 

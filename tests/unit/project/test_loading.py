@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from penstock.core.errors import ProjectInvalid
 from penstock.core.plan import TaskName
 from penstock.core.projects import PipelineName, Project, ProjectProblem, Task
-from penstock.project.loading import load_project, predecessors, revision
+from penstock.project.loading import load_project, revision
+from penstock.project.order import predecessors
 
 
 class _Spec(BaseModel):

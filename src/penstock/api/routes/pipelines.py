@@ -21,6 +21,7 @@ from penstock.api.run_models import (
     ScheduleShown,
 )
 from penstock.base.hashing import fingerprint
+from penstock.base.nearest import nearest
 from penstock.base.ids import new_id
 from penstock.core.access import Actor
 from penstock.core.errors import NotFound
@@ -28,7 +29,6 @@ from penstock.core.run_views import show_backfill, show_pipeline, show_run, show
 from penstock.core.runs import Once
 from penstock.planning.pipelines import Occasion
 from penstock.planning.plan_views import show_plan
-from penstock.project.checking import nearest
 
 router = APIRouter(prefix="/api/v1/pipelines", tags=["pipelines"])
 PROJECT = Query(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Only those of one project.")

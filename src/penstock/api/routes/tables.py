@@ -22,6 +22,7 @@ from penstock.api.run_models import (
     TableText,
     TableWhole,
 )
+from penstock.base.nearest import nearest
 from penstock.core.errors import NotFound
 from penstock.core.ports.engines import StopSign
 from penstock.core.run_views import (
@@ -34,7 +35,6 @@ from penstock.core.run_views import (
     show_table,
 )
 from penstock.core.tables import SnapshotId, TableName
-from penstock.project.checking import nearest
 
 router = APIRouter(prefix="/api/v1/tables", tags=["tables"])
 

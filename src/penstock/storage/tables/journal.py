@@ -15,9 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
-
-from pyiceberg.table.snapshots import Snapshot
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import NotFound, TableOwned
@@ -31,6 +29,9 @@ from penstock.core.tables import (
     run_of_branch,
 )
 from penstock.database.statements import Statement
+
+if TYPE_CHECKING:
+    from pyiceberg.table.snapshots import Snapshot
 
 COMPACT: Final = "compact"  # the mode of upkeep, and what the names of its runs begin with
 WriteState = Literal["open", "written", "published", "done", "dropped"]

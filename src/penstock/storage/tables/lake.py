@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
@@ -27,23 +29,36 @@ from penstock.core.tables import (
     Written,
     branch_name,
 )
-from penstock.storage.tables import journal, lineage, reading
-from penstock.storage.tables.catalog import Catalog
-from penstock.storage.tables.footers import read_footers
+from penstock.storage.tables import journal, lineage
 from penstock.storage.tables.leases import Leases
-from penstock.storage.tables.maintenance import Keeper, Rewrite
-from penstock.storage.tables.parts import Footers, Parts
-from penstock.storage.tables.publishing import Publisher
 from penstock.storage.tables.rewriting import rewrite as rewrite_here
-from penstock.storage.tables.writing import Writer
+
+if TYPE_CHECKING:
+    from penstock.storage.tables.catalog import Catalog
+    from penstock.storage.tables.maintenance import Keeper, Rewrite
+    from penstock.storage.tables.parts import Footers, Parts
+    from penstock.storage.tables.publishing import Publisher
+    from penstock.storage.tables.writing import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What works with Iceberg's own files."""
+
+    parts: Parts
+    writer: Writer
+    publisher: Publisher
+    keeper: Keeper
 
 
 class IcebergLake:
     """The Lake of a server or of a laptop.
 
+    What the records alone can say loads nothing of Iceberg, which takes half a second.
+
     Args:
         database: the records database.
-        catalog: where tables are.
+        catalog: where tables are; or what opens it when a table is first read or written.
         clock: gives seconds since 1970.
         lease_s: how long a killed writer keeps others waiting.
         footers: reads the footers of Parquet files; in a locked child where engines' files are not trusted.
@@ -54,23 +69,22 @@ class IcebergLake:
     def __init__(
         self,
         database: Database,
-        catalog: Catalog,
+        catalog: Catalog | Callable[[], Catalog],
         clock: Clock,
         *,
         lease_s: float = limits.LAKE_LEASE.value,
-        footers: Footers = read_footers,
+        footers: Footers | None = None,
         rewrite: Rewrite = rewrite_here,
         step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        leases = Leases(database, clock, lease_s=lease_s)
-        self._parts = Parts(database, catalog, leases, clock, footers, step)
-        self._writer = Writer(self._parts)
-        self._publisher = Publisher(self._parts)
-        self._keeper = Keeper(self._parts, self._publisher, rewrite)
+        self._database, self._catalog, self._clock = database, catalog, clock
+        self._lease_s, self._footers, self._rewrite, self._step = lease_s, footers, rewrite, step
+        self._lock = threading.Lock()
+        self._made: _Made | None = None
 
     def tables(self, workspace: WorkspaceId) -> Sequence[TableState]:
         """Return the tables of a workspace, by name."""
-        with self._parts.database.read() as tx:
+        with self._database.read() as tx:
             return lineage.states(tx, workspace)
 
     def heads(
@@ -78,7 +92,7 @@ class IcebergLake:
     ) -> Mapping[TableName, SnapshotId]:
         """Return the snapshots to read, of one moment."""
         branch = None if run is None else branch_name(run, piece)
-        with self._parts.database.read() as tx:
+        with self._database.read() as tx:
             return {name: _head(tx, workspace, name, branch) for name in names}
 
     def read(
@@ -90,7 +104,7 @@ class IcebergLake:
         partitions: Sequence[Partition] | None = None,
     ) -> Reading:
         """Return a snapshot as files and columns."""
-        with self._parts.database.read() as tx:
+        with self._database.read() as tx:
             snapshot = _head(tx, workspace, name, None) if at is None else at
             lineage.require_readable(tx, workspace, name, snapshot)
         table = self._parts.catalog.load(workspace, name)
@@ -98,39 +112,43 @@ class IcebergLake:
             raise journal.no_table(name)
         if table.metadata.snapshot_by_id(snapshot) is None:
             raise SnapshotGone(f"{snapshot} of the table {name} has expired", hint="Read what is published now.")
+        from penstock.storage.tables import reading
+
         return reading.read(table, name, snapshot, partitions=partitions)
 
     def local(self, pinned: Reading, folder: Path) -> AbstractContextManager[Reading]:
         """Give a reading whose files are local."""
         if self._parts.catalog.local:
             return contextlib.nullcontext(pinned)
+        from penstock.storage.tables import reading
+
         return reading.fetched(pinned, self._parts.catalog.files(), folder)
 
     def history(self, workspace: WorkspaceId, name: TableName, *, count: int = 20) -> Sequence[Lineage]:
         """Return what readers of a table have seen, the newest first."""
-        with self._parts.database.read() as tx:
+        with self._database.read() as tx:
             journal.shown(tx, workspace, name)
             return lineage.history(tx, workspace, name, count=count)
 
     def lineage(self, workspace: WorkspaceId, name: TableName, snapshot: SnapshotId) -> Lineage:
         """Return where a snapshot comes from."""
-        with self._parts.database.read() as tx:
+        with self._database.read() as tx:
             return lineage.of_snapshot(tx, workspace, name, snapshot)
 
     def uses(
         self, workspace: WorkspaceId, name: TableName, snapshot: SnapshotId
     ) -> Sequence[tuple[TableName, SnapshotId]]:
         """Return the snapshots that were made from one."""
-        with self._parts.database.read() as tx:
+        with self._database.read() as tx:
             return lineage.uses(tx, workspace, name, snapshot)
 
     def pin(self, workspace: WorkspaceId, run: RunId, pins: Mapping[TableName, SnapshotId]) -> None:
         """Keep snapshots from expiring until the run lets go of them."""
-        self._parts.database.write(lambda tx: lineage.pin(tx, workspace, run, pins))
+        self._database.write(lambda tx: lineage.pin(tx, workspace, run, pins))
 
     def unpin(self, workspace: WorkspaceId, run: RunId) -> None:
         """Let go of what a run has pinned."""
-        self._parts.database.write(lambda tx: lineage.unpin(tx, workspace, run))
+        self._database.write(lambda tx: lineage.unpin(tx, workspace, run))
 
     def begin(self, order: WriteOrder) -> Writing:
         """Begin a write."""
@@ -167,7 +185,44 @@ class IcebergLake:
 
     def recover(self) -> int:
         """Finish what a kill has left half-way in publishing."""
-        return self._publisher.recover()
+        with self._database.read() as tx:
+            left = journal.pending(tx)
+        return self._publisher.recover() if left else 0
+
+    @property
+    def _parts(self) -> Parts:
+        return self._iceberg().parts
+
+    @property
+    def _writer(self) -> Writer:
+        return self._iceberg().writer
+
+    @property
+    def _publisher(self) -> Publisher:
+        return self._iceberg().publisher
+
+    @property
+    def _keeper(self) -> Keeper:
+        return self._iceberg().keeper
+
+    def _iceberg(self) -> _Made:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return self._made
+
+    def _make(self) -> _Made:
+        from penstock.storage.tables.footers import read_footers
+        from penstock.storage.tables.maintenance import Keeper
+        from penstock.storage.tables.parts import Parts
+        from penstock.storage.tables.publishing import Publisher
+        from penstock.storage.tables.writing import Writer
+
+        catalog = self._catalog() if callable(self._catalog) else self._catalog
+        leases = Leases(self._database, self._clock, lease_s=self._lease_s)
+        parts = Parts(self._database, catalog, leases, self._clock, self._footers or read_footers, self._step)
+        publisher = Publisher(parts)
+        return _Made(parts, Writer(parts), publisher, Keeper(parts, publisher, self._rewrite))
 
 
 def _head(tx: Any, workspace: WorkspaceId, name: TableName, branch: str | None) -> SnapshotId:
