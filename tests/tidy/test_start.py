@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,12 @@ print(*sys.modules, file=sys.stderr)
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a project in which a run has been."""
     folder = tmp_path_factory.mktemp("start")
     loaded(folder, "init", "shop")
     loaded(folder / "shop", "run")
-    yield folder / "shop"
+    return folder / "shop"
 
 
 def loaded(folder: Path, *arguments: str) -> set[str]:
