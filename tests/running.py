@@ -68,6 +68,7 @@ def failed_run() -> PipelineRun:
         date="2026-01-31",
         started_at=NOW,
         finished_at=NOW + 12.3,
+        worked_s=12.3,
         tasks=(
             task(
                 "shopify",

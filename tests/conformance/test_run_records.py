@@ -113,6 +113,8 @@ def test_a_run_comes_back_as_it_was_given_and_as_it_was_changed(database):
         published_at=3.5,
         published={TableName("raw.orders"): SnapshotId(1)},
         resumes=1,
+        resumed_at=3.2,
+        worked_s=1.5,
         error={"code": "x"},
         cancel_asked_at=3.9,
         tasks=(LAND, clean),

@@ -226,6 +226,8 @@ class RunLine(BaseModel):
     published_at: str | None
     cancel_asked_at: str | None
     resumes: int
+    resumed_at: str | None = Field(description="Since when it has gone on, the last time.")
+    worked_s: float = Field(description="How long it was carried out, up to its last end, pauses left out.")
     error: dict[str, Any] | None
     task_counts: dict[str, int]
 

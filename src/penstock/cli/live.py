@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import click
 
 from penstock.base.text import count, harmless, size
-from penstock.cli.run_texts import COLOURS, aligned, figures, took
+from penstock.cli.run_texts import COLOURS, aligned, figures, run_took, took
 from penstock.core.runs import TASK_ENDED
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ def live_lines(run: View, *, now: dt.datetime, lines_max: int, turn: int) -> lis
     day = f" {run['date']}" if run["date"] else ""
     asked = ", stopping" if run["cancel_asked_at"] else ""
     head = click.style(f"{harmless(run['pipeline'])}{day}", bold=True)
-    lines = [f"{head}  {run['id']}  {run['state']}{asked}  {took(run, now=now)}".rstrip()]
+    lines = [
+        f"{head}  {run['id']}  {run['state']}{asked}  {run_took(run, now=now) if run['started_at'] else ''}".rstrip()
+    ]
     tasks = _fitting(run["tasks"], lines_max)
     unended = {task["name"] for task in run["tasks"] if task["state"] not in TASK_ENDED}
     cells = [[t["name"], t["kind"], _words(t, run["progress"], now, unended), took(t, now=now)] for t in tasks]

@@ -153,9 +153,13 @@ def took(thing: View, *, now: dt.datetime | None = None) -> str:
     return duration((ended - _parsed(begun)).total_seconds()) if begun and ended else ""
 
 
-def run_took(run: View) -> str:
-    """Return how long a run took, or where it stands."""
-    return took(run) or ("" if run["ended"] else run["state"])
+def run_took(run: View, *, now: dt.datetime | None = None) -> str:
+    """Return how long a run was carried out, its pauses left out; where it stands when nobody says until when."""
+    since = run["resumed_at"] or run["started_at"]
+    if since is None or (now is None and not run["ended"]):
+        return "" if run["ended"] else run["state"]
+    going_on_s = 0.0 if run["ended"] or now is None else (now - _parsed(since)).total_seconds()
+    return duration(run["worked_s"] + going_on_s)
 
 
 def aligned(rows: Sequence[Sequence[str]], *, state_at: int | None = None) -> Iterator[str]:
@@ -208,7 +212,10 @@ def _published_lines(run: View) -> Iterator[str]:
 
 
 def _resumed(run: View) -> str:
-    return f", resumed {count(run['resumes'], 'time')}" if run["resumes"] else ""
+    if not run["resumes"]:
+        return ""
+    overall = f", {took(run)} from start to end" if took(run) else ""
+    return f", resumed {count(run['resumes'], 'time')}{overall}"
 
 
 def _failure_lines(

@@ -115,6 +115,8 @@ def show_run_line(run: PipelineRun, *, names: Mapping[str, str] = _NOBODY) -> Vi
         "published_at": iso(run.published_at),
         "cancel_asked_at": iso(run.cancel_asked_at),
         "resumes": run.resumes,
+        "resumed_at": iso(run.resumed_at),
+        "worked_s": round(run.worked_s, 3),
         "error": None if run.error is None else plain(run.error),
         "task_counts": counts,
     }

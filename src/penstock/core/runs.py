@@ -80,7 +80,10 @@ class PipelineRun:
         selected: the words that chose its tasks; none for all.
         published_at: since when readers see its tables.
         published: the snapshots that it has published.
+        started_at: when it was first begun.
         resumes: how often somebody has resumed it.
+        resumed_at: since when it has gone on, the last time.
+        worked_s: how long it was carried out, up to the last time that it ended; its pauses do not count.
     """
 
     id: RunId
@@ -104,6 +107,8 @@ class PipelineRun:
     published: Mapping[TableName, SnapshotId] = field(default_factory=dict)
     cancel_asked_at: float | None = None
     resumes: int = 0
+    resumed_at: float | None = None
+    worked_s: float = 0.0
     error: Mapping[str, Any] | None = None
     tasks: tuple[RunTask, ...] = ()
 

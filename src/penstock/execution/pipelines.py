@@ -35,12 +35,16 @@ class Following:
 
 
 def start(run: PipelineRun, *, now: float) -> Following:
-    """Return how a new run stands once it has begun."""
+    """Return how a run stands once it has begun, or begun again."""
     tasks = tuple(
         dataclasses.replace(task, state="skipped", finished_at=now) if task.action == "skip" else task
         for task in run.tasks
     )
-    return advance(dataclasses.replace(run, state="running", started_at=now, tasks=tasks), now=now)
+    run = dataclasses.replace(run, state="running", tasks=tasks)
+    begun = (
+        dataclasses.replace(run, started_at=now) if run.started_at is None else dataclasses.replace(run, resumed_at=now)
+    )
+    return advance(begun, now=now)
 
 
 def advance(run: PipelineRun, *, now: float) -> Following:
@@ -99,6 +103,12 @@ def interrupted(run: PipelineRun, *, now: float) -> PipelineRun:
     return dataclasses.replace(run, tasks=tasks, state="failed", finished_at=now, error=error)
 
 
+def worked_s(run: PipelineRun, *, until: float) -> float:
+    """Return how long a run has been carried out, without the pauses from an end to a resume."""
+    since = run.resumed_at or run.started_at
+    return run.worked_s + (max(0.0, until - since) if since is not None else 0.0)
+
+
 def again(run: PipelineRun, names: Iterable[TaskName], *, reason: str) -> PipelineRun:
     """Return a run in which some tasks, and all that come after them, wait to be done again."""
     wanted = set(names)
@@ -106,7 +116,9 @@ def again(run: PipelineRun, names: Iterable[TaskName], *, reason: str) -> Pipeli
         if wanted.intersection(task.after):
             wanted.add(task.name)
     tasks = tuple(
-        dataclasses.replace(task, state="waiting", action="decide", reason=reason, error=None, finished_at=None)
+        dataclasses.replace(
+            task, state="waiting", action="decide", reason=reason, error=None, started_at=None, finished_at=None
+        )
         if task.name in wanted
         else task
         for task in run.tasks
@@ -119,7 +131,13 @@ def resumed(run: PipelineRun, *, now: float) -> Following:
     wrong = [task.name for task in run.tasks if task.state not in _WELL]
     run = again(run, wrong, reason="resumed")
     run = dataclasses.replace(
-        run, state="running", finished_at=None, error=None, cancel_asked_at=None, resumes=run.resumes + 1
+        run,
+        state="running",
+        resumed_at=now,
+        finished_at=None,
+        error=None,
+        cancel_asked_at=None,
+        resumes=run.resumes + 1,
     )
     return advance(run, now=now)
 

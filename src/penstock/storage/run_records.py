@@ -61,7 +61,7 @@ _SAVE_RUN: Final = Statement(
 )
 _SAVE: Final = Statement(
     "UPDATE pipeline_runs SET active = :active, published_at = :published_at, published = :published,"
-    " resumes = :resumes WHERE id = :id"
+    " resumes = :resumes, resumed_at = :resumed_at, worked_s = :worked_s WHERE id = :id"
 )
 _MARK: Final = Statement("UPDATE pipeline_runs SET tasks_mark = :mark WHERE id = :id")
 _SAVE_TASK: Final = Statement(
@@ -400,6 +400,8 @@ def _run(row: Row[Any], tasks: tuple[RunTask, ...]) -> PipelineRun:
         published=_snapshots(row.published),
         cancel_asked_at=row.cancel_asked_at,
         resumes=row.resumes,
+        resumed_at=row.resumed_at,
+        worked_s=row.worked_s,
         error=_loads(row.error),
         tasks=tasks,
     )
@@ -461,6 +463,8 @@ def _own_state(run: PipelineRun) -> dict[str, Any]:
         "published_at": run.published_at,
         "published": _json(run.published),
         "resumes": run.resumes,
+        "resumed_at": run.resumed_at,
+        "worked_s": run.worked_s,
     }
 
 

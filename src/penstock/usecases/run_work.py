@@ -85,9 +85,12 @@ class RunWork:
         return self._close(tx, run, self._stopped(tx, asked, now=now), now)
 
     def interrupt(self, tx: Any, run: PipelineRun, *, now: float) -> PipelineRun:
-        """End a run whose worker has ended without it."""
+        """End a run whose worker has ended without it; it worked until it was last heard of."""
         self.queue.cancel(tx, run.id)
-        return self._save(tx, run, pipelines.interrupted(run, now=now))
+        heard = [each.at for each in self.records.progress(tx, run.id)]
+        heard += [at for task in run.tasks for at in (task.started_at, task.finished_at) if at is not None]
+        worked_s = pipelines.worked_s(run, until=max(heard, default=0.0))
+        return self._save(tx, run, replace(pipelines.interrupted(run, now=now), worked_s=worked_s))
 
     # ---- ends ----
 
@@ -195,8 +198,11 @@ class RunWork:
         return self._close(tx, before, run, now)
 
     def _close(self, tx: Any, before: PipelineRun, run: PipelineRun, now: float) -> PipelineRun:
+        ends = run.state in ENDED and before.state not in ENDED
+        if ends:
+            run = replace(run, worked_s=pipelines.worked_s(run, until=now))
         self._save(tx, before, run)
-        if run.state in ENDED and before.state not in ENDED:
+        if ends:
             self.note_end(tx, run)
             if run.backfill is not None:
                 self.admit(tx, run, now=now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 
 import click
 
@@ -57,6 +58,16 @@ def test_a_failed_run_says_on_one_screen_what_failed_where_and_whose_it_is():
     shown = show_run(failed_run(), checks=[CHECK], revision=REVISION)
     assert said(run_texts.run_lines(shown)) == FAILED
     assert len(FAILED.splitlines()) < 40
+
+
+def test_a_run_that_was_resumed_took_what_it_was_carried_out():
+    resumed = dataclasses.replace(failed_run(), resumes=1, resumed_at=NOW + 18_000, finished_at=NOW + 18_003)
+    shown = show_run(resumed)
+    assert "took       12 s, resumed 1 time, 5 h 00 min from start to end" in said(run_texts.run_lines(shown))
+    assert said(run_texts.run_list_lines([show_run_line(resumed)])).endswith("  12 s")
+    goes_on = show_run(dataclasses.replace(resumed, state="running", finished_at=None))
+    assert run_texts.run_took(goes_on, now=dt.datetime.fromtimestamp(NOW + 18_010, dt.UTC)) == "22 s"
+    assert run_texts.run_took(goes_on) == "running"
 
 
 def test_a_check_that_only_warned_is_said_too():

@@ -84,6 +84,8 @@ pipeline_runs: Final = Table(  # beside its row in `runs`
     Column("published_at", Double),
     Column("published", Text, nullable=False, server_default="{}"),
     Column("resumes", Integer, nullable=False, server_default="0"),
+    Column("resumed_at", Double),
+    Column("worked_s", Double, nullable=False, server_default="0"),
     Index(None, "workspace", "project", "pipeline", "id"),
     Index(
         "ix_pipeline_runs_active",
