@@ -20,6 +20,7 @@ import pytest
 import uvicorn
 
 from penstock.api.app import create_app
+from penstock.api.connections import Connection
 from penstock.base.ids import new_id
 from penstock.client import Client
 from penstock.core import limits
@@ -153,7 +154,7 @@ def serve(home: Path, **environment: str) -> Iterator[Api]:
     with open_server(settings, create=True) as server, socket.create_server(("127.0.0.1", 0)) as listener:
         app = create_app(server)
         config = uvicorn.Config(
-            app, http="httptools", loop="uvloop", lifespan="off", log_config=None, access_log=False, proxy_headers=False
+            app, http=Connection, loop="uvloop", lifespan="off", log_config=None, access_log=False, proxy_headers=False
         )
         running = uvicorn.Server(config)
         thread = threading.Thread(target=running.run, args=([listener],), name="api", daemon=True)

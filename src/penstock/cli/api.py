@@ -48,6 +48,7 @@ def serve(settings: Settings) -> None:
     import uvicorn
 
     from penstock.api.app import create_app
+    from penstock.api.connections import Connection
     from penstock.core import limits
     from penstock.wiring.server import open_server
 
@@ -55,7 +56,7 @@ def serve(settings: Settings) -> None:
         app = create_app(server)
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=Connection,
             loop="uvloop",
             lifespan="off",
             log_config=None,
