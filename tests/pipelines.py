@@ -28,7 +28,6 @@ from penstock.core.ports import Occurrence
 from penstock.core.projects import PipelineName, Project
 from penstock.core.tables import Published, SnapshotId, TableName
 from penstock.database.opening import SqlDatabase, open_database
-from penstock.database.versioning import upgrade
 from penstock.execution.task_context import TaskContext, TaskParts
 from penstock.project.loading import load_project
 from penstock.sandbox.heavy import HeavySandbox
@@ -38,6 +37,7 @@ from penstock.storage.tables.lake import IcebergLake
 from penstock.storage.tables.types import columns_of_arrow
 from penstock.wiring.lake import open_lake
 from tests.lakes import WORKSPACE, Clock, files, order, read_rows
+from tests.servers import write_database
 
 RUN = RunId("run_1")
 EMPTY_PROJECT: dict[str, bytes | str] = {
@@ -194,8 +194,7 @@ def pipeline_context(
         clock, secrets = Clock(), dict[str, str]()
         strict = strict or stack.enter_context(contextlib.closing(StrictSandbox()))
         heavy = HeavySandbox()
-        database = stack.enter_context(contextlib.closing(open_database(f"sqlite:///{folder / 'records.db'}")))
-        upgrade(database)
+        database = stack.enter_context(contextlib.closing(open_database(write_database(folder / "records.db"))))
         lake = stack.enter_context(open_lake(database, clock, strict=strict, heavy=heavy, home=folder))
         parts = TaskParts(
             database=database,

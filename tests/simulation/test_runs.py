@@ -30,8 +30,6 @@ from penstock.core.jobs import ENDED, AttemptReport, Lease
 from penstock.core.plan import RunId, TaskName
 from penstock.core.runs import TASK_ENDED, Backfill, BackfillId, PipelineRun, RunTask
 from penstock.core.work import Ended, WorkerState
-from penstock.database.opening import open_database
-from penstock.database.versioning import upgrade
 from penstock.execution.pipelines import lane_of
 from penstock.storage.run_records import SqlRunRecords
 from tests.service import Service
@@ -211,14 +209,11 @@ def new_run(chance: random.Random, number: int, **more: Any) -> PipelineRun:
 
 
 @pytest.fixture
-def service(tmp_path):
+def service(fresh_database):
     """Give use cases on an empty database."""
-    database = open_database(f"sqlite:///{tmp_path}/records.db")
-    upgrade(database)
-    found = Service(database)
+    found = Service(fresh_database("sqlite"))
     found.actor("ws_1")
-    yield found
-    database.close()
+    return found
 
 
 @pytest.mark.parametrize("seed", range(HISTORIES))
