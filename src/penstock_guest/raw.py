@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from penstock_guest.child import Output
 
 _HASH: Final = "_hash"
-_AUDIT: Final = frozenset(["_run", "_landed_at", "_source", _HASH, "_date", "_penstock_file"])
+# As `landed_name` of `penstock.core.raw` has it: such names get one more `_` behind.
+_TAKEN: Final = re.compile(r"_(?:run|landed_at|source|hash|date|penstock_file)_*", re.IGNORECASE)
 _KINDS: Final[dict[type, str | None]] = {
     bool: "boolean",
     int: "long",
@@ -291,7 +293,7 @@ def _shape_of(record: Record) -> Shape:
     changed: list[tuple[str, str]] = []
     kinds: list[tuple[str, str | None]] = []
     for name, value in record.items():
-        new = f"{name}_" if name in _AUDIT else name
+        new = f"{name}_" if name[:1] == "_" and _TAKEN.fullmatch(name) else name
         kind = _KINDS[type(value)]
         kinds.append((new, kind))
         if new != name or kind == "json":
@@ -309,8 +311,8 @@ def _fault(names: list[str], new: list[str]) -> str:
 
 
 def _change(record: Record, shape: Shape) -> None:
-    for name, new in shape.changed:
-        value = record.pop(name)
+    values = [record.pop(name) for name, _ in shape.changed]  # first all of them: one's new name is another's old one
+    for (_, new), value in zip(shape.changed, values, strict=True):
         record[new] = _text(value) if isinstance(value, dict | list) else value
 
 

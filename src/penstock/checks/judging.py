@@ -91,6 +91,10 @@ def _words(verdict: Verdict) -> str:
     if verdict.exception:
         return f"{name}: {verdict.exception}"
     result = verdict.result
+    if "element_count" not in result and ("unexpected_count" in result or "missing_count" in result):  # of a set
+        beyond, missing = result.get("unexpected_count", 0), result.get("missing_count", 0)
+        said = [f"values that are not in the set: {beyond:,}"] * bool(beyond)
+        return f"{name}: {', '.join([*said, *[f'values of the set that are missing: {missing:,}'] * bool(missing)])}"
     if "unexpected_count" in result:
         total = result["element_count"]
         share = f" ({100 * result['unexpected_count'] / total:.3g} %)" if total else ""

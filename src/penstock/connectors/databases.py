@@ -23,7 +23,7 @@ from penstock.connectors.gates import Settings
 from penstock.core import limits
 from penstock.core.errors import EgressRefused, TaskFailed
 from penstock.core.ports import PipelineContext
-from penstock.core.raw import AUDIT
+from penstock.core.raw import landed_name
 from penstock.project.durations import parse_duration
 
 AnswerT = TypeVar("AnswerT")
@@ -249,7 +249,7 @@ def _all(bounds: Sequence[str], part: str) -> str:
 
 def lake_columns(columns: dict[str, str]) -> dict[str, str]:
     """Return types by the names that fields have once they are raw data."""
-    return {f"{name}_" if name in AUDIT else name: kind for name, kind in columns.items() if kind}
+    return {landed_name(name): kind for name, kind in columns.items() if kind}
 
 
 def endpoint(settings: DatabaseSettings, port: int, ctx: PipelineContext) -> tuple[str, ...]:

@@ -185,19 +185,23 @@ def spelled(kind: ColumnType) -> str:
 
 def refusal(problems: Sequence[tuple[str, str]]) -> SchemaRefused:
     """Return the error of columns that do not fit: each column's name, and what is wrong with it."""
-    words = "; ".join(f"{name!r}: {what}" for name, what in problems)
+    words = "; ".join(what if name == "*" else f"{name!r}: {what}" for name, what in problems)
+    hint = (
+        "Columns may be added, int may become long, float double, a decimal more digits. Cast the column to the"
+        " table's type, or write it under another name."
+    )
+    many = "Take fewer columns, or keep those that nobody reads by name in one of JSON."
     return SchemaRefused(
         f"the columns do not fit: {words}",
-        hint="Columns may be added, int may become long, float double, a decimal more digits. Cast the column to the"
-        " table's type, or write it under another name.",
+        hint=many if any(name == "*" for name, _ in problems) else hint,
         problems=[{"place": name, "message": what} for name, what in problems],
     )
 
 
 def _bad_names(base: Sequence[Column], wanted: Sequence[Column]) -> list[tuple[str, str]]:
     problems = [] if wanted else [("*", "there is no column")]
-    if len({column.name for column in (*base, *wanted)}) > limits.LAKE_COLUMNS.value:
-        problems.append(("*", f"a table has {limits.LAKE_COLUMNS.value:,} columns at most"))
+    if (count := len({column.name for column in (*base, *wanted)})) > limits.LAKE_COLUMNS.value:
+        problems.append(("*", f"there are {count:,} columns; a table has {limits.LAKE_COLUMNS.value:,} at most"))
     seen = {column.name.lower(): column.name for column in base}
     mine: set[str] = set()
     for column in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,6 +11,10 @@ from typing import Any, Final
 KINDS: Final = ("boolean", "long", "double", "text", "json")
 HASH: Final = "_hash"  # of each line: of the record with its names in order
 AUDIT: Final = ("_run", "_landed_at", "_source", HASH, "_date")
+FILE: Final = "_penstock_file"  # while rows are read: the file of each
+
+# By the name alone, so that every record says the same; and no two names become one.
+_TAKEN: Final = re.compile(f"(?:{'|'.join((*AUDIT, FILE))})_*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,14 @@ class RawLines:
     highest: tuple[Any, Any] | None = None
     at_highest: tuple[str, ...] = ()
     left_out: int = 0
+
+
+def landed_name(name: str) -> str:
+    """Return the name of a field's column: with a `_` behind where it is that of an audit column, also in other case.
+
+    One that has a `_` behind already gets one more.
+    """
+    return f"{name}_" if _TAKEN.fullmatch(name) else name
 
 
 def later(one: tuple[Any, Any] | None, other: tuple[Any, Any] | None) -> tuple[Any, Any] | None:

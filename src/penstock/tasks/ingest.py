@@ -193,7 +193,7 @@ def _lines(
     if spec.infer:
         columns = _guessed(columns, arrived.kinds, files, ctx)
     misfits = _misfits(columns, files, ctx)
-    columns = settle(columns, misfits, spec.policy, is_new=is_new)
+    columns = settle(columns, misfits, spec.policy, is_new=is_new, first_in=arrived.first_in)
     for name, count in misfits.items():
         if count:
             ctx.log(f"some values of {name} do not fit their column", level="warning", values=count)
@@ -247,7 +247,27 @@ def _parquet(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[
         )
     views = {raw_sql.VIEW: raw_sql.parquet_view([Path(path) for path in arrived.parquet])}
     found = ctx.query(f"SELECT * FROM {raw_sql.VIEW}", tables={}, files=views, rows_max=0).answer["columns"]
+    _require_own_names([str(name) for name, _ in found], arrived, ctx)
     return raw_sql.parquet_rows([str(name) for name, _ in found], arrived.parquet), views, None
+
+
+def _require_own_names(found: Sequence[str], arrived: Arrived, ctx: PipelineContext) -> None:
+    """Raise when two columns of a file have names that a table takes for one: the engine gives them others itself."""
+    if not raw_sql.may_be_renamed(found):
+        return
+    views = {"parts": raw_sql.parquet_parts([Path(path) for path in arrived.parquet])}
+    most = limits.QUERY_ROWS.value
+    answer = ctx.query("SELECT file, name, parts FROM parts", tables={}, files=views, rows_max=most).answer
+    names: dict[str, list[str]] = {}
+    for file, name in raw_sql.outer_parts([] if answer["more"] else answer["rows"]):
+        names.setdefault(file, []).append(name.lower())
+    for file, lowered in names.items():
+        if places := [str(place) for place, name in enumerate(lowered, 1) if lowered.count(name) > 1]:
+            raise TaskFailed(
+                f"{arrived.parquet[file]}: columns {', '.join(places[:10])} have names that differ in nothing but case,"
+                " or not at all; a table has one of them",
+                hint="Rename them where the file is made.",
+            )
 
 
 def _rejecting(arrived: Arrived, aside: str | None, views: Mapping[str, str]) -> tuple[str | None, Mapping[str, str]]:

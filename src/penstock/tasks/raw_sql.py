@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from penstock.core import limits
 from penstock.core.columns import ColumnType, spelled
 from penstock.core.duckdb_sql import quoted, sql_type, text
-from penstock.core.raw import AUDIT, HASH
+from penstock.core.raw import FILE, HASH, landed_name
 from penstock.tasks.raw_columns import GUESSES, LandingColumn, Policy
 
-FILE: Final = "_penstock_file"  # the name of the file that a row was read from
 VIEW: Final = "penstock_raw"
 REJECTED: Final = "penstock_rejected"
 
@@ -66,6 +65,33 @@ def parquet_view(files: Sequence[Path]) -> str:
     return f"SELECT * FROM read_parquet([{paths}], union_by_name = true, filename = {text(FILE)})"
 
 
+def parquet_parts(files: Sequence[Path]) -> str:
+    """Return the query of all parts of Parquet files' columns, the outer ones first, with how many each has itself."""
+    paths = ", ".join(text(str(file)) for file in files)
+    return f"SELECT file_name AS file, name, coalesce(num_children, 0) AS parts FROM parquet_schema([{paths}])"
+
+
+def outer_parts(found: Iterable[Sequence[Any]]) -> Iterator[tuple[str, str]]:
+    """Yield the columns among the parts of files, each with its file."""
+    file, inside = None, [0]  # of how many parts something is yet to come, from the outside in
+    for each, name, parts in found:
+        if each != file:
+            file, inside = each, [int(parts)]
+            continue
+        if len(inside) == 1:
+            yield str(each), str(name)
+        inside[-1] -= 1
+        inside.append(int(parts))
+        while len(inside) > 1 and inside[-1] == 0:
+            inside.pop()
+
+
+def may_be_renamed(names: Sequence[str]) -> bool:
+    """Return whether the engine may have given names of its own to columns whose names it takes for one: `a`, `A_1`."""
+    lowered = {name.lower() for name in names}
+    return any(found[1] in lowered for name in lowered if (found := re.fullmatch(r"(.*)_\d+", name, re.DOTALL)))
+
+
 def rows(columns: Sequence[LandingColumn], sources: Mapping[str, str], *, policy: Policy, is_new: bool) -> str:
     """Return the query whose rows land.
 
@@ -107,7 +133,7 @@ def rejected_rows(sources: Mapping[str, str]) -> str:
 def parquet_rows(names: Sequence[str], sources: Mapping[str, str]) -> str:
     """Return the query whose rows land, of Parquet files with these columns."""
     mine = [name for name in names if name != FILE]
-    picked = [f"{quoted(name)} AS {quoted(f'{name}_')}" if name in AUDIT else quoted(name) for name in mine]
+    picked = [f"{quoted(name)} AS {quoted(landed_name(name))}" for name in mine]
     whole = ", ".join(f"{text(name)}: {quoted(name)}" for name in mine)
     digest = f"md5(CAST({{{whole}}} AS VARCHAR)) AS {quoted(HASH)}"
     return f"SELECT {', '.join([*picked, _source(sources), digest])} FROM {_with_sources(VIEW, sources)}"
