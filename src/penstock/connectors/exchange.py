@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 else:
     httpx = Lazily("httpx")
 
-ENCODINGS: Final = ("identity", "gzip")
-
 _TRY_AGAIN: Final = frozenset([408, 425, 500, 502, 503, 504])
 _RESOLVED_S: Final = 60.0  # how long an answer of the name service is used for new connections
 _BYTES_MAX: Final = limits.SOURCE_PAGE.value * 2**20

@@ -17,7 +17,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-OUTCOMES: Final = ("succeeded", "skipped", "failed", "blocked", "cancelled")
 _WEEKDAYS: Final = tuple(name.lower() for name in calendar.day_name)
 _CHARACTERS_MAX: Final = 2_000
 _DEPTH_MAX: Final = 50

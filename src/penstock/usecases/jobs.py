@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -51,7 +50,6 @@ from penstock.usecases.endings import end_jobs
 from penstock.usecases.permissions import require
 
 TASK: Final = TaskName("script")
-_POLL_S: Final = 0.01
 _DAY_S: Final = 86_400
 
 
@@ -192,15 +190,6 @@ class Jobs:
         """Return those of some jobs that have ended, whosever they are: for doors that wait for whom they let in."""
         with self.database.read() as tx:
             return self.records.ended(tx, job_ids)
-
-    def wait_for_end(self, job_id: str, *, timeout_s: float, actor: Actor) -> Job:
-        """Return a job once it has ended, or as it stands when the time is up."""
-        deadline_s = time.monotonic() + timeout_s
-        job = self.read(job_id, actor=actor)
-        while job.state not in ENDED and time.monotonic() < deadline_s:
-            time.sleep(_POLL_S)
-            job = self.read(job_id, actor=actor)
-        return job
 
     def open_result(self, job_id: str, *, actor: Actor) -> tuple[BlobPointer, Iterator[bytes]]:
         """Return a job's result: what is known of it, and its bytes in blocks.
