@@ -83,6 +83,10 @@ class Stand:
         """Give leases back untried."""
         self.write(lambda tx: self.queue.release(tx, leases, reason=reason))
 
+    def bury(self, worker: str) -> int:
+        """Let the leases of a dead worker end now."""
+        return self.write(lambda tx: self.queue.bury(tx, worker))
+
     def reap(self) -> list[Lease]:
         """Put back what dead workers held."""
         return self.write(lambda tx: self.queue.reap(tx))

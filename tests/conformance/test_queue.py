@@ -1,5 +1,7 @@
 """What every queue keeps: in memory, on SQLite and on PostgreSQL."""
 
+from dataclasses import replace
+
 import pytest
 
 from penstock.core import limits
@@ -145,6 +147,17 @@ def test_what_a_dead_worker_held_goes_to_another_one_attempt_poorer(stand):
     [again] = stand.lease(worker="w2")
     assert (again.entry.id, again.entry.attempt, again.entry.reason) == (lost.entry.id, 2, "worker_lost")
     assert again.token > lost.token
+
+
+def test_what_a_worker_held_that_is_known_to_be_dead_is_not_waited_for(stand):
+    stand.add_many(2)
+    [lost] = stand.lease(worker="dead")
+    [kept] = stand.lease(worker="alive")
+    assert stand.bury("dead") == 1
+    assert stand.reap() == [replace(lost, expires_at=stand.clock.now)]
+    [again] = stand.lease(worker="alive")
+    assert (again.entry.id, again.entry.attempt, again.entry.reason) == (lost.entry.id, 2, "worker_lost")
+    assert stand.finish(lost, kept) == [False, True]
 
 
 def test_a_late_end_of_an_expired_lease_is_refused(stand):

@@ -107,6 +107,26 @@ def test_two_hosts_serve_and_work_on_postgresql_and_s3(hosts, monkeypatch):
         assert left == [], "nothing of the service lies on a host"
 
 
+@pytest.mark.timeout(180)
+def test_pipelines_run_where_the_records_are_in_postgresql(tmp_path, postgres):
+    key = base64.b64encode(bytes(32)).decode()
+    url, port = postgres.fresh_url(), free_port()
+    host = Host(tmp_path, {"PENSTOCK_DATABASE_URL": url, "PENSTOCK_MASTER_KEY": key, "PENSTOCK_PORT": str(port)})
+    host.penstock("db", "upgrade")
+    with host.serving("up", until="runner.started"):
+        made = orjson.loads(host.penstock("workspaces", "create", "acme", "--json"))
+        host.penstock("login", "--url", f"http://127.0.0.1:{port}", "--token", made["token"])
+        project = tmp_path / "sums"
+        (project / "pipelines").mkdir(parents=True)
+        (project / "penstock.yml").write_text("name: sums\ndescription: Sums.\n")
+        task = "  one: { kind: sql, sql: SELECT 1 AS one, to: marts.one }\n"
+        (project / "pipelines" / "sums.yml").write_text(f"description: Sums.\ntasks:\n{task}")
+        inside = Host(project, {**host.settings, "XDG_CONFIG_HOME": str(tmp_path / "config")})
+        inside.penstock("deploy")
+        assert "succeeded" in inside.penstock("run", "--server")
+    postgres.drop(url)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Final
 
 import click
 
+from penstock.base.ids import new_id
 from penstock.base.parents import die_with
 from penstock.core import limits
 
@@ -24,9 +26,14 @@ _STEADY_S: Final = 5.0  # a process that lived so long starts again at once
 
 @dataclass(slots=True)
 class Door:
-    """One process of the server, started again when it dies."""
+    """One process of the server, started again when it dies.
+
+    Attributes:
+        worker: its id, if it is a worker: the one that comes after it is told, and takes over at once.
+    """
 
     name: str
+    worker: str = ""
     process: subprocess.Popen[bytes] | None = None
     started_s: float = 0.0
     pause_s: float = 0.0
@@ -36,11 +43,17 @@ class Door:
         """Start the process; it gets a signal when this one dies, however that happens."""
         parent = os.getpid()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "penstock", self.name],
+            [sys.executable, "-m", "penstock", self.name, *self._who()],
             start_new_session=True,  # Ctrl-C reaches this process, which then asks the others to drain
             preexec_fn=lambda: die_with(parent, by=signal.SIGTERM),
         )
         self.started_s = time.monotonic()
+
+    def _who(self) -> list[str]:
+        if self.name != "worker":
+            return []
+        dead, self.worker = self.worker, new_id("wrk")
+        return ["--name", self.worker, *(["--after", dead] if dead else [])]
 
     def look(self) -> int | None:
         """Start the process again if it has died; return its exit code when that would not help."""
@@ -138,8 +151,19 @@ def _watch(doors: list[Door], stop: list[int]) -> int:
         for door in doors:
             if (code := door.look()) is not None:
                 return code
-        time.sleep(_LOOK_S)
+        _sleep(doors)
     return 0
+
+
+def _sleep(doors: list[Door]) -> None:
+    """Return after a moment; at once when a process ends."""
+    with contextlib.ExitStack() as stack:
+        ends = []
+        for door in doors:
+            with contextlib.suppress(OSError):  # it is no more, or the kernel has no such thing
+                if door.process is not None:
+                    ends.append(stack.enter_context(open(os.pidfd_open(door.process.pid), closefd=True)).fileno())
+        select.select(ends, [], [], _LOOK_S)
 
 
 def _drain(doors: list[Door], stop: list[int]) -> None:

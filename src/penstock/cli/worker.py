@@ -14,7 +14,9 @@ _THREADS: Final = 2  # in each runner: while one waits for its child, the other 
 @click.option(
     "--runners", type=click.IntRange(1, 1024), help="Processes that carry out jobs.  [one for each core it may use]"
 )
-def command(*, runners: int | None) -> None:
+@click.option("--name", hidden=True, help="Its id.")
+@click.option("--after", hidden=True, help="The id of a worker that is dead, as whoever started both has seen.")
+def command(*, runners: int | None, name: str | None, after: str | None) -> None:
     """Carry out jobs, with as many runner processes as the machine has cores.
 
     Any number of workers on any number of hosts share the work of one database. SIGTERM and Ctrl-C let what runs
@@ -35,4 +37,4 @@ def command(*, runners: int | None) -> None:
     with started_runners(settings, count=count, threads=_THREADS) as started:
         from penstock.worker.serving import serve  # it takes as long as a runner takes to be ready
 
-        serve(settings, started)
+        serve(settings, started, name=name or "", after=after or "")

@@ -223,6 +223,13 @@ class MemoryQueue:
 
     # ---- ticks ----
 
+    def bury(self, tx: Any, worker: str) -> int:
+        """Let the leases of a worker that is known to be dead end now, to be reaped; return how many."""
+        held = [row for row in self._state.rows.values() if row.state == "leased" and row.worker == worker]
+        for row in held:
+            row.expires_at = self._clock()
+        return len(held)
+
     def reap(self, tx: Any) -> list[Lease]:
         """Put entries of expired leases back, one attempt poorer, or remove them after the last; return the leases."""
         now = self._clock()

@@ -51,6 +51,7 @@ def _some(verb: str, *, where: str, returning: str) -> Statement:
     )
 
 
+_BURY: Final = Statement("UPDATE queue_entries SET expires_at = :now WHERE worker = :worker AND state = 'leased'")
 _EXPIRED: Final = Statement(
     f"SELECT {_LEASE} FROM queue_entries WHERE state = 'leased' AND expires_at <= :now LIMIT :most",
     postgresql=f"""
@@ -184,6 +185,10 @@ class SqlQueue:
         return int(_COUNT_HELD.fetch(tx, {"run": run})[0][0])
 
     # ---- ticks ----
+
+    def bury(self, tx: Any, worker: str) -> int:
+        """Let the leases of a worker that is known to be dead end now, to be reaped; return how many."""
+        return _BURY.do(tx, {"worker": worker, "now": self._clock()})
 
     def reap(self, tx: Any) -> list[Lease]:
         """Put entries of expired leases back, one attempt poorer, or remove them after the last; return the leases."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from penstock.access.egress import HttpEgress
 from penstock.core.access import WorkspaceId
@@ -22,6 +23,26 @@ from penstock.wiring.stores import open_store
 
 if TYPE_CHECKING:
     from penstock.execution.task_attempts import TaskAttempts
+
+# Half a second of CPU time altogether for the lake, another for the rest; the smaller the pieces, the better.
+_OF_TASKS: Final = (
+    "pydantic",
+    "sqlalchemy",
+    "penstock.database.schema",
+    "penstock.wiring.tasks",
+    "penstock.execution.task_attempts",
+    "penstock.checks.judging",
+    "penstock.tasks.ingest",
+    "penstock.tasks.table_script",
+    "numpy",
+    "pyarrow",
+    "pyiceberg.manifest",
+    "pyiceberg.table",
+    "pyiceberg.catalog.sql",
+    "penstock.storage.tables.writing",
+    "penstock.storage.tables.publishing",
+    "penstock.storage.tables.maintenance",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,13 @@ class RunnerParts:
     def tasks(self) -> TaskAttempts:
         """Return what carries out tasks of pipelines; the first time it takes a while."""
         return self.opened.tasks()
+
+    def load(self) -> Iterator[None]:
+        """Load what tasks of pipelines need, piece by piece, so that the first of them does not wait for it."""
+        for name in _OF_TASKS:
+            importlib.import_module(name)
+            yield
+        len(self.tasks().kinds)  # which loads them, and opens the database
 
 
 class OpenedTasks:

