@@ -59,6 +59,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9._-]{1,100}$": _WORD,
     r"^[0-9]{1,15}:[0-9a-f]{64}$": "must be a number and a hash, NUMBER:HASH, as verifying printed them",
     r"^[A-Za-z0-9_-]{1,64}$": "must consist of letters, digits, _ and -, at most 64 of them",
+    r"^inc_[0-9A-Z]{26}$": "must be what `next` of the page before said",
     r"^run_[0-9A-Z]{26}$": "must be what `next` of the page before said",
     r"^[a-z][a-z0-9_-]{0,62}$": "must be up to 63 lower-case letters, digits, _ and -, a letter first",
     r"^[a-z][a-z0-9_]{0,62}$": "must be up to 63 lower-case letters, digits and _, a letter first",
