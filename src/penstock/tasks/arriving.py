@@ -21,6 +21,7 @@ class Arrived:
     Attributes:
         lines: the source of each file of lines; likewise `parquet` and `rejected`.
         kinds: of values, by field.
+        first_in: the source in which each field was seen first.
         columns: types that the source knows, by field.
         taken: files that are not to be taken again, each with its mark.
     """
@@ -29,6 +30,7 @@ class Arrived:
     parquet: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, frozenset[str]] = field(default_factory=dict)
+    first_in: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
     taken: list[tuple[str, str]] = field(default_factory=list)
     records: int = 0
@@ -38,6 +40,12 @@ class Arrived:
     def files(self) -> bool:
         """Whether anything has arrived that can be written."""
         return bool(self.lines or self.parquet)
+
+    def note(self, kinds: Mapping[str, frozenset[str]], source: str) -> None:
+        """Add the kinds of values that were found in the fields of a source."""
+        add_kinds(self.kinds, kinds)
+        for name in kinds:
+            self.first_in.setdefault(name, source)
 
 
 class Arriving:
@@ -68,7 +76,7 @@ class Arriving:
             arrived.parquet[str(landed.path)] = landed.source
         elif landed.format == "lines":
             arrived.lines[str(landed.path)] = landed.source
-            add_kinds(arrived.kinds, landed.kinds)
+            arrived.note(landed.kinds, landed.source)
             if landed.rejected is not None:
                 arrived.rejected[str(landed.rejected)] = landed.source
         else:
@@ -83,7 +91,8 @@ class Arriving:
         with landed.path.open("rb") as file, lines.open("xb") as out, rejected.open("xb") as aside:
             known = InputFile(landed.path.name, file.fileno(), landed.path.stat().st_size, format=landed.format)
             try:
-                refused = self._write(self._raw.lines(known, records_at=landed.records_at), arrived, out, aside)
+                pieces = self._raw.lines(known, records_at=landed.records_at)
+                refused = self._write(pieces, arrived, landed.source, out, aside)
             except (InputUnreadable, SourceRefused) as error:
                 raise _of_source(error, landed) from error
         landed.path.unlink()
@@ -91,12 +100,12 @@ class Arriving:
         if refused:
             arrived.rejected[str(rejected)] = landed.source
 
-    def _write(self, pieces: Iterable[RawLines], arrived: Arrived, out: BinaryIO, aside: BinaryIO) -> int:
+    def _write(self, pieces: Iterable[RawLines], arrived: Arrived, source: str, out: BinaryIO, aside: BinaryIO) -> int:
         refused = 0
         for piece in pieces:
             out.write(piece.lines)
             aside.write(piece.rejected)
-            add_kinds(arrived.kinds, piece.kinds)
+            arrived.note(piece.kinds, source)
             arrived.records += piece.records
             refused += piece.refused
             self._ctx.progress(arrived.records)

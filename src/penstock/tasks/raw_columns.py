@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from penstock.core.columns import Column, ColumnType, refusal, spelled
-from penstock.core.errors import TaskFailed
+from penstock.base.text import count
+from penstock.core import limits
+from penstock.core.columns import Column, ColumnType, spelled
+from penstock.core.errors import SchemaRefused, TaskFailed
 from penstock.core.raw import AUDIT
 
 Policy = Literal["evolve", "freeze", "quarantine"]
@@ -93,7 +95,12 @@ def guessed(columns: Iterable[LandingColumn], fitting: Mapping[str, str]) -> tup
 
 
 def settle(
-    columns: Iterable[LandingColumn], misfits: Mapping[str, int], policy: Policy, *, is_new: bool
+    columns: Iterable[LandingColumn],
+    misfits: Mapping[str, int],
+    policy: Policy,
+    *,
+    is_new: bool,
+    first_in: Mapping[str, str] | None = None,
 ) -> tuple[LandingColumn, ...]:
     """Return the columns as they are written, when it is known how many values do not fit theirs.
 
@@ -102,13 +109,14 @@ def settle(
         misfits: how many values of a field do not fit its column.
         policy: what happens then.
         is_new: whether there is no table yet: then all columns are welcome.
+        first_in: the source in which each field was seen first, such as a file.
 
     Raises:
         SchemaRefused: when the policy is `freeze` and something differs.
     """
     columns = tuple(columns)
     if policy == "freeze":
-        _require_frozen(columns, misfits, is_new=is_new)
+        _require_frozen(columns, misfits, is_new=is_new, first_in=first_in or {})
     return tuple(
         replace(column, beside=f"{column.name}{TEXT_SUFFIX}")
         if misfits.get(column.field) and policy == "evolve"
@@ -155,12 +163,22 @@ def _require_distinct(kinds: Mapping[str, frozenset[str]]) -> None:
             )
 
 
-def _require_frozen(columns: Sequence[LandingColumn], misfits: Mapping[str, int], *, is_new: bool) -> None:
+def _require_frozen(
+    columns: Sequence[LandingColumn], misfits: Mapping[str, int], *, is_new: bool, first_in: Mapping[str, str]
+) -> None:
     problems = []
     for column in columns:
         if column.is_new and not is_new:
-            problems.append((column.name, f"it is new, {spelled(column.type)}"))
-        elif count := misfits.get(column.field):
-            problems.append((column.name, f"{count:,} values are not {spelled(column.type)}, as the table has it"))
+            where = f", first in {first_in[column.field]}" if column.field in first_in else ""
+            problems.append((column.name, f"it is new, {spelled(column.type)}{where}"))
+        elif misfits.get(column.field):
+            number = count(misfits[column.field], "value")
+            problems.append((column.name, f"the table has {spelled(column.type)}, and {number} do not fit"))
     if problems:
-        raise refusal(problems)
+        words = "; ".join(f"{name!r}: {what}" for name, what in problems[: limits.SAMPLES.value])
+        raise SchemaRefused(
+            f"the columns are frozen: {words}",
+            hint="Say schema: evolve to let columns arrive, or quarantine to set such records aside; or have the source"
+            " corrected.",
+            problems=[{"place": name, "message": what} for name, what in problems],
+        )

@@ -143,6 +143,8 @@ def test_a_frozen_table_refuses_other_columns_with_the_difference_and_takes_noth
     with pytest.raises(SchemaRefused) as refused:
         bench.run("land")
     assert {each["place"] for each in refused.value.problems} == {"id", "more"}
+    assert "'more': it is new, long, first in b.ndjson" in refused.value.message
+    assert "quarantine" in refused.value.hint
     put(bench, "b.ndjson", '{"id": 2}\n')
     bench.next_run()
     assert bench.run("land")["rows"] == 1  # it was not taken
