@@ -315,7 +315,7 @@ def test_names_and_orders_that_make_no_sense_are_refused(local, tmp_path):
         local.write("run_1", numbers(1), days=[dt.datetime(2024, 1, 1, tzinfo=dt.UTC)])
     with pytest.raises(TooLarge, match="10,001 partitions in one commit"):
         local.write("run_1", numbers(1), days=[D1 + dt.timedelta(days=number) for number in range(10_001)])
-    with pytest.raises(SchemaRefused, match="a table has 2,000 columns at most"):
+    with pytest.raises(SchemaRefused, match="there are 2,001 columns; a table has 2,000 at most"):
         local.lake.begin(order("r", tuple(Column(f"c{number}", "long") for number in range(2_001))))
     local.write("run_1", numbers(1), table=TableName("raw.plain"), publish=True)
     with pytest.raises(RequestInvalid, match=r"a partition of raw\.plain has a value for each of no columns"):

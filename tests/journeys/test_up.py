@@ -38,11 +38,11 @@ class Up:
     url: str
     login: list[str]
 
-    def penstock(self, *arguments: str, exit_code: int = 0) -> str:
+    def penstock(self, *arguments: str, exit_code: int = 0, inside: str = "") -> str:
         """Call the command as somebody who shares nothing with this machine's user, and return what it printed."""
-        done = subprocess.run(
-            [PENSTOCK, *arguments], cwd=self.folder, env=environment(self.folder), capture_output=True, timeout=60
-        )
+        words = [PENSTOCK, *arguments]
+        environ = environment(self.folder)
+        done = subprocess.run(words, cwd=self.folder / inside, env=environ, capture_output=True, timeout=60)
         assert done.returncode == exit_code, done.stderr.decode()
         return done.stdout.decode()
 
@@ -104,6 +104,16 @@ def test_a_newcomer_has_a_script_run_within_a_handful_of_commands(up):
     listed = orjson.loads(up.penstock("jobs", "list", "--json"))
     assert [(job["state"], job["script"]["version"]) for job in listed] == [("succeeded", "1.0.0")]
     assert "whole" in up.penstock("audit", "verify")
+
+
+def test_the_project_of_init_runs_on_the_server_as_it_does_here(up):
+    up.penstock("init", "shop")
+    up.penstock("deploy", inside="shop")
+    for _ in range(2):
+        ended = orjson.loads(up.penstock("run", "--server", "--json", inside="shop"))
+        assert ended["state"] == "succeeded"
+    (report,) = (up.folder / "home" / "files").glob("*/reports/daily_sales.csv")
+    assert report.read_text().startswith("day,country,")
 
 
 def test_the_token_of_the_first_start_works_once(up):

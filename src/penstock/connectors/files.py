@@ -1,6 +1,7 @@
 """Files of the project's folder: read by patterns, each once; written whole or not at all.
 
-On a server, a project's files are those that were deployed, unless the server has a folder for the workspace's files.
+On a server, the workspace has a folder for files: they are written there, and read there by a pattern that fits any of
+them. Otherwise the pattern is for what was deployed.
 """
 
 from __future__ import annotations
@@ -61,10 +62,8 @@ class FilesConnector:
 
     def fetch(self, name: str, settings: FileSettings, wanted: FromFiles, ctx: PipelineContext, /) -> Iterator[Landed]:
         """Yield copies of the files that a pattern names and that were not taken yet."""
-        found = (
-            _deployed(settings, wanted, ctx) if ctx.files_folder is None else _local(ctx.files_folder, settings, wanted)
-        )
-        yield from take_new(found, wanted, ctx)
+        found = [] if ctx.files_folder is None else list(_local(ctx.files_folder, settings, wanted))
+        yield from take_new(found or _deployed(settings, wanted, ctx), wanted, ctx)
 
     def send(
         self,
@@ -82,15 +81,17 @@ class FilesConnector:
         if folder is None:
             raise TaskFailed(
                 "this server has no folder for files that pipelines write",
-                hint="Export to a connection of the kind s3, or have an operator set PENSTOCK_FILES.",
+                hint="Export to a connection of the kind s3, or have an operator set PENSTOCK_FILES to a folder that all hosts see.",
             )
         target = _inside(folder, PurePosixPath(settings.path, wanted.path))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _replace(file, target)
         except OSError as error:
+            why = "its folder is a file" if isinstance(error, FileExistsError) else error.strerror
             raise OutputFailed(
-                f"{wanted.path} cannot be written: {error.strerror}", hint="Look at the folder and its disk."
+                f"{PurePosixPath(settings.path, wanted.path)} of the connection {name!r} cannot be written: {why}",
+                hint="Look at the folder, its rights and its disk.",
             ) from error
         return {"path": wanted.path, "bytes": target.stat().st_size}
 
@@ -112,6 +113,7 @@ def _local(folder: Path, settings: FileSettings, wanted: FromFiles) -> Iterator[
             mark=f"{status.st_size}-{status.st_mtime_ns}",
             size_bytes=status.st_size,
             copy=partial(shutil.copyfile, path),
+            is_touchable=True,
         )
 
 

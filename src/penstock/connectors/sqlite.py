@@ -12,12 +12,11 @@ from pydantic import Field
 from penstock.connectors.databases import (
     FromDatabase,
     Look,
-    cursor_name,
-    lake_columns,
+    landed,
     plan,
     relation,
     require_columns,
-    source_name,
+    since,
 )
 from penstock.connectors.gates import Settings
 from penstock.core.errors import DestinationUnavailable, InputNotFound, TaskFailed
@@ -48,18 +47,16 @@ class SqliteConnector:
         copy = _copied(settings, ctx)
         source = relation(wanted, quoted)
         look, declared = _look(copy, wanted, source, ctx)
-        since = ctx.cursors.get(cursor_name(wanted)) if wanted.cursor is not None else None
         one = wanted.model_copy(update={"split_by": None})
-        planned = plan(one, look, since=since, quote=quoted, literal=literal)
+        planned = plan(one, look, since=since(wanted, ctx), quote=quoted, literal=literal)
+        files, rows, types = [], [], {}
         for condition in planned.conditions:
             query = f"SELECT * FROM {source}" + (f" WHERE {condition}" if condition else "")
-            file = ctx.staging / f"{name}.ndjson"
-            said = _ask(copy, {"read": query, "output": file.name, "declared": declared}, ctx)
-            if said["rows"]:
-                types = {str(column): str(kind) for column, kind in said["types"].items()}
-                yield Landed(file, source_name(name, wanted), "ndjson", columns=lake_columns(types))
-        if wanted.cursor is not None and planned.cursor is not None:
-            ctx.cursors.set(cursor_name(wanted), planned.cursor)
+            files.append(ctx.staging / f"{name}.ndjson")
+            said = _ask(copy, {"read": query, "output": files[-1].name, "declared": declared}, ctx)
+            rows.append(int(said["rows"]))
+            types = {str(column): str(kind) for column, kind in said["types"].items()}
+        yield from landed(name, wanted, ctx, files=files, rows=rows, columns=types, upto=planned.cursor)
         copy.unlink()
 
 
@@ -116,7 +113,8 @@ def _copied(settings: SqliteSettings, ctx: PipelineContext) -> Path:
         TaskFailed: when a part of it is in a file beside it still, or it lies outside of the project.
     """
     copy = ctx.staging / "source.db"
-    if ctx.files_folder is None:
+    is_there = ctx.files_folder is not None and (ctx.files_folder / settings.path).exists()
+    if ctx.files_folder is None or (not is_there and settings.path in ctx.project.files):
         if settings.path not in ctx.project.files:
             raise _missing(settings.path)
         copy.write_bytes(ctx.file(settings.path))

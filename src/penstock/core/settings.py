@@ -35,7 +35,10 @@ PROXIES: Final = Setting(
     "PENSTOCK_PROXIES", "", "Addresses of proxies whose X-Forwarded-For is believed, with commas between."
 )
 FILES: Final = Setting(
-    "PENSTOCK_FILES", "", "A folder with one for each workspace, whose files pipelines may read and write."
+    "PENSTOCK_FILES",
+    "",
+    "A folder with one for each workspace, whose files pipelines may read and write; `files` in home when the database"
+    " is a file, else none.",
 )
 URL: Final = Setting("PENSTOCK_URL", "", "The server that commands talk to; else the one of `penstock login`.")
 API_KEY: Final = Setting("PENSTOCK_API_KEY", "", "The key of commands; else that of `penstock login`.", secret=True)

@@ -12,6 +12,7 @@ from penstock.core.settings import Setting, Settings
 
 _DATABASE: Final = "penstock.db"
 _BLOBS: Final = "blobs"
+_FILES: Final = "files"
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -25,16 +26,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         return environment.get(setting.name, "").strip() or setting.default
 
     home = Path(value(settings.HOME)).absolute()
+    database_url = value(settings.DATABASE_URL) or f"sqlite:///{home / _DATABASE}"
+    on_one_machine = database_url.startswith("sqlite:")  # elsewhere a file would lie on whichever host wrote it
     return Settings(
         home=str(home),
-        database_url=value(settings.DATABASE_URL) or f"sqlite:///{home / _DATABASE}",
+        database_url=database_url,
         blobs=value(settings.BLOBS) or str(home / _BLOBS),
         s3_endpoint=value(settings.S3_ENDPOINT),
         master_key=value(settings.MASTER_KEY),
         host=value(settings.HOST),
         port=_port(value(settings.PORT)),
         proxies=value(settings.PROXIES),
-        files=value(settings.FILES),
+        files=value(settings.FILES) or (str(home / _FILES) if on_one_machine else ""),
     )
 
 

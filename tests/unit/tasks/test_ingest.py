@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import gzip
+import os
 from functools import partial
 
 import pyarrow as pa
@@ -104,6 +105,20 @@ def test_a_file_is_taken_once_and_again_when_it_has_changed(ingest):
     bench.next_run()
     assert bench.run("land")["rows"] == 3
     assert sorted(row["id"] for row in landed(bench)) == [1, 2, 2, 3, 4]
+
+
+def test_a_file_that_was_only_copied_or_touched_is_not_taken_again(ingest):
+    bench = ingest(ORDERS)
+    put(bench, "a.ndjson", '{"id": 1}\n')
+    assert bench.run("land")["rows"] == 1
+    os.utime(bench.folder / "data/a.ndjson", ns=(1, 1))
+    put(bench, "b.ndjson", '{"id": 1}\n')  # another file, though it has the same bytes
+    bench.next_run()
+    assert bench.run("land")["rows"] == 1
+    put(bench, "a.ndjson", '{"id": 2}\n')
+    bench.next_run()
+    assert bench.run("land")["rows"] == 1
+    assert sorted(row["id"] for row in landed(bench)) == [1, 1, 2]
 
 
 def test_malformed_records_go_beside_with_line_reason_and_text(ingest):
@@ -268,6 +283,21 @@ def test_on_a_server_without_a_folder_only_deployed_files_are_read(tmp_path, str
         bench.next_run()
         assert bench.run("land")["rows"] == 0
         assert landed(bench) == [{"id": 1}]
+
+
+def test_what_lies_in_the_folder_of_the_workspace_is_read_instead_of_what_was_deployed(tmp_path, strict):
+    files = {
+        "penstock.yml": "name: shop\nconnections:\n  disk: { kind: files, path: data }\n",
+        "pipelines/main.yml": f"tasks:\n  land: {{ kind: ingest, {ORDERS} }}\n",
+        "data/a.ndjson": '{"id": 1}\n',
+    }
+    raw = partial(open_raw, strict, parallel=1)
+    with pipeline_context(tmp_path, files=files, connection_kinds=connectors(), strict=strict, raw=raw) as bench:
+        assert bench.run("land")["rows"] == 1
+        put(bench, "c.ndjson", '{"id": 3}\n')
+        bench.next_run()
+        assert bench.run("land")["rows"] == 1
+        assert landed(bench) == [{"id": 1}, {"id": 3}]
 
 
 def test_a_pattern_that_fits_nothing_fails(ingest):
