@@ -266,6 +266,22 @@ def test_a_stream_of_events_ends_after_its_time_and_goes_on_where_it_was(api, ht
     http.post(f"/api/v1/jobs/{job}/cancel")
 
 
+@pytest.mark.parametrize("how", ["revoked", "removed"])
+def test_a_stream_of_events_ends_when_its_key_does(api, tenant, http, how):
+    job = submit(http, query="&not_before=" + LATER).json()["id"]
+    with api.http(key=api.key_of(tenant, "viewer")) as viewer:
+        me = viewer.get("/api/v1/me").json()
+        with viewer.stream("GET", f"/api/v1/jobs/{job}/events") as listening:
+            told = listening.iter_bytes()
+            assert b"event: state" in next(told)
+            path = f"/api/v1/keys/{me['key']}" if how == "revoked" else f"/api/v1/members/{me['member']}"
+            assert http.delete(path).status_code < 300
+            ended_s = time.monotonic()
+            assert list(told) == []
+        assert time.monotonic() - ended_s < 5
+        assert viewer.get(f"/api/v1/jobs/{job}").status_code == 401
+
+
 def test_one_workspace_leaves_event_streams_to_the_others(api, http, monkeypatch):
     monkeypatch.setattr(limits, "WATCHERS_WORKSPACE", Limit("watchers_workspace", 1, "event streams", ""))
     job = submit(http, query="&not_before=" + LATER).json()["id"]

@@ -59,12 +59,21 @@ def current_actor(request: Request, _shown: Annotated[Any, Depends(_BEARER)]) ->
         NotLoggedIn: when there is no key, or it is not valid any more.
         TooMany: when the workspace sends more requests a second than its quota allows.
     """
-    facts = facts_of(request.scope)
     server: Server = request.app.state.server
-    actor = server.keys.authenticate(bearer_key(request), origin=facts.origin, request_id=facts.request_id)
-    facts.actor = actor
+    facts_of(request.scope).actor = actor = who_asks(request)
     hold_to_rate(request.app.state.rates, actor, server.quotas.of(actor.workspace))
     return actor
+
+
+def who_asks(request: Request) -> Actor:
+    """Return who shows the key of a request as of now: what lasts asks again.
+
+    Raises:
+        NotLoggedIn: when there is no key, or it is not valid any more.
+    """
+    facts, server = facts_of(request.scope), request.app.state.server
+    found: Actor = server.keys.authenticate(bearer_key(request), origin=facts.origin, request_id=facts.request_id)
+    return found
 
 
 def bearer_key(request: Request) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import orjson
@@ -19,18 +20,19 @@ from penstock.core.errors import PenstockError, TooMany
 from penstock.core.jobs import ENDED, Job, Waiting
 
 _LOOK_S: Final = 0.5  # how often progress is looked at; the end is told at once
+_Seen = tuple[Job, Waiting | None, Actor]
 _HEARTBEAT_S: Final = 15.0  # keeps proxies from thinking that nobody is there
 
 
 async def event_stream(
-    job_id: str, *, server: Any, actor: Actor, watch: JobWatch, last_event_id: str | None
+    job_id: str, *, server: Any, asks: Callable[[], Actor], watch: JobWatch, last_event_id: str | None
 ) -> Response:
     """Return the events of a job.
 
     Args:
         job_id: of the job.
         server: where it is read.
-        actor: who watches.
+        asks: says who watches, each time anew: keys end, and roles change.
         watch: tells when it ends.
         last_event_id: the event that was seen last; what it said is not said again.
 
@@ -38,7 +40,8 @@ async def event_stream(
         NotFound: when there is no such job in the workspace.
         TooMany: when as many watch as this process can bear.
     """
-    job, waiting = await run_in_threadpool(_read, server, job_id, actor)
+    look = functools.partial(_read, server, job_id, asks)
+    job, waiting, actor = await run_in_threadpool(look)
     if job.state in ENDED and last_event_id == _mark(job, waiting):
         return Response(status_code=204)
     watching = watch.watching[actor.workspace]
@@ -49,19 +52,18 @@ async def event_stream(
             retry_after_s=5,
         )
     return StreamingResponse(
-        _events(job, waiting, server, actor, watch, last_event_id or ""),
+        _events(job, waiting, look, watch.watcher(actor.workspace), watch, last_event_id or ""),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
 async def _events(
-    job: Job, waiting: Waiting | None, server: Any, actor: Actor, watch: JobWatch, seen: str
+    job: Job, waiting: Waiting | None, look: Callable[[], _Seen], watching: Any, watch: JobWatch, seen: str
 ) -> AsyncIterator[bytes]:
     before: Job | None = None
     began_s = said_s = time.monotonic()
-    with watch.watcher(actor.workspace):
-        # Who still may listen comes back with Last-Event-ID.
+    with watching:
         while not watch.stopping.is_set() and time.monotonic() - began_s < limits.EVENT_STREAM.value:
             mark = _mark(job, waiting)
             if mark != seen:
@@ -75,16 +77,17 @@ async def _events(
                 return
             await watch.until_end(job.id, timeout_s=_LOOK_S)
             try:
-                job, waiting = await run_in_threadpool(_read, server, job.id, actor)
+                job, waiting, _ = await run_in_threadpool(look)
             except PenstockError:
-                # The stream breaks off, and whoever listens comes back with Last-Event-ID.
+                # The stream breaks off, and whoever still may listen comes back with Last-Event-ID.
                 await asyncio.sleep(_LOOK_S)
                 return
 
 
-def _read(server: Any, job_id: str, actor: Actor) -> tuple[Job, Waiting | None]:
+def _read(server: Any, job_id: str, asks: Callable[[], Actor]) -> _Seen:
+    actor = asks()
     job = server.jobs.read(job_id, actor=actor)
-    return job, None if job.state in ENDED else server.jobs.waiting(job_id, actor=actor)
+    return job, None if job.state in ENDED else server.jobs.waiting(job_id, actor=actor), actor
 
 
 def _mark(job: Job, waiting: Waiting | None) -> str:

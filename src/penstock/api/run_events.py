@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -81,14 +80,14 @@ def member_names(server: Any, actor: Actor) -> Mapping[str, str]:
 
 
 async def run_event_stream(
-    run_id: str, *, server: Any, actor: Actor, watch: JobWatch, last_event_id: str | None
+    run_id: str, *, server: Any, asks: Callable[[], Actor], watch: JobWatch, last_event_id: str | None
 ) -> Response:
     """Return the events of a run: `state`, all of it, and from then on `change`, its head and what has changed.
 
     Args:
         run_id: of the run.
         server: where it is read.
-        actor: who watches.
+        asks: says who watches, each time anew: keys end, and roles change.
         watch: counts who watches, and says when the server stops.
         last_event_id: the event that was seen last; what it said is not said again, and what is said next is whole.
 
@@ -96,8 +95,12 @@ async def run_event_stream(
         NotFound: when there is no such run in the workspace.
         TooMany: when as many watch as this process can bear.
     """
+    actor = await run_in_threadpool(asks)
     whose = await run_in_threadpool(lambda: _whose(server, server.runs.get(run_id, actor=actor), actor))
-    look = functools.partial(_look, server, run_id, actor)
+
+    def look(before: Seen | None) -> Seen:
+        return _look(server, run_id, asks(), before)
+
     seen = await run_in_threadpool(look, None)
     if seen.ended and last_event_id == _mark(seen.whole(whose)):
         return Response(status_code=204)
@@ -122,7 +125,6 @@ async def _events(
     changed = True
     began_s = said_s = time.monotonic()
     with watch.watcher(actor.workspace):
-        # Who still may listen comes back with Last-Event-ID.
         while not watch.stopping.is_set() and time.monotonic() - began_s < limits.EVENT_STREAM.value:
             mark, event = await run_in_threadpool(_told, seen, told, whose) if changed else (last_mark, b"")
             if mark != last_mark:
@@ -140,7 +142,7 @@ async def _events(
             try:
                 seen = await run_in_threadpool(look, before)
             except PenstockError:
-                return  # the stream breaks off, and whoever listens comes back with Last-Event-ID
+                return  # the stream breaks off, and whoever still may listen comes back with Last-Event-ID
             changed = seen != before
 
 

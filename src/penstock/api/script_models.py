@@ -154,6 +154,7 @@ class ScriptChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"running_max": 4}]})
     running_max: int | None = Field(
+        strict=True,
         ge=1,
         lt=LANE_RUNNING.value,
         description="How many attempts of its jobs run at once; null for as many as its workspace may.",

@@ -42,6 +42,8 @@ def parse_error_budget(text: str) -> ErrorBudget:
         RequestInvalid: when they are neither a share of 0 % to 100 % nor a number of records.
     """
     try:
+        if not text.isascii():
+            raise ValueError
         if text.endswith("%"):
             share = float(text[:-1]) / 100
             if 0 <= share <= 1:

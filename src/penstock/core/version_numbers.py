@@ -11,10 +11,13 @@ from penstock.core import limits
 from penstock.core.errors import RequestInvalid
 
 Triple = tuple[int, int, int]
-_NUMBER: Final = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(?:-([0-9A-Za-z.-]{1,64}))?")
+_NUMBER: Final = re.compile(
+    r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(?:-([0-9A-Za-z.-]{1,64}))?", re.ASCII
+)
 _PARTIAL: Final = re.compile(
     r"(?P<sign>\^|~|>=|<=|>|<|=)?\s*"
-    r"(?P<major>\d{1,9}|[xX*])(?:\.(?P<minor>\d{1,9}|[xX*]))?(?:\.(?P<patch>\d{1,9}|[xX*]))?"
+    r"(?P<major>\d{1,9}|[xX*])(?:\.(?P<minor>\d{1,9}|[xX*]))?(?:\.(?P<patch>\d{1,9}|[xX*]))?",
+    re.ASCII,
 )
 _VALID: Final = "Valid: active, an exact version such as 1.2.0, or a range: ^1.2, ~1.2, 1.x, '>=1.2 <2'."
 

@@ -45,7 +45,9 @@ def test_an_error_budget_is_a_number_or_a_share(word, budget):
     assert ErrorBudgetType().convert(word, None, None) == budget
 
 
-@pytest.mark.parametrize("word", ["", "%", "-1", "-1%", "101%", "nan%", "inf%", "1.5", "ten", "10 percent", "1e3"])
+@pytest.mark.parametrize(
+    "word", ["", "%", "-1", "-1%", "101%", "nan%", "inf%", "1.5", "ten", "10 percent", "1e3", "５%"]
+)
 def test_anything_else_is_refused_with_what_is_valid(word):
     with pytest.raises(
         click.BadParameter, match=r"neither a number of records, such as 100, nor a share of 0% to 100%"

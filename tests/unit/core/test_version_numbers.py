@@ -12,7 +12,7 @@ def test_a_number_is_read_and_written_alike(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "1.2", "v1.2.3", "1.2.3.4", "01.2.3", "1.2.3+build", "1.2.-3", "1.2.3-", "x" * 500]
+    "text", ["", "1", "1.2", "v1.2.3", "1.2.3.4", "01.2.3", "1.2.3+build", "1.2.-3", "1.2.3-", "١.2.3", "x" * 500]
 )
 def test_what_is_no_number_is_refused_with_an_example(text):
     with pytest.raises(RequestInvalid) as refused:
@@ -83,7 +83,8 @@ def test_a_full_number_and_active_are_no_ranges():
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "latest", "^", ">=", "1.2.3.4", "1.2 ||", "1 || 2", ">=1,,<2", ">=1,", "^1.2x", "1." * 100]
+    "text",
+    ["", " ", "latest", "^", ">=", "1.2.3.4", "1.2 ||", "1 || 2", ">=1,,<2", ">=1,", "^1.2x", "^١.2", "1." * 100],
 )
 def test_what_names_no_version_is_refused_with_what_would(text):
     with pytest.raises(RequestInvalid) as refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request
@@ -9,7 +10,7 @@ from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from penstock.api.dependencies import CurrentActor, CurrentServer, IdempotencyKey, Json
+from penstock.api.dependencies import CurrentActor, CurrentServer, IdempotencyKey, Json, who_asks
 from penstock.api.downloads import respond_bytes
 from penstock.api.events import event_stream
 from penstock.api.job_models import (
@@ -164,12 +165,13 @@ async def watch_job(
     job_id: JobId,
     request: Request,
     server: CurrentServer,
-    actor: CurrentActor,
+    _actor: CurrentActor,
     last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
     """Tell what becomes of a job while it becomes; the stream ends with the job."""
+    asks = functools.partial(who_asks, request)
     return await event_stream(
-        job_id, server=server, actor=actor, watch=request.app.state.watch, last_event_id=last_event_id
+        job_id, server=server, asks=asks, watch=request.app.state.watch, last_event_id=last_event_id
     )
 
 

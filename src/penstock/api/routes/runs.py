@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 
-from penstock.api.dependencies import CurrentActor, CurrentServer, Json
+from penstock.api.dependencies import CurrentActor, CurrentServer, Json, who_asks
 from penstock.api.run_events import member_names, run_event_stream, whole_run
 from penstock.api.run_models import (
     BackfillPage,
@@ -81,7 +82,7 @@ async def watch_run(
     run_id: RunName,
     request: Request,
     server: CurrentServer,
-    actor: CurrentActor,
+    _actor: CurrentActor,
     last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
     """Tell what becomes of a run while it becomes; the stream ends with the run.
@@ -90,8 +91,9 @@ async def watch_run(
     what a list says of it, `published`, `progress` of all attempts that run, and of `tasks` and `checks` those that
     are new or not as they were.
     """
+    asks = functools.partial(who_asks, request)
     return await run_event_stream(
-        run_id, server=server, actor=actor, watch=request.app.state.watch, last_event_id=last_event_id
+        run_id, server=server, asks=asks, watch=request.app.state.watch, last_event_id=last_event_id
     )
 
 
