@@ -20,9 +20,8 @@ from typing import Final, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from penstock.connectors.gates import Settings
-from penstock.core import limits
 from penstock.core.errors import EgressRefused, TaskFailed
-from penstock.core.ports import PipelineContext
+from penstock.core.ports import Landed, PipelineContext
 from penstock.core.raw import landed_name
 from penstock.project.durations import parse_duration
 
@@ -108,13 +107,43 @@ def relation(wanted: FromDatabase, quote: Quote) -> str:
     return f"({(wanted.query or '').strip().rstrip(';')}\n) AS penstock_query"
 
 
-def source_name(connection: str, wanted: FromDatabase) -> str:
-    """Return what `_source` says."""
-    return f"{connection}/{wanted.table or 'query'}"
+def bounds(wanted: FromDatabase, form: Callable[[str, str], str]) -> str:
+    """Return what to select for the last three of a `Look`; nothing when the task asks for none of them.
+
+    Args:
+        wanted: by the task.
+        form: from a function and the name of a column to SQL.
+    """
+    if wanted.cursor is None and wanted.split_by is None:
+        return ""
+    asked = ((wanted.cursor, "max"), (wanted.split_by, "min"), (wanted.split_by, "max"))
+    return ", ".join("NULL" if name is None else form(function, name) for name, function in asked)
 
 
-def cursor_name(wanted: FromDatabase) -> str:
-    """Return the name under which a task remembers how far it has come."""
+def since(wanted: FromDatabase, ctx: PipelineContext) -> str | None:
+    """Return how far the task's cursor has come; None at first, and for a task without one."""
+    return None if wanted.cursor is None else ctx.cursors.get(_cursor_name(wanted))
+
+
+def landed(
+    connection: str,
+    wanted: FromDatabase,
+    ctx: PipelineContext,
+    *,
+    files: Sequence[Path],
+    rows: Sequence[int],
+    columns: dict[str, str],
+    upto: str | None,
+) -> Iterator[Landed]:
+    """Yield the files that hold rows, as raw data; once they are taken, the cursor has come to `upto`."""
+    source = f"{connection}/{wanted.table or 'query'}"
+    types = {landed_name(name): kind for name, kind in columns.items() if kind}
+    yield from (Landed(file, source, "ndjson", columns=types) for file, count in zip(files, rows, strict=True) if count)
+    if wanted.cursor is not None and upto is not None:
+        ctx.cursors.set(_cursor_name(wanted), upto)
+
+
+def _cursor_name(wanted: FromDatabase) -> str:
     return f"{wanted.table or 'query'}:{wanted.cursor}"
 
 
@@ -247,11 +276,6 @@ def _all(bounds: Sequence[str], part: str) -> str:
     return " AND ".join([*bounds, *([part] if part else [])])
 
 
-def lake_columns(columns: dict[str, str]) -> dict[str, str]:
-    """Return types by the names that fields have once they are raw data."""
-    return {landed_name(name): kind for name, kind in columns.items() if kind}
-
-
 def endpoint(settings: DatabaseSettings, port: int, ctx: PipelineContext) -> tuple[str, ...]:
     """Return the addresses of a server, if the workspace's work may reach it.
 
@@ -306,8 +330,3 @@ def _arrived(files: Sequence[Path]) -> int:
         with contextlib.suppress(FileNotFoundError):
             total += file.stat().st_size
     return total
-
-
-def bytes_max() -> int:
-    """Return how many bytes a task may read."""
-    return limits.SOURCE_BYTES.value * 2**20

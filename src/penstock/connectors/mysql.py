@@ -21,14 +21,14 @@ from penstock.connectors.databases import (
     DatabaseSettings,
     FromDatabase,
     Look,
-    cursor_name,
+    bounds,
     endpoint,
     in_parts,
-    lake_columns,
+    landed,
     plan,
     relation,
     require_columns,
-    source_name,
+    since,
 )
 from penstock.connectors.gates import gate
 from penstock.connectors.tls import ca_file
@@ -64,8 +64,7 @@ class MysqlConnector:
         """Yield what the query gives, a file for each part."""
         door = gate(ctx, name, settings)
         look = door.call(ctx, lambda: _look(settings, wanted, ctx))
-        since = ctx.cursors.get(cursor_name(wanted)) if wanted.cursor is not None else None
-        planned = plan(wanted, look, since=since, quote=quoted, literal=literal)
+        planned = plan(wanted, look, since=since(wanted, ctx), quote=quoted, literal=literal)
         files = [ctx.staging / f"{name}-{number}.ndjson" for number in range(len(planned.conditions))]
 
         def read(number: int) -> int:
@@ -79,13 +78,7 @@ class MysqlConnector:
         at_once = max(1, min(settings.at_once, len(files)))
         ctx.log("rows are read", parts=len(files), at_once=at_once)
         rows = list(in_parts(work, ctx, at_once=at_once, files=files))
-        yield from (
-            Landed(file, source_name(name, wanted), "ndjson", columns=lake_columns(look.columns))
-            for file, count in zip(files, rows, strict=True)
-            if count
-        )
-        if wanted.cursor is not None and planned.cursor is not None:
-            ctx.cursors.set(cursor_name(wanted), planned.cursor)
+        yield from landed(name, wanted, ctx, files=files, rows=rows, columns=look.columns, upto=planned.cursor)
 
 
 CONNECTOR: Final = MysqlConnector()
@@ -107,11 +100,8 @@ def _look(settings: MysqlSettings, wanted: FromDatabase, ctx: PipelineContext) -
     """Return what the server says before rows are read."""
     source = relation(wanted, quoted)
     questions = {"columns": f"SELECT * FROM {source} LIMIT 0"}
-    bounds = []
-    for name, function in ((wanted.cursor, "MAX"), (wanted.split_by, "MIN"), (wanted.split_by, "MAX")):
-        bounds.append("NULL" if name is None else f"{function}({quoted(name)})")
-    if wanted.cursor is not None or wanted.split_by is not None:
-        questions["bounds"] = f"SELECT {', '.join(bounds)} FROM {source}"
+    if asked := bounds(wanted, lambda function, name: f"{function}({quoted(name)})"):
+        questions["bounds"] = f"SELECT {asked} FROM {source}"
     said = _ask(settings, ctx, {"look": questions})
     columns = [(str(name), str(kind)) for name, kind in said["columns"]["columns"]]
     require_columns(wanted, [name for name, _ in columns])

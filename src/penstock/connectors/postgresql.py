@@ -19,14 +19,14 @@ from penstock.connectors.databases import (
     DatabaseSettings,
     FromDatabase,
     Look,
-    cursor_name,
+    bounds,
     endpoint,
     in_parts,
-    lake_columns,
+    landed,
     plan,
     relation,
     require_columns,
-    source_name,
+    since,
 )
 from penstock.connectors.gates import gate
 from penstock.connectors.postgresql_errors import translated
@@ -107,13 +107,7 @@ class PostgresConnector:
                 rows = (
                     list(in_parts(work, ctx, at_once=max(1, at_once), files=files, cancel=read.cancel)) if files else []
                 )
-        yield from (
-            Landed(file, source_name(name, wanted), "ndjson", columns=lake_columns(read.look.columns))
-            for file, count in zip(files, rows, strict=True)
-            if count
-        )
-        if wanted.cursor is not None and read.upto is not None:
-            ctx.cursors.set(cursor_name(wanted), read.upto)
+        yield from landed(name, wanted, ctx, files=files, rows=rows, columns=read.look.columns, upto=read.upto)
 
     def send(
         self,
@@ -208,8 +202,7 @@ class _Reading:
         with translated("the query"):
             self._columns = self._describe()
             self.look = self._look_around()
-        since = ctx.cursors.get(cursor_name(wanted)) if wanted.cursor is not None else None
-        planned = plan(wanted, self.look, since=since, quote=quoted, literal=literal)
+        planned = plan(wanted, self.look, since=since(wanted, ctx), quote=quoted, literal=literal)
         self.upto = planned.cursor
         self.queries = [self._query(condition) for condition in planned.conditions]
 
@@ -241,13 +234,11 @@ class _Reading:
         return {column.name: _type(column) for column in found}
 
     def _look_around(self) -> Look:
-        wanted, types = self._wanted, {name: kind for name, (kind, _) in self._columns.items()}
-        parts = []
-        for name, function in ((wanted.cursor, "max"), (wanted.split_by, "min"), (wanted.split_by, "max")):
-            parts.append("NULL" if name is None else f"{function}({self._compared(name)})::text")
-        if wanted.cursor is None and wanted.split_by is None:
+        types = {name: kind for name, (kind, _) in self._columns.items()}
+        asked = bounds(self._wanted, lambda function, name: f"{function}({self._compared(name)})::text")
+        if not asked:
             return Look(types)
-        row = self._first.execute(f"SELECT {', '.join(parts)} FROM {self._from}").fetchone()
+        row = self._first.execute(f"SELECT {asked} FROM {self._from}").fetchone()
         assert row is not None
         return Look(types, *row)
 
