@@ -81,8 +81,8 @@ class FilesConnector:
         if folder is None:
             raise TaskFailed(
                 "this server has no folder for files that pipelines write",
-                hint="Export to a connection of the kind s3, or have an operator set PENSTOCK_FILES to a folder that all"
-                " hosts see.",
+                hint="Export to a connection of the kind s3, or have an operator set PENSTOCK_FILES to a folder that"
+                " all hosts see.",
             )
         target = _inside(folder, PurePosixPath(settings.path, wanted.path))
         try:
