@@ -115,6 +115,9 @@ def test_runs_are_listed_and_their_tasks_have_said_something(shop: Here):
     assert {line["task"] for line in said} == {"land"}
     unknown = shop.penstock("status", "run_0", exit_code=2).err
     assert "[not_found]" in unknown
+    assert "Did you mean 'land'?" in shop.penstock("logs", first, "lend", exit_code=2).err
+    assert "has no result, and no task of the kind expectations" in shop.penstock("checks", "--run", "last").err
+    assert "[not_found]" in shop.penstock("checks", "--run", "run_0", exit_code=2).err
 
 
 def test_every_problem_is_said_with_its_line_and_schemas_are_for_editors(shop: Here):

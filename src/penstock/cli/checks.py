@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.place import json_option, open_place, server_option
+from penstock.cli.place import Place, json_option, open_place, server_option
 from penstock.cli.rows import print_json
 from penstock.cli.run_texts import check_lines
 
@@ -28,6 +28,7 @@ def command(*, run: str | None, table: str | None, limit: int, server: bool, as_
     """
     with open_place(server=server) as place:
         found = place.checks(run=run, table=table)[:limit]
+        empty = "" if found else _why_none(place, run=run, table=table)
     if as_json:
         print_json(list(found))
         return
@@ -35,4 +36,15 @@ def command(*, run: str | None, table: str | None, limit: int, server: bool, as_
         for line in check_lines(check, flag=place.flag):
             click.echo(line)
     if not found:
-        click.echo("no suite was run yet", err=True)
+        click.echo(empty, err=True)
+
+
+def _why_none(place: Place, *, run: str | None, table: str | None) -> str:
+    """Return why there is no result; raise when there is no such run."""
+    if run is None:
+        return f"no suite has looked at {table} yet" if table else "no suite was run yet"
+    asked = place.read(run)
+    of_table = f" of {table}" if table else ""
+    suites = [task for task in asked["tasks"] if task["kind"] == "expectations"]
+    why = "; ".join(f"{task['name']} {task['state']}: {task['reason']}".removesuffix(": ") for task in suites)
+    return f"{asked['id']} has no result{of_table}{f': {why}' if why else ', and no task of the kind expectations'}"

@@ -8,8 +8,10 @@ from typing import Final
 import click
 import orjson
 
+from penstock.base.nearest import nearest
 from penstock.cli.place import Place, json_option, open_place, server_option
 from penstock.cli.run_texts import log_line
+from penstock.core.errors import NotFound
 
 _LOOK_S: Final = 0.5
 
@@ -36,9 +38,17 @@ def command(*, run: str, task: str | None, follow: bool, server: bool, as_json: 
         while follow and not place.read(run)["ended"]:
             time.sleep(_LOOK_S)
             after = _say(place, run, task, after, as_json=as_json)
-        last = _say(place, run, task, after, as_json=as_json)
-        if not last and not as_json:
-            click.echo("nothing was said", err=True)
+        if not _say(place, run, task, after, as_json=as_json):
+            _require_task(place, run, task)
+            if not as_json:
+                click.echo("nothing was said", err=True)
+
+
+def _require_task(place: Place, run: str, task: str | None) -> None:
+    """Raise when the run has no such task."""
+    names = [each["name"] for each in place.read(run)["tasks"]]
+    if task is not None and task not in names:
+        raise NotFound(f"{run} has no task {task!r}", hint=nearest(task, names))
 
 
 def _say(place: Place, run: str, task: str | None, after: int, *, as_json: bool) -> int:

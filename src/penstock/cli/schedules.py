@@ -30,6 +30,8 @@ def command(ctx: click.Context, *, server: bool, as_json: bool) -> None:
     with open_place(server=server) as place:
         found, here = place.schedules(), not place.flag
     rows = [{**each, "state": "paused" if each["paused"] else "active"} for each in found]
+    if not as_json:  # a paused one does not come at that time
+        rows = [{**each, "next_at": None if each["paused"] else each["next_at"]} for each in rows]
     print_rows(rows, _COLUMNS, as_json=as_json, empty="no pipeline has a schedule")
     if here and rows:
         click.echo("nothing runs by itself in this folder; schedules run on a server: penstock deploy", err=True)
@@ -65,9 +67,10 @@ def resume(*, pipeline: str, server: bool, as_json: bool) -> None:
 
 def _set(pipeline: str, *, paused: bool, server: bool, as_json: bool) -> None:
     with open_place(server=server) as place:
-        state = place.pause(pipeline, paused=paused)
+        state, flag = place.pause(pipeline, paused=paused), place.flag
     if as_json:
         print_json(state)
         return
-    following = "it waits for: penstock schedules resume" if state["paused"] else f"it runs next at {state['next_at']}"
-    click.echo(f"{state['project']}/{state['pipeline']}: {following}")
+    name = f"{state['project']}/{state['pipeline']}"
+    following = f"penstock schedules resume {name}{flag}" if state["paused"] else state["next_at"]
+    click.echo(f"{name}: {'it waits for:' if state['paused'] else 'it runs next at'} {following}")
