@@ -6,6 +6,7 @@ import contextlib
 import functools
 import getpass
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.access.egress import HttpEgress
 from penstock.core.access import Actor, Destination, MemberId, Policy, WorkspaceId, local_actor
-from penstock.core.errors import NotFound
+from penstock.core.errors import NotFound, SchemaUnknown
 from penstock.core.projects import Project
 from penstock.core.settings import HOME
 from penstock.sandbox.open_versions import OpenVersions
@@ -90,11 +91,18 @@ def open_local(folder: Path, environment: Mapping[str, str] | None = None) -> It
     Args:
         folder: of the project.
         environment: where secrets come from; the process's own when not given.
+
+    Raises:
+        SchemaUnknown: when another version has worked in the folder; the hint's command is for the folder's database.
     """
     known = os.environ if environment is None else environment
     settings = read_settings({HOME.name: str(folder / FOLDER)})
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(open_server(settings, create=True, alerts=False))
+        try:
+            server = stack.enter_context(open_server(settings, create=True, alerts=False))
+        except SchemaUnknown as error:
+            command = f"PENSTOCK_HOME={shlex.quote(str(folder / FOLDER))} penstock db"
+            raise SchemaUnknown(error.message, hint=error.hint.replace("penstock db", command)) from error
         versions = stack.enter_context(contextlib.closing(OpenVersions(server.sandbox, seats=cores() + 1)))
         yield Local(folder, server, functools.cache(lambda: _carrying(server, known, folder)), versions, _whoever())
 
