@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from penstock.core import limits
 from penstock.core.errors import DestinationUnavailable, InputNotFound, TaskFailed
 from penstock.core.ports import Landed, PipelineContext
+from penstock.core.raw import content_name
 
 # In the order of the API: `typing` takes two unions of the same texts for one, and keeps the first.
 FileFormat = Literal["ndjson", "json", "csv", "parquet"]
@@ -49,12 +51,14 @@ class Found:
         name: that it is remembered by.
         mark: what tells this state of it from others.
         copy: brings it to a path.
+        is_touchable: whether its mark may change when its bytes do not, as a time of change does when it is copied.
     """
 
     name: str
     mark: str
     size_bytes: int
     copy: Callable[[Path], Any]
+    is_touchable: bool = False
 
 
 def take_new(found: Iterable[Found], wanted: FromFiles, ctx: PipelineContext) -> Iterator[Landed]:
@@ -84,7 +88,12 @@ def take_new(found: Iterable[Found], wanted: FromFiles, ctx: PipelineContext) ->
                 f"the files of {wanted.path!r} have more than {limits.SOURCE_BYTES.value:,} MiB together",
                 hint="Take fewer at once: a narrower pattern, or for_each.",
             )
-        yield _landed(file, number, wanted, ctx)
+        landed = _landed(file, number, wanted, ctx)
+        if wanted.only_new and landed.content and ctx.cursors.seen([(content_name(file.name), landed.content)]):
+            ctx.log(f"{file.name} has the bytes that were taken before, and is left out")
+            landed.path.unlink()
+            continue
+        yield landed
 
 
 def format_of(name: str, given: FileFormat | None) -> FileFormat:
@@ -150,4 +159,10 @@ def _landed(file: Found, number: int, wanted: FromFiles, ctx: PipelineContext) -
         ) from error
     except OSError as error:
         raise TaskFailed(f"{file.name} cannot be read: {error.strerror}", hint="Look at its permissions.") from error
-    return Landed(path, file.name, kind, records_at=wanted.records_at, mark=file.mark)
+    content = _hash(path) if file.is_touchable else ""
+    return Landed(path, file.name, kind, records_at=wanted.records_at, mark=file.mark, content=content)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

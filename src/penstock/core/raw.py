@@ -77,3 +77,8 @@ def later(one: tuple[Any, Any] | None, other: tuple[Any, Any] | None) -> tuple[A
     if isinstance(one[0], str) != isinstance(other[0], str):
         return one
     return other if other[0] > one[0] else one
+
+
+def content_name(name: str) -> str:
+    """Return the name under which a file's bytes are remembered: one that no file has, since the file is no folder."""
+    return f"{name}/content"

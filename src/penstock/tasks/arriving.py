@@ -10,7 +10,7 @@ from typing import BinaryIO
 from penstock.core import limits
 from penstock.core.errors import InputUnreadable, SourceRefused, TaskFailed
 from penstock.core.ports import Landed, PipelineContext, RawReader
-from penstock.core.raw import RawLines
+from penstock.core.raw import RawLines, content_name
 from penstock.core.scripts import InputFile
 
 
@@ -72,6 +72,8 @@ class Arriving:
         arrived.columns |= landed.columns
         if landed.mark:
             arrived.taken.append((landed.source, landed.mark))
+        if landed.content:
+            arrived.taken.append((content_name(landed.source), landed.content))
         if landed.format == "parquet":
             arrived.parquet[str(landed.path)] = landed.source
         elif landed.format == "lines":

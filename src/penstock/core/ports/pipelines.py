@@ -406,6 +406,7 @@ class Landed:
         records_at: of a JSON document: where its records are, names with dots between; empty for the whole.
         options: of the format, such as a CSV's delimiter.
         mark: what tells this state of the source from another; for files that are taken once.
+        content: the hash of its bytes, where `mark` changes when they do not.
         columns: types of columns that the source knows, as of `Column`; the others are found out.
         kinds: of `lines`: the kinds of values in each column.
         rejected: of `lines`: the file of what could not be read.
@@ -417,6 +418,7 @@ class Landed:
     records_at: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     mark: str = ""
+    content: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
     rejected: Path | None = None
