@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import os
 import socket
 import time
 
@@ -10,6 +13,7 @@ import pytest
 
 from penstock.core import limits
 from penstock.core.limits import Limit
+from tests.processes import wait_for
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /api/v1/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -104,3 +108,68 @@ def test_headers_behind_a_body_are_not_looked_at(api):
             + b"\r\n\r\n"
         )
         assert answered(connection).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.fixture(scope="module")
+def large(api):
+    """A key, and the path of a result that does not fit into what lies between two sockets."""
+    tenant = api.tenant()
+    with api.http(tenant) as http:
+        job = http.post("/api/v1/jobs", json={"script": "clean", "input": [{"a": 1}]}).json()["id"]
+    output = api.server.blobs.put(f"{tenant.workspace}/jobs/{job}/result", b"x" * 2**25)
+    api.work(output=output, small={})
+    return tenant.api_key.encode(), f"/api/v1/jobs/{job}/result".encode()
+
+
+@pytest.fixture
+def no_cleaning():
+    """What is not closed stays open."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def ask_for(connection, large):
+    """Ask for a result, and read how it begins."""
+    key, path = large
+    connection.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + key + b"\r\n\r\n")
+    assert connection.recv(1024).startswith(b"HTTP/1.1 200 ")
+
+
+def open_blobs(api):
+    """Return how many blobs this process, which is the server's, has open."""
+    found = 0
+    for entry in os.scandir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found += os.readlink(entry.path).startswith(f"{api.home}/blobs/")
+    return found
+
+
+@pytest.mark.usefixtures("no_cleaning")
+def test_a_download_that_breaks_off_leaves_no_file_open(api, large):
+    for _ in range(3):
+        with connect(api) as connection:
+            ask_for(connection, large)
+            assert open_blobs(api) == 1
+        wait_for(lambda: open_blobs(api) == 0)
+
+
+@pytest.mark.usefixtures("no_cleaning")
+def test_a_reader_that_stalls_is_given_up(api, large, monkeypatch):
+    monkeypatch.setattr(limits, "READER_IDLE", Limit("reader_idle", 0.5, "s", "a test"))
+    with connect(api) as connection:
+        ask_for(connection, large)
+        wait_for(lambda: open_blobs(api) == 0)
+        assert len(answered(connection)) < 2**25
+
+
+def test_a_reader_that_is_slow_gets_everything(api, large, monkeypatch):
+    monkeypatch.setattr(limits, "READER_IDLE", Limit("reader_idle", 0.2, "s", "a test"))
+    with connect(api) as connection:
+        ask_for(connection, large)
+        got_bytes = 0
+        while got_bytes < 2**24:
+            got_bytes += len(connection.recv(2**19))
+            time.sleep(0.05)
+        while got_bytes < 2**25:
+            got_bytes += len(connection.recv(2**20))

@@ -1,4 +1,4 @@
-"""Connections whose requests have heads, trailers and chunk sizes of bounded length, sent in bounded time.
+"""Connections whose requests have heads, trailers and chunk sizes of bounded length, sent and read in bounded time.
 
 The parser keeps a line until it is whole, however long it becomes, and anybody can send one: a key is looked at later.
 """
@@ -26,6 +26,8 @@ class Connection(HttpToolsProtocol):
     _idle_bytes = 0
     _too_long = False
     _late: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+    _unread_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         """Expect the first request."""
@@ -35,6 +37,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing more."""
         self._expect_nothing()
+        self._reader_is_there()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -73,6 +76,16 @@ class Connection(HttpToolsProtocol):
         self._in_head = self._got_on = True
         super().on_message_complete()
 
+    def pause_writing(self) -> None:
+        """Wait for whoever reads, not for ever."""
+        super().pause_writing()
+        self._expect_reader()
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        self._reader_is_there()
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, or is none within the bounds."""
         if not self._too_long:
@@ -86,6 +99,23 @@ class Connection(HttpToolsProtocol):
         head = f"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: {MEDIA_TYPE}\r\n"
         self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
         self.transport.close()
+
+    def _expect_reader(self) -> None:
+        self._unread_bytes = self.transport.get_write_buffer_size()
+        self._stalled = self.loop.call_later(limits.READER_IDLE.value, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        """Give up a reader who takes less than a sender has to send."""
+        read_bytes = self._unread_bytes - self.transport.get_write_buffer_size()
+        if read_bytes < limits.BODY_RATE.value * limits.READER_IDLE.value:
+            self.transport.abort()
+        else:
+            self._expect_reader()
+
+    def _reader_is_there(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _expect_head(self) -> None:
         self._late = self.loop.call_later(limits.HEAD_TIME.value, self.transport.close)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Generator, Iterator
+from typing import Any, Final
 
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from penstock.api.problems import RangeNotThere
 from penstock.core.jobs import BlobPointer
@@ -53,9 +54,25 @@ def respond_bytes(
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=media_type)
     first = next(blocks, b"")  # an error comes before the head of the response, or it could not be told
-    return StreamingResponse(
-        itertools.chain([first], blocks), status_code=status, headers=headers, media_type=media_type
+    return _Download(
+        itertools.chain([first], blocks), blocks, status_code=status, headers=headers, media_type=media_type
     )
+
+
+class _Download(StreamingResponse):
+    """A response that closes what it was read from however it ends: a client that leaves must not keep a file open."""
+
+    def __init__(self, content: Iterator[bytes], blocks: Iterator[bytes], **given: Any) -> None:
+        super().__init__(content, **given)
+        self._blocks = blocks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if isinstance(self._blocks, Generator):
+                self._blocks.close()
 
 
 def _range_of(request: Request, pointer: BlobPointer, etag: str) -> tuple[int, int] | None:

@@ -97,6 +97,7 @@ WEBHOOK_ATTEMPTS: Final = Limit("webhook_attempts", 12, "tries", "with back-off 
 REQUEST_BODY: Final = Limit("request_body", 4, "MiB", "a request that is not an upload is held in memory", "too_large")
 REQUEST_HEAD: Final = Limit("request_head", 64, "KiB", "headers are kept before a key is looked at", "too_large")
 HEAD_TIME: Final = Limit("head_time", 30, "s", "a connection that sends no request holds a descriptor")
+READER_IDLE: Final = Limit("reader_idle", 30, "s", "who reads less than `body_rate` holds a request and its memory")
 BODY_IDLE: Final = Limit("body_idle", 30, "s", "a sender that went silent holds a connection", "body_timeout")
 BODY_RATE: Final = Limit("body_rate", 1_024, "bytes/s", "one that drips bytes holds it just as long", "body_timeout")
 BODY_DRAIN: Final = Limit("body_drain", 5, "s", "what is still sent after a refusal is thrown away, for a while")
