@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from penstock.base.nearest import nearest
@@ -11,6 +12,7 @@ from penstock.core.conditions import ConditionInvalid, parse_condition
 from penstock.core.plan import TaskName
 from penstock.core.projects import Pipeline, Place, Project, ProjectProblem, Task
 from penstock.core.templates import unknown_names
+from penstock.project.order import in_order
 from penstock.project.secret_references import texts
 
 # By what it gives: the names that it needs, and those that it may have besides.
@@ -43,9 +45,12 @@ def problems_of_expressions(
         before: the tasks that each waits for.
     """
     earlier = _Earlier(before)
+    wrong = 0
     for task in pipeline.tasks.values():
-        if task.when is not None:
-            yield from _condition(task, task.when, pipeline, earlier.than(task.name))
+        if task.when is not None and wrong < limits.PROJECT_PROBLEMS.value:  # more are not shown, and each takes a look
+            problems = list(_condition(task, task.when, pipeline, earlier.than(task.name)))
+            wrong += len(problems)
+            yield from problems
         yield from _items(task, project)
         yield from _templates(task, pipeline)
 
@@ -60,22 +65,44 @@ def _condition(task: Task, when: str, pipeline: Pipeline, earlier: Collection[Ta
 
 
 class _Earlier:
-    """The tasks that come before one, in sets that are numbers: thousands of tasks may each have thousands before."""
+    """The tasks that come before each: each set is a number with a bit for each task, made of those before it.
+
+    As sets of names, thousands of tasks would have millions of members together.
+    """
 
     def __init__(self, before: Mapping[TaskName, Collection[TaskName]]) -> None:
-        self._names = list(before)
-        self._index = {name: index for index, name in enumerate(self._names)}
-        self._before = [sum(1 << self._index[each] for each in set(names)) for names in before.values()]
+        self._bits = {name: 1 << place for place, name in enumerate(before)}
+        self._found: dict[TaskName, int] = {}
+        ordered = in_order(before)
+        for name in ordered:
+            found = 0
+            for each in before[name]:
+                found |= self._bits[each] | self._found[each]
+            self._found[name] = found
+        for name in (
+            before.keys() - self._found.keys()
+        ):  # in a circle: said elsewhere, and no order is wrong
+            self._found[name] = (1 << len(before)) - 1
 
     def than(self, name: TaskName) -> Collection[TaskName]:
-        found = todo = self._before[self._index[name]]
-        while todo:
-            lowest = todo & -todo
-            new = self._before[lowest.bit_length() - 1] & ~found
-            found |= new
-            todo = (todo ^ lowest) | new
-        bits = reversed(f"{found:0{len(self._names)}b}")
-        return {name for name, bit in zip(self._names, bits, strict=True) if bit == "1"}
+        return _Names(self._bits, self._found[name])
+
+
+@dataclass(frozen=True, slots=True)
+class _Names(Collection[TaskName]):
+    """Names that are looked up often and listed seldom."""
+
+    bits: Mapping[TaskName, int]
+    found: int
+
+    def __contains__(self, name: object) -> bool:
+        return bool(self.bits.get(name, 0) & self.found)  # type: ignore[call-overload]  # any other object is none of them
+
+    def __iter__(self) -> Iterator[TaskName]:
+        return (name for name, bit in self.bits.items() if bit & self.found)
+
+    def __len__(self) -> int:
+        return self.found.bit_count()
 
 
 def _items(task: Task, project: Project) -> Iterator[ProjectProblem]:

@@ -1,5 +1,6 @@
 """What a task says that is worked out in a run only, checked before one."""
 
+import random
 from typing import Any
 
 import pytest
@@ -98,3 +99,28 @@ def test_what_means_nothing_is_told_with_its_place(task, words, hint):
     assert words in problem.message
     assert hint in problem.hint
     assert (problem.place.file, problem.place.line) == ("pipelines/main.yml", 4)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_condition_may_ask_for_every_task_that_ends_before_and_for_no_other(seed):
+    chance = random.Random(seed)
+    names = [f"t{number}" for number in range(12)]
+    after = {name: chance.sample(names[:place], min(place, chance.randrange(3))) for place, name in enumerate(names)}
+    earlier = {name: set(after[name]) for name in names}
+    for _ in names:
+        earlier = {name: found.union(*(earlier[each] for each in found)) for name, found in earlier.items()}
+    asked = {name: chance.choice(names) for name in names}
+    chance.shuffle(names)
+    tasks = "".join(
+        f"  {name}: {{ kind: copy, to: raw.{name}, after: [{', '.join(after[name])}],"
+        f" when: \"tasks.{asked[name]} == 'failed'\" }}\n"
+        for name in names
+    )
+    files = {"penstock.yml": b"name: shop\n", "pipelines/main.yml": f"tasks:\n{tasks}".encode()}
+    kinds: Any = {"copy": Copy()}
+    refused = set()
+    try:
+        load_project(files, kinds=kinds, connection_kinds={})
+    except ProjectInvalid as error:
+        refused = {problem.place.line - 2 for problem in error.problems}
+    assert {names[place] for place in refused} == {name for name in names if asked[name] not in earlier[name]}
