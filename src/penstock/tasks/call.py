@@ -13,14 +13,11 @@ from typing import Annotated, Any, ClassVar, Final
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from penstock.base.hashing import fingerprint
 from penstock.core.errors import TaskFailed
 from penstock.core.ports import PipelineContext
 from penstock.core.projects import Project, ProjectProblem, Task
 from penstock.core.scripts import Chunk
-from penstock.project.scripts import project_script
-from penstock.tasks.project_texts import problem
-from penstock.tasks.table_script import script_version
+from penstock.tasks.named_scripts import script_hash, script_problems, script_version
 
 _SEGMENT: Final = (None, 1, 1, 1, 1)
 
@@ -52,18 +49,11 @@ class CallTask:
 
     def code(self, spec: CallSpec, project: Project, /) -> str:
         """Return the hash of the script's files; `${date}` in it, since the script is given the date."""
-        script, _ = project_script(spec.script, project.files)
-        files = () if script is None else script.files
-        return f"${{date}} {fingerprint(spec.script, [(path, project.files[path].hex()) for path in files])}"
+        return f"${{date}} {script_hash(spec.script, project)}"
 
     def problems(self, task: Task, project: Project, /) -> Iterator[ProjectProblem]:
-        """Yield what is wrong with the script."""
-        if "@" not in task.spec.script:
-            script, problems = project_script(task.spec.script, project.files)
-            if script is None and not any(one.place.file in project.files for one in problems):
-                yield from (problem(task, f"script: {one.message}", one.hint, "script") for one in problems)
-            else:
-                yield from problems
+        """Return what is wrong with the script."""
+        return script_problems(task, project)
 
     def run(self, spec: CallSpec, ctx: PipelineContext, /) -> Mapping[str, Any]:
         """Call the script.

@@ -26,16 +26,16 @@ from penstock.base.hashing import fingerprint
 from penstock.core import limits
 from penstock.core.columns import Column, type_tree
 from penstock.core.duckdb_sql import quoted, sql_type
-from penstock.core.errors import PenstockError, ProjectInvalid, TaskFailed
+from penstock.core.errors import PenstockError, TaskFailed
 from penstock.core.ports import PipelineContext, ScriptRunner, TableWrite
 from penstock.core.processing import ErrorBudget, parse_error_budget
 from penstock.core.projects import Project, ProjectProblem, Task
 from penstock.core.scripts import Cause, Chunk, ChunkResult, InputFile, ScriptVersion
 from penstock.core.tables import Reading, TableName, Written
-from penstock.project.scripts import project_script
 from penstock.tasks import raw_sql
 from penstock.tasks.error_budgets import ErrorsMax
 from penstock.tasks.ingest import REJECTED
+from penstock.tasks.named_scripts import script_hash, script_problems, script_version
 from penstock.tasks.project_texts import problem
 from penstock.tasks.raw_columns import TYPES
 from penstock.tasks.script_rows import (
@@ -95,18 +95,11 @@ class TableScriptTask:
 
     def code(self, spec: TableScriptSpec, project: Project, /) -> str:
         """Return the hash of the script's files."""
-        script, _ = project_script(spec.script, project.files)
-        files = () if script is None else script.files
-        return fingerprint(spec.script, [(path, project.files[path].hex()) for path in files])
+        return script_hash(spec.script, project)
 
     def problems(self, task: Task, project: Project, /) -> Iterator[ProjectProblem]:
         """Yield what is wrong with the script: it is not there, or what is said of it is not valid."""
-        if "@" not in task.spec.script:
-            script, problems = project_script(task.spec.script, project.files)
-            if script is None and not any(one.place.file in project.files for one in problems):
-                yield from (problem(task, f"script: {one.message}", one.hint, "script") for one in problems)
-            else:
-                yield from problems
+        yield from script_problems(task, project)
         if task.spec.source == task.spec.to:
             yield problem(task, f"to: {task.spec.to} is the table that it reads", "Write to another table.", "to")
 
@@ -295,17 +288,6 @@ _REJECTED_COLUMNS: Final = (
     Column("record", "string"),
     Column("_source", "string"),
 )
-
-
-def script_version(said: str, ctx: PipelineContext) -> ScriptVersion:
-    """Return the script that a task names: the project's own, or one that the workspace has registered."""
-    name, _, wanted = said.partition("@")
-    if wanted:
-        return ctx.registered_script(name, wanted)
-    script, problems = project_script(name, ctx.project.files)
-    if script is None:
-        raise ProjectInvalid(list(problems))
-    return script.version
 
 
 def _version_name(spec: TableScriptSpec, version: ScriptVersion) -> str:

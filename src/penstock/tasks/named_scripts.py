@@ -1,0 +1,47 @@
+"""Scripts that tasks name: the project's own by a bare name, those that are registered as `name@range`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from penstock.base.hashing import fingerprint
+from penstock.core.errors import ProjectInvalid
+from penstock.core.ports import PipelineContext
+from penstock.core.projects import Project, ProjectProblem, Task
+from penstock.core.scripts import ScriptVersion
+from penstock.project.scripts import project_script
+from penstock.tasks.project_texts import problem
+
+
+def script_hash(said: str, project: Project) -> str:
+    """Return the hash of the script's files in the project; of its name alone when it is a registered one."""
+    script, _ = project_script(said, project.files)
+    files = () if script is None else script.files
+    return fingerprint(said, [(path, project.files[path].hex()) for path in files])
+
+
+def script_problems(task: Task, project: Project) -> Iterator[ProjectProblem]:
+    """Yield what is wrong with a task's script: it is not there, or what is said of it is not valid."""
+    if "@" in task.spec.script:
+        return
+    script, problems = project_script(task.spec.script, project.files)
+    if script is None and not any(one.place.file in project.files for one in problems):
+        yield from (problem(task, f"script: {one.message}", one.hint, "script") for one in problems)
+    else:
+        yield from problems
+
+
+def script_version(said: str, ctx: PipelineContext) -> ScriptVersion:
+    """Return the version that an attempt runs.
+
+    Raises:
+        ProjectInvalid: when the project has no such script.
+        NotFound: when the workspace has registered none that fits.
+    """
+    name, _, wanted = said.partition("@")
+    if wanted:
+        return ctx.registered_script(name, wanted)
+    script, problems = project_script(name, ctx.project.files)
+    if script is None:
+        raise ProjectInvalid(list(problems))
+    return script.version
