@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import orjson
 
 from penstock.base.text import count, harmless, size
 from penstock.cli.connection import open_client
 from penstock.cli.progress import JobProgress, transfer_progress
+from penstock.cli.rows import print_json
 from penstock.core.errors import InputNotFound, UsageError
 from penstock.core.record_errors import SENTENCES
 
@@ -194,7 +194,7 @@ def show(*, job: str, as_json: bool) -> None:
         found = client.jobs.read(job)
         attempts = list(client.jobs.attempts(job))
     if as_json:
-        _print_json({**found.shown, "attempts": attempts})
+        print_json({**found.shown, "attempts": attempts})
         return
     _describe(found)
     for attempt in attempts:
@@ -238,7 +238,7 @@ def list_(
             limit=limit,
         )
         if as_json:
-            _print_json([job.shown for job in found])
+            print_json([job.shown for job in found])
             return
         for job in found:
             state_ = click.style(f"{job.state:<9}", fg=_COLOURS[job.state])
@@ -303,7 +303,7 @@ def _fetch(fetch: Callable[..., int], job_id: str, output: Path | None, *, as_js
     with transfer_progress("fetched") as progress:
         size_bytes = fetch(job_id, output, progress=progress)
     if as_json:
-        _print_json({"job": job_id, "output": str(output), "size_bytes": size_bytes})
+        print_json({"job": job_id, "output": str(output), "size_bytes": size_bytes})
     else:
         click.echo(f"{output}: {size(size_bytes)}", err=True)
 
@@ -316,15 +316,11 @@ def _finish(job: Job, *, as_json: bool) -> None:
 
 def _print(job: Job, *, as_json: bool) -> None:
     if as_json:
-        _print_json(job.shown)
+        print_json(job.shown)
     elif sys.stdout.isatty() or job.ended:
         _describe(job)
     else:
         click.echo(job.id)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
 
 
 def _cause_words(cause: Mapping[str, Any]) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
-import orjson
 
 from penstock.base.text import harmless
 from penstock.cli import script_texts as texts
 from penstock.cli.connection import open_client
 from penstock.cli.options import script_options
+from penstock.cli.rows import print_json
 from penstock.core.errors import InputNotFound, NotFound, UsageError
 from penstock.core.scripts import ScriptVersion
 from penstock.core.versions import name_from_file
@@ -106,7 +106,7 @@ def push(
             description=description,
         )
     if as_json:
-        _print_json(pushed.version.shown)
+        print_json(pushed.version.shown)
     else:
         texts.show_pushed(pushed)
 
@@ -125,7 +125,7 @@ def list_(*, limit: int, as_json: bool) -> None:
     with open_client() as client:
         found = list(client.scripts.list(limit=limit))
     if as_json:
-        _print_json([script.shown for script in found])
+        print_json([script.shown for script in found])
     else:
         texts.show_scripts(found)
 
@@ -151,10 +151,10 @@ def show(*, script: str, version: str | None, code: bool, as_json: bool) -> None
         elif number is None:
             found, versions = client.scripts.read(name), list(client.scripts.versions(name, limit=200))
             shown = {**found.shown, "versions": [one.shown for one in versions]}
-            _print_json(shown) if as_json else texts.show_script(found, versions)
+            print_json(shown) if as_json else texts.show_script(found, versions)
         else:
             one = client.scripts.read_version(name, number)
-            _print_json(one.shown) if as_json else texts.show_version(one)
+            print_json(one.shown) if as_json else texts.show_version(one)
 
 
 @command.command(name="try", short_help="Run a version on a few records.")
@@ -182,7 +182,7 @@ def try_(*, script: str, sample: str, data_format: str | None, as_json: bool) ->
         version = number or _newest(client, name).number
         trial = client.scripts.try_(name, version, data, data_format=kind)
     if as_json:
-        _print_json({**trial.shown, "version": version})
+        print_json({**trial.shown, "version": version})
     else:
         texts.show_trial(trial, version)
     sys.exit(2 if trial.counts["failed"] else 0)
@@ -209,7 +209,7 @@ def publish(*, script: str, version: str | None, activate: bool, as_json: bool) 
         done = client.scripts.publish(name, number or _newest(client, name, state="draft").number)
         active = client.scripts.activate(name, done.number) if activate else None
     if as_json:
-        _print_json(done.shown)
+        print_json(done.shown)
     else:
         texts.show_published(done, active)
 
@@ -231,7 +231,7 @@ def activate(*, script: str, version: str | None, as_json: bool) -> None:
     name, number = _split(script, version)
     with open_client() as client:
         found = client.scripts.activate(name, number or _newest(client, name, state="published").number)
-    _print_json(found.shown) if as_json else texts.show_active(found)
+    print_json(found.shown) if as_json else texts.show_active(found)
 
 
 @command.command(short_help="Go back to the version before.")
@@ -246,7 +246,7 @@ def rollback(*, script: str, as_json: bool) -> None:
     """
     with open_client() as client:
         found = client.scripts.rollback(script)
-    _print_json(found.shown) if as_json else texts.show_active(found)
+    print_json(found.shown) if as_json else texts.show_active(found)
 
 
 @command.command(short_help="Compare two versions.")
@@ -263,7 +263,7 @@ def diff(*, script: str, before: str, after: str, as_json: bool) -> None:
     """
     with open_client() as client:
         found = client.scripts.diff(script, before, after)
-    _print_json(found) if as_json else texts.show_diff(found)
+    print_json(found) if as_json else texts.show_diff(found)
 
 
 @command.command(short_help="Keep ranges from choosing it.")
@@ -281,7 +281,7 @@ def deprecate(*, script: str, version: str | None, reason: str, as_json: bool) -
     name, number = _named(script, version)
     with open_client() as client:
         done = client.scripts.deprecate(name, number, reason=reason)
-    _print_json(done.shown) if as_json else texts.show_ended(done)
+    print_json(done.shown) if as_json else texts.show_ended(done)
 
 
 @command.command(short_help="End a version for good.")
@@ -302,7 +302,7 @@ def revoke(*, script: str, version: str | None, reason: str, yes: bool, as_json:
         click.confirm(f"Revoke {name}@{number} for good?", abort=True, err=True)
     with open_client() as client:
         done = client.scripts.revoke(name, number, reason=reason)
-    _print_json(done.shown) if as_json else texts.show_ended(done)
+    print_json(done.shown) if as_json else texts.show_ended(done)
 
 
 @command.command(short_help="Say how many may run at once.")
@@ -321,7 +321,7 @@ def bound(*, script: str, running_max: int | None, as_json: bool) -> None:
     """
     with open_client() as client:
         found = client.scripts.bound(script, running_max=running_max)
-    _print_json(found.shown) if as_json else texts.show_bound(found)
+    print_json(found.shown) if as_json else texts.show_bound(found)
 
 
 @command.command(short_help="Let a paused script run again.")
@@ -337,7 +337,7 @@ def resume(*, script: str, as_json: bool) -> None:
     with open_client() as client:
         resumed = client.scripts.resume(script)
     if as_json:
-        _print_json({"resumed": resumed})
+        print_json({"resumed": resumed})
     else:
         click.echo(f"{harmless(script)} runs again" if resumed else f"{harmless(script)} was not paused")
 
@@ -357,7 +357,7 @@ def ask(*, script: str, version: str | None, reason: str, as_json: bool) -> None
     name, number = _split(script, version)
     with open_client() as client:
         made = client.scripts.ask(name, number or _newest(client, name, state="draft").number, reason=reason)
-    _print_json(made.shown) if as_json else texts.show_asked(made)
+    print_json(made.shown) if as_json else texts.show_asked(made)
 
 
 @command.command(short_help="List approvals.")
@@ -377,7 +377,7 @@ def approvals(*, state: str | None, as_json: bool) -> None:
     with open_client() as client:
         found = list(client.scripts.approvals(state=state, limit=200))
     if as_json:
-        _print_json([approval.shown for approval in found])
+        print_json([approval.shown for approval in found])
     else:
         texts.show_approvals(found)
 
@@ -392,7 +392,7 @@ def _decision(
     def decide(*, approval: str, reason: str, as_json: bool) -> None:
         with open_client() as client:
             decided = client.scripts.decide(approval, name, reason=reason)
-        _print_json(decided.shown) if as_json else texts.show_decided(decided)
+        print_json(decided.shown) if as_json else texts.show_decided(decided)
 
     return decide
 
@@ -471,7 +471,3 @@ def _read_json(path: Path | None) -> Any:
         return json.loads(_read_bytes(str(path)))
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}", hint="Correct the file.") from error
-
-
-def _print_json(value: Any) -> None:
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
