@@ -12,13 +12,14 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal, Self
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from penstock.base.hashing import fingerprint
 from penstock.connectors.gates import Settings
-from penstock.connectors.taking import Found, FromFiles, checked_pattern, format_of, matches, outside, take_new
+from penstock.connectors.sending import ToFile
+from penstock.connectors.taking import Found, FromFiles, checked_pattern, matches, outside, take_new
 from penstock.core.columns import Column
 from penstock.core.errors import OutputFailed, TaskFailed
 from penstock.core.ports import Landed, PipelineContext
@@ -30,27 +31,6 @@ class FileSettings(Settings):
     """Files below a folder of the project."""
 
     path: str = Field("", description="A folder inside the project's; empty for the project's own.")
-
-
-class ToFile(BaseModel):
-    """Where an export goes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: str = Field(description="Of the file, from the connection's folder.")
-    format: Literal["ndjson", "csv", "parquet"] | None = Field(None, description="By the ending of the path, unless.")
-
-    @property
-    def staged(self) -> str:
-        """The file that is sent."""
-        found = format_of(self.path, self.format)
-        return "ndjson" if found == "json" else found
-
-    @model_validator(mode="after")
-    def _has_format(self) -> Self:
-        if self.format is None and not self.path.endswith((".csv", ".ndjson", ".jsonl", ".json", ".parquet")):
-            raise ValueError("the path does not tell the format; say format: csv, ndjson or parquet")
-        return self
 
 
 class FilesConnector:

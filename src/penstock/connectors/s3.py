@@ -14,12 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from penstock.connectors.gates import Gate, Settings, gate
-from penstock.connectors.taking import Found, FromFiles, checked_pattern, format_of, matches, take_new
+from penstock.connectors.sending import ToFile
+from penstock.connectors.taking import Found, FromFiles, checked_pattern, matches, take_new
 from penstock.core import limits
 from penstock.core.columns import Column
 from penstock.core.errors import DestinationUnavailable, SourceRefused, TaskFailed
@@ -46,25 +47,10 @@ class S3Settings(Settings):
         return self
 
 
-class ToS3(BaseModel):
+class ToS3(ToFile):
     """Where an export goes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     path: str = Field(min_length=1, description="Of the object, from the connection's prefix.")
-    format: Literal["ndjson", "csv", "parquet"] | None = Field(None, description="By the ending of the path, unless.")
-
-    @property
-    def staged(self) -> str:
-        """The file that is sent."""
-        found = format_of(self.path, self.format)
-        return "ndjson" if found == "json" else found
-
-    @model_validator(mode="after")
-    def _has_format(self) -> Self:
-        if self.format is None and not self.path.endswith((".csv", ".ndjson", ".jsonl", ".json", ".parquet")):
-            raise ValueError("the path does not tell the format; say format: csv, ndjson or parquet")
-        return self
 
 
 class S3Connector:
