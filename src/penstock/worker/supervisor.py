@@ -227,10 +227,11 @@ class Supervisor:
             self.log.info("database.recovered")
         self._round_pause_s = self._round_again_s = 0.0
         self._round_ended_s = time.monotonic()
-        self._settle(ended, given)
+        self._settle(ended)
         if guests and not given.assignments:
             self._guest_again_s = time.monotonic() + _LOOK_S
         self._take(given.assignments, asked=count)
+        self._account(ended, given)  # once runners have what is next
 
     def _put_off(self, error: Exception) -> None:
         """Try again in a moment: what runs goes on, and what has ended waits here."""
@@ -252,17 +253,20 @@ class Supervisor:
                 except Exception as error:  # noqa: BLE001  # as above
                     self.log.error("attempt.not_recorded", entry=each.lease.entry.id, error=type(error).__name__)
                 else:
-                    self._settle([attempt], given)
+                    self._settle([attempt])
+                    self._account([attempt], given)
                     break
             else:
-                self._forget(each.lease)  # its lease expires, and the queue counts the attempt
+                self._settle([each])  # its lease expires, and the queue counts the attempt
 
-    def _settle(self, ended: Sequence[Ended], given: Round) -> None:
+    def _settle(self, ended: Sequence[Ended]) -> None:
         for each in ended:
-            entry = each.lease.entry
-            self._ended.pop(entry.id, None)
-            self.log.info("attempt.finished", **account_of(each, refused=entry.id in given.refused))
+            self._ended.pop(each.lease.entry.id, None)
         self.held.drop([each.lease for each in ended])
+
+    def _account(self, ended: Sequence[Ended], given: Round) -> None:
+        for each in ended:
+            self.log.info("attempt.finished", **account_of(each, refused=each.lease.entry.id in given.refused))
 
     def _take(self, assignments: Sequence[Assignment], *, asked: int) -> None:
         if asked:
@@ -346,10 +350,6 @@ class Supervisor:
         gone = {id(holding) for holding in holdings}
         self._waiting = deque(holding for holding in self._waiting if id(holding) not in gone)
         self.held.drop(leases)
-
-    def _forget(self, lease: Lease) -> None:
-        self._ended.pop(lease.entry.id, None)
-        self.held.drop([lease])
 
     def _heed_heartbeat(self) -> None:
         while self._lost:
