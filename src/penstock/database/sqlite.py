@@ -24,6 +24,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
+from penstock.base.disks import ROOM_HINT, room
 from penstock.core import limits
 from penstock.core.errors import Bug, DatabaseUnavailable, SettingInvalid
 
@@ -52,6 +53,7 @@ _PASSING: Final = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+_OF_THE_DISK: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
 _BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -121,7 +123,7 @@ class SqliteDatabase:
         SQLite changes a column by copying its table, and would miss the old one while others refer to it. So what
         refers to what is checked once, at the end.
         """
-        with _reporting(), self.engine.connect() as connection:
+        with _reporting(self.path), self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA foreign_keys = OFF")  # does nothing inside a transaction
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
@@ -139,7 +141,7 @@ class SqliteDatabase:
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
         """Open a snapshot to read from."""
-        with _reporting(), self.engine.connect() as connection:
+        with _reporting(self.path), self.engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
             _control(driver, "BEGIN")
             try:
@@ -200,7 +202,7 @@ class SqliteDatabase:
             if not batch:
                 continue
             try:
-                with _reporting():
+                with _reporting(self.path):
                     connection = connection or self._connect()
                     settle = self._run(connection, batch)
             except BaseException as error:  # noqa: BLE001  # the whole batch failed: each waiting thread raises it
@@ -260,7 +262,7 @@ class SqliteDatabase:
             with contextlib.suppress(Exception):
                 _control(driver, "ROLLBACK")
             raise
-        return lambda: _settle(outcomes)
+        return lambda: _settle(outcomes, self.path)
 
     def _synchronize(self, connection: sqlalchemy.Connection, synchronous: str) -> None:
         if self._synchronous != synchronous:
@@ -316,15 +318,15 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _settle(outcomes: list[tuple[_Work, Any, BaseException | None]]) -> None:
+def _settle(outcomes: list[tuple[_Work, Any, BaseException | None]], path: Path) -> None:
     for piece, result, error in outcomes:
         if isinstance(error, DBAPIError) and _passes(error):
-            error = unavailable(error)
+            error = unavailable(error, path)
         piece.settle(result, error)
 
 
 @contextlib.contextmanager
-def _reporting() -> Iterator[None]:
+def _reporting(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlalchemy.exc.TimeoutError as error:
@@ -333,7 +335,7 @@ def _reporting() -> Iterator[None]:
         ) from error
     except DBAPIError as error:
         if _passes(error):
-            raise unavailable(error) from error
+            raise unavailable(error, path) from error
         raise
 
 
@@ -349,12 +351,14 @@ def _code(error: DBAPIError) -> int:
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # without what says more about the same
 
 
-def unavailable(error: DBAPIError) -> DatabaseUnavailable:
+def unavailable(error: DBAPIError, path: Path) -> DatabaseUnavailable:
     """Return the error of a database that cannot be used now; its words hold no values."""
-    hint = "Look at the disk's space and at what else uses the file; nothing was lost, and it may be tried again."
+    what, hint = f"{error.orig}", "Look at what else uses the file; nothing was lost, and it may be tried again."
+    if _code(error) in _OF_THE_DISK:
+        what, hint = f"{error.orig} in {path.parent}{room(path.parent)}", ROOM_HINT
     if is_broken(error):
         hint = "Stop the server, and put a backup of the file in its place; keep the broken one to look into."
-    return DatabaseUnavailable(f"the records database cannot be used now: {error.orig}", hint=hint, retry_after_s=1)
+    return DatabaseUnavailable(f"the records database cannot be used now: {what}", hint=hint, retry_after_s=1)
 
 
 def is_broken(error: BaseException | None) -> bool:

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import orjson
 
+from penstock.base.disks import PASSING, ROOM_HINT, said
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
-from penstock.core.errors import Bug, NeedsRerun, PenstockError, Stopped, TaskFailed, TransientError
+from penstock.core.errors import Bug, NeedsRerun, PenstockError, SpoolFull, Stopped, TaskFailed, TransientError
 from penstock.core.jobs import AttemptReport, Entry
 from penstock.core.ports import Occurrence, Sandbox
 from penstock.core.ports.pipelines import RunTaskKind
@@ -57,6 +58,11 @@ class TaskAttempts:
             return AttemptReport("succeeded", report=self._part(entry, sandbox, stop))
         except PenstockError as error:
             return _failed(error, timed_out=stop.timed_out)
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            words = f"what a task puts aside cannot be written: {said(error, self.folder)}"
+            return _failed(SpoolFull(words, hint=ROOM_HINT), timed_out=False)
 
     def _part(self, entry: Entry, sandbox: Sandbox, stop: StopSign) -> dict[str, Any]:
         with self.parts.database.read() as tx:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from penstock.base.disks import FULL, ROOM_HINT, said
 from penstock.core.errors import BlobsUnavailable
 from penstock.core.jobs import BlobPointer
 from penstock.storage.blobs.keys import check_key, check_prefix, missing
@@ -24,6 +25,7 @@ _ASIDE: Final = ".aside"  # no key begins with a dot
 _BLOCK_BYTES: Final = 2**18
 _LEFT_BEHIND_S: Final = 24 * 3600
 _PLACING_TRIES_MAX: Final = 10
+_HINT: Final = "Look at the disk and the folder's permissions; what waits goes on by itself afterwards."
 
 
 class LocalBlobs:
@@ -217,7 +219,7 @@ def _reporting(folder: Path, key: str | None = None) -> Iterator[None]:
 
 def _unavailable(folder: Path, error: OSError) -> BlobsUnavailable:
     return BlobsUnavailable(
-        f"the blob folder {folder} cannot be used now: {error.strerror or error}",
-        hint="Look at the disk's space and the folder's permissions; what waits goes on by itself afterwards.",
+        f"the blobs cannot be used now: {said(error, folder)}",
+        hint=ROOM_HINT if error.errno in FULL else _HINT,
         retry_after_s=5,
     )

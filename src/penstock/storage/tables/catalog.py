@@ -22,6 +22,7 @@ from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.transforms import IdentityTransform
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from penstock.base.disks import FULL, ROOM_HINT, said
 from penstock.base.ids import new_id
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
@@ -34,6 +35,7 @@ from penstock.storage.tables.types import iceberg_schema
 _NAME: Final = "penstock"  # of the catalog, in its rows
 _BUSY_S: Final = 60
 _TABLES_KNOWN: Final = 64
+_HINT: Final = "Look at the catalog's database, the disk's space and the object store; nothing was published."
 _PARTITION_TYPES: Final = ("date", "int", "long", "string", "boolean")
 _FIRST_PARTITION_ID: Final = 1_000
 _PROPERTIES: Final[Mapping[str, str]] = {
@@ -220,17 +222,14 @@ def reporting() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise _unavailable(f"its catalog fails with {type(error.orig).__name__}") from error
+        words = str(error.orig) if isinstance(error.orig, sqlite3.Error) else type(error.orig).__name__
+        raise _unavailable(f"its catalog fails: {words}") from error
     except OSError as error:
-        raise _unavailable(error.strerror or type(error).__name__) from error
+        raise _unavailable(said(error), hint=ROOM_HINT if error.errno in FULL else _HINT) from error
 
 
-def _unavailable(what: str) -> LakeUnavailable:
-    return LakeUnavailable(
-        f"the lake cannot be used now: {what}",
-        hint="Look at the catalog's database, the disk's space and the object store; nothing was published.",
-        retry_after_s=2,
-    )
+def _unavailable(what: str, *, hint: str = _HINT) -> LakeUnavailable:
+    return LakeUnavailable(f"the lake cannot be used now: {what}", hint=hint, retry_after_s=2)
 
 
 def _prepare(connection: Any, _record: object) -> None:

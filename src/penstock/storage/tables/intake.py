@@ -20,7 +20,7 @@ from pyiceberg.table import Table
 
 from penstock.core.errors import FileRefused
 from penstock.storage.tables.catalog import reporting
-from penstock.storage.tables.local_io import make_folder, sync_folder
+from penstock.storage.tables.local_io import make_folder, naming, sync_folder
 
 _BLOCK_BYTES: Final = 8 * 2**20
 _AT_ONCE: Final = 4
@@ -67,7 +67,8 @@ def take_in(table: Table, files: Sequence[tuple[Path, str]]) -> list[str]:
 def _move(path: Path, place: Path) -> None:
     number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        os.fsync(number)
+        with naming(path.parent):
+            os.fsync(number)
     finally:
         os.close(number)
     try:
@@ -80,7 +81,7 @@ def _move(path: Path, place: Path) -> None:
 
 
 def _copy(path: Path, place: Path) -> None:
-    with open(path, "rb", opener=_itself) as source, place.open("xb") as target:
+    with naming(place.parent), open(path, "rb", opener=_itself) as source, place.open("xb") as target:
         shutil.copyfileobj(source, target, _BLOCK_BYTES)
         target.flush()
         os.fsync(target.fileno())

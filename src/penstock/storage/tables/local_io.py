@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from pyiceberg.io import FileIO, InputFile, InputStream, OutputFile, OutputStream
@@ -68,11 +69,12 @@ class _Durable(io.BufferedWriter):
 
     def close(self) -> None:
         if not self.closed:
-            try:
-                self.flush()
-                os.fsync(self.fileno())
-            finally:
-                super().close()
+            with naming(self._folder):
+                try:
+                    self.flush()
+                    os.fsync(self.fileno())
+                finally:
+                    super().close()
             if self._last:
                 sync_folder(self._folder)
 
@@ -90,6 +92,18 @@ def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(number)
+        with naming(folder):
+            os.fsync(number)
     finally:
         os.close(number)
+
+
+@contextlib.contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Let an error of the disk name the folder: of an open file, the system does not say which it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = f"{folder}{os.sep}"
+        raise
