@@ -33,8 +33,9 @@ check: setup ## Lint, format, types, import contracts, tidy rules
 bench: setup ## The table of benchmarks/BASELINE.md on this machine
 	@$(PY)/python -m benchmarks
 
-chaos: setup ## 200 times kill -9 amid work, on SQLite and PostgreSQL; a minute of overload; 2 GB in one body: make chaos KILLS=20
-	@PENSTOCK_CHAOS_KILLS=$$(( $(or $(KILLS),200) / 2 )) $(PY)/python -m pytest -s tests/chaos --timeout 3600
+chaos: setup ## kill -9 amid work; a night killed and failing at each mark; overload; 2 GB in one body: make chaos KILLS=20 EVERY=10
+	@PENSTOCK_CHAOS_KILLS=$$(( $(or $(KILLS),200) / 2 )) PENSTOCK_CHAOS_EVERY=$(or $(EVERY),1) \
+		$(PY)/python -m pytest -s tests/chaos --timeout 3600
 	@$(PY)/python -m tests.load.overload
 	@UPLOAD_MB=2048 $(PY)/python -m pytest -q tests/journeys/test_api_process.py -k memory
 

@@ -1,7 +1,7 @@
 """`python -m tests.shop_victim`: nights of the example's shop, and processes that are killed in the middle of them.
 
-It has loaded everything, and forks a child for each line of JSON that it is sent: in which folder, for which date, and
-at which of its steps to be killed. It answers with how the child ended and the steps that it has come to.
+It has loaded everything, and forks a child for each line of JSON that it is sent: in which folder, for which date, what
+is to happen to it, and at which marks not. It answers with how the child ended and the marks that it has come to.
 """
 
 from __future__ import annotations
@@ -9,39 +9,48 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
+import sqlite3
 import sys
-import threading
+import tempfile
 import traceback
-from collections import Counter
-from collections.abc import Callable
-from functools import wraps
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from penstock.core.errors import DatabaseUnavailable
+import psycopg
+from sqlalchemy.exc import DBAPIError, OperationalError
+
 from penstock.core.jobs import ENDED
 from penstock.core.runs import RunFilter
-from penstock.database.sqlite import SqliteDatabase
-from penstock.execution.task_attempts import TaskAttempts
+from penstock.core.settings import DATABASE_URL
 from penstock.planning.pipelines import Occasion
-from penstock.storage.tables import lake
-from penstock.storage.tables.parts import Parts
+from penstock.wiring import local
 from penstock.wiring.folder import read_files
-from penstock.wiring.local import open_local
+from penstock.wiring.settings import read_settings
 from penstock.worker.local import working
+from tests.shop_marks import Marks
 
-Step = Callable[[str], None]
+# What can happen, and the marks at which it does.
+FAULTS: Final = {
+    "kill": r"^\S+ (?!transaction (ends|done)|catalog \S+ done)",  # before what comes next there is nothing new
+    "disk": r" file (?!unlink)",
+    "database": r" (transaction ends|catalog \S+ begins)",
+    "postgresql": r" transaction (begins|ends|done)",
+}
 
 
 def night(folder: Path, date: str) -> None:
     """Carry out the night's run, or go on with it where somebody has begun it."""
-    with open_local(folder) as local, working(local) as work:
-        project = local.use(read_files(folder))
-        known = local.runs.list(RunFilter(pipeline="sales"), actor=local.actor)
+    with local.open_local(folder) as opened, working(opened) as work:
+        project = opened.use(read_files(folder))
+        known = opened.runs.list(RunFilter(pipeline="sales"), actor=opened.actor)
         begun = next((run for run in known if run.date == date), None)
         if begun is None:
-            run = local.runs.start(project.name, "sales", Occasion(date), actor=local.actor)
+            run = opened.runs.start(project.name, "sales", Occasion(date), actor=opened.actor)
         elif begun.state == "succeeded":
             return
         else:
@@ -53,85 +62,117 @@ def night(folder: Path, date: str) -> None:
             )
 
 
-def listen(step: Step) -> None:
-    """Let steps of the lake, of tasks and of transactions be told."""
+@dataclass(slots=True)
+class Fault:
+    """What happens at marks that it has not happened at before.
 
-    def parts(database: Any, catalog: Any, leases: Any, clock: Any, footers: Any, _step: Step) -> Parts:
-        return Parts(database, catalog, leases, clock, footers, step)
-
-    setattr(lake, "Parts", parts)  # noqa: B010  # the lake has no other way to be told
-    carry_out, write = TaskAttempts.carry_out, SqliteDatabase.write
-
-    @wraps(carry_out)
-    def carried_out(self: Any, entry: Any, **words: Any) -> Any:
-        step("task.begins")
-        report = carry_out(self, entry, **words)
-        step("task.ends")
-        return report
-
-    @wraps(write)
-    def written(self: Any, *given: Any, **words: Any) -> Any:
-        step("transaction.begins")
-        answer = write(self, *given, **words)
-        step("transaction.done")
-        return answer
-
-    TaskAttempts.carry_out = carried_out  # type: ignore[method-assign]  # for the steps
-    SqliteDatabase.write = written  # type: ignore[method-assign]  # likewise
-
-
-def happen(fault: str) -> None:
-    """Kill everything, or let the database or the disk fail this once.
-
-    Raises:
-        DatabaseUnavailable: for `database`.
-        OSError: for `disk`, as when it is full.
+    Attributes:
+        kind: of `FAULTS`; or none.
+        done: marks that are passed by.
+        most: times in this process.
+        at: marks at which alone something happens, and what; where none are named, it is `kind` at all that are its.
+        share: (one of, so many): of the marks, by chance that is always the same.
     """
-    if fault == "database":
-        raise DatabaseUnavailable("the disk of the database is full", hint="Make room.")
-    if fault == "disk":
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    kind: str
+    done: set[str]
+    most: int
+    share: tuple[int, int]
+    at: Mapping[str, str]
+    answer: int
+    database_url: str = ""
+
+    def happens(self, mark: str) -> None:
+        """Tell of a mark, and let it happen there when it is its time.
+
+        Raises:
+            OSError: for `disk`: full, or not to be written to.
+            DBAPIError: for `database`: full, locked, or not to be written to.
+        """
+        kind = self.at.get(mark, "") if self.at else self.kind if self._is_mine(mark) else ""
+        strikes = kind and len(self.done) < self.most and mark not in self.done
+        os.write(self.answer, f"{'!' if strikes else ' '}{mark}\n".encode())
+        if not strikes:
+            return
+        self.done.add(mark)
+        if kind == "kill":
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+        elif kind == "disk":
+            code = (errno.ENOSPC, errno.EIO)[_number(mark) % 2]
+            raise OSError(code, os.strerror(code))
+        elif kind == "database":
+            raise _refused(mark)
+        else:
+            cut(self.database_url)
+
+    def _is_mine(self, mark: str) -> bool:
+        share, shares = self.share
+        return bool(self.kind) and _number(mark) % shares == share and bool(re.search(FAULTS[self.kind], mark))
+
+
+def _number(mark: str) -> int:
+    return zlib.crc32(mark.encode())
+
+
+def _refused(mark: str) -> DBAPIError:
+    code, words = (
+        (sqlite3.SQLITE_FULL, "database or disk is full"),
+        (sqlite3.SQLITE_BUSY, "database is locked"),
+        (sqlite3.SQLITE_READONLY, "attempt to write a readonly database"),
+    )[_number(mark) % 3]
+    error = sqlite3.OperationalError(words)
+    error.sqlite_errorcode = code
+    return OperationalError("COMMIT", None, error)
+
+
+def cut(url: str) -> None:
+    """Cut every connection to a database of PostgreSQL, as its restart does."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
 
 def _child(asked: dict[str, Any], answer: int) -> None:
-    counts: Counter[str] = Counter()
-    lock = threading.Lock()
-
-    def step(name: str) -> None:
-        with lock:
-            counts[name] += 1
-            os.write(answer, f"{name}\n".encode())
-            if (name, counts[name]) == (asked["step"], asked["nth"]):
-                happen(asked["fault"])
-
     os.setpgid(0, 0)  # what it has started goes with it, as with a machine
-    listen(step)
-    night(Path(asked["folder"]), asked["date"])
+    folder, done = Path(asked["folder"]), set(asked["done"])
+    url = asked["database_url"]
+    fault = Fault(asked["fault"], done, len(done) + asked["most"], tuple(asked["share"]), asked["at"], answer, url)
+    Marks(folder, fault.happens).listen()
+    if url:
+        setattr(local, "read_settings", lambda known: read_settings({**known, DATABASE_URL.name: url}))  # noqa: B010  # a folder keeps its own
+    night(folder, asked["date"])
 
 
 def main() -> None:
     """Fork a child for each line of the standard input."""
     for line in sys.stdin:
         reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                os.close(reading)
-                _child(json.loads(line), writing)
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-                raise
-            finally:
-                sys.stderr.flush()
-                os._exit(status)
-        os.close(writing)
-        with os.fdopen(reading) as told:
-            steps = told.read().split()
-        _, status = os.waitpid(child, 0)
-        sys.stdout.write(json.dumps({"status": os.waitstatus_to_exitcode(status), "steps": steps}) + "\n")
+        with tempfile.TemporaryFile() as said:
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    os.close(reading)
+                    os.dup2(said.fileno(), 1)
+                    os.dup2(said.fileno(), 2)
+                    _child(json.loads(line), writing)
+                    status = 0
+                except BaseException:
+                    traceback.print_exc()
+                    raise
+                finally:
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                    os._exit(status)
+            os.close(writing)
+            with os.fdopen(reading) as told:
+                marks = told.read().splitlines()
+            _, status = os.waitpid(child, 0)
+            said.seek(0)
+            answer = {"status": os.waitstatus_to_exitcode(status), "marks": marks, "said": said.read().decode()}
+        sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
