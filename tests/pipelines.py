@@ -28,7 +28,8 @@ from penstock.core.ports import Occurrence
 from penstock.core.projects import PipelineName, Project
 from penstock.core.tables import Published, SnapshotId, TableName
 from penstock.database.opening import SqlDatabase, open_database
-from penstock.execution.task_context import TaskContext, TaskParts
+from penstock.execution.task_context import TaskContext
+from penstock.execution.task_parts import TaskParts
 from penstock.project.loading import load_project
 from penstock.sandbox.heavy import HeavySandbox
 from penstock.sandbox.strict import StrictSandbox

@@ -160,7 +160,7 @@ def _attempts(folder: Path) -> Iterator[_Attempts]:
     from penstock.checks.judging import GxSuites
     from penstock.database.opening import open_database
     from penstock.database.versioning import upgrade
-    from penstock.execution.task_context import TaskParts
+    from penstock.execution.task_parts import TaskParts
     from penstock.sandbox.heavy import HeavySandbox
     from penstock.sandbox.strict import StrictSandbox
     from penstock.storage.attempt_records import SqlAttemptRecords

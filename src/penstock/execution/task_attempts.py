@@ -16,6 +16,7 @@ from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import Bug, NeedsRerun, PenstockError, SpoolFull, Stopped, TaskFailed, TransientError
 from penstock.core.jobs import AttemptReport, Entry
+from penstock.core.plan import TaskName
 from penstock.core.ports import Occurrence, Sandbox
 from penstock.core.ports.pipelines import RunTaskKind
 from penstock.core.ports.runs import RunRecords
@@ -26,7 +27,8 @@ from penstock.core.templates import Meanings, filled
 from penstock.execution.items import list_items
 from penstock.execution.marks import Marks, code_of
 from penstock.execution.stopping import StopSign
-from penstock.execution.task_context import TaskContext, TaskParts
+from penstock.execution.task_context import TaskContext
+from penstock.execution.task_parts import TaskParts
 from penstock.planning.fingerprints import is_of_date, task_fingerprint
 
 # What passes by itself, and is no fault of the task: trying again costs it nothing.
@@ -66,7 +68,10 @@ class TaskAttempts:
 
     def _part(self, entry: Entry, sandbox: Sandbox, stop: StopSign) -> dict[str, Any]:
         with self.parts.database.read() as tx:
-            run = self.records.load(tx, [entry.run])[entry.run]
+            if entry.part == "publish":
+                run = self.records.load(tx, [entry.run])[entry.run]
+            else:
+                run = self.records.load_task(tx, entry.run, TaskName(entry.task))
             items = self.records.items(tx, run.id, run.task(entry.task).name) if entry.part == "item" else ()
         if entry.part == "publish":
             return self._publish(run)

@@ -20,11 +20,9 @@ from penstock.core.engines import EngineAnswer, EngineLimits, EngineRequest, Hea
 from penstock.core.errors import NotFound
 from penstock.core.limits import QUERY_ROWS
 from penstock.core.plan import TaskName
-from penstock.core.ports import Clock, Database, Lake, Occurrence, Sandbox, ScriptRunner, TableWrite
-from penstock.core.ports.checks import CheckedSuite, Suites
-from penstock.core.ports.engines import Engines
+from penstock.core.ports import Occurrence, Sandbox, ScriptRunner, TableWrite
+from penstock.core.ports.checks import CheckedSuite
 from penstock.core.ports.pipelines import RawReader
-from penstock.core.ports.runs import AttemptRecords
 from penstock.core.projects import PipelineName, Project, Task
 from penstock.core.runs import CheckResult
 from penstock.core.scripts import Chunk, ChunkResult, ScriptVersion
@@ -34,6 +32,7 @@ from penstock.execution.engine_failures import failed
 from penstock.execution.stopping import StopSign
 from penstock.execution.table_writes import Ask, order_of, query_columns, query_files
 from penstock.execution.task_cursors import TaskCursors
+from penstock.execution.task_parts import TaskParts
 from penstock.execution.telling import Telling
 
 Rows = Callable[[str], Sequence[Sequence[Any]]]
@@ -43,44 +42,6 @@ _FILES: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "ndjson": ("json", []),
     "parquet": ("parquet", ["COMPRESSION zstd"]),
 }
-
-
-def _no_script(_workspace: str, name: str, wanted: str) -> ScriptVersion:
-    raise NotFound(
-        f"there is no registry here that has {name}@{wanted}",
-        hint=f"Put the script into the project, as scripts/{name}.py, and say script: {name}.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class TaskParts:
-    """What wiring gives to every attempt of a process.
-
-    Attributes:
-        connectors: by kind of connection.
-        secret: from a workspace and a name to a secret; raises NotFound.
-        resolve: from a workspace and a URL to where it leads, if it may be reached; raises EgressRefused.
-        raw: gives what turns raw data into lines.
-        clock: gives seconds since 1970.
-        parallel: how many children of one attempt work at once.
-        files_folder: where connections may read and write files; None where they may not.
-        script: from a workspace, a name and a version or range to a registered script version; raises NotFound.
-    """
-
-    database: Database
-    records: AttemptRecords
-    lake: Lake
-    engines: Engines
-    sandbox: Sandbox
-    suites: Suites
-    connectors: Mapping[str, Any]
-    secret: Callable[[str, str], str]
-    resolve: Callable[[str, str], Destination]
-    raw: Callable[[], AbstractContextManager[RawReader]]
-    clock: Clock
-    parallel: int = 2
-    files_folder: Path | None = None
-    script: Callable[[str, str, str], ScriptVersion] = _no_script
 
 
 @dataclass(slots=True)

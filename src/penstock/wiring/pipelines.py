@@ -118,7 +118,7 @@ def assemble_attempts(
     """Return what carries out attempts of runs."""
     from penstock.checks.judging import GxSuites
     from penstock.execution.task_attempts import TaskAttempts
-    from penstock.execution.task_context import TaskParts
+    from penstock.execution.task_parts import TaskParts
     from penstock.sandbox.raw import open_raw
     from penstock.storage.attempt_records import SqlAttemptRecords
 
