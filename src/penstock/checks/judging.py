@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.base.text import duration
 from penstock.checks.compiling import compile_suite
 from penstock.checks.results import Verdict
 from penstock.checks.suites import Suite, read_suite
@@ -99,5 +100,7 @@ def _words(verdict: Verdict) -> str:
         total = result["element_count"]
         share = f" ({100 * result['unexpected_count'] / total:.3g} %)" if total else ""
         return f"{name}: {result['unexpected_count']:,} of {total:,} rows{share}"
+    if "age_s" in (details := result.get("details") or {}):
+        return f"{name}: the latest is {duration(max(0.0, details['age_s']))} old"
     observed = result.get("observed_value")
     return f"{name}: found {observed}" if isinstance(observed, int | float | str) else f"{name}: not as expected"

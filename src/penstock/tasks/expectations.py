@@ -26,8 +26,8 @@ from penstock.tasks.windows import ReadSpec, TableText, read_window
 
 _CHECKED: Final = "penstock_checked"
 _SHOWN_MAX: Final = 10
-_LETTER: Final = re.compile(r"[^\W\d_]")
-_DIGIT: Final = re.compile(r"\d")
+_DIGIT: Final = re.compile(r"[0-9]")
+_LETTER: Final = re.compile(r"[^0-9\s!-/:-@\[-`{-~]")  # all but digits, blanks and the signs of ASCII
 
 
 class ExpectationsSpec(ReadSpec):
@@ -117,16 +117,18 @@ KIND: Final = ExpectationsTask()
 
 
 def masked(value: Any) -> Any:
-    """Return the form of a value: letters as x, digits as 9; what has neither stays."""
+    """Return the form of a value: letters as x, digits as 9; what has neither stays, and so does what is missing."""
     match value:
-        case bool() | None:
-            return value
+        case None:
+            return None
+        case bool():
+            return "x"
         case str() | int() | float():
             return _DIGIT.sub("9", _LETTER.sub("x", str(value)[:100]))
         case list() | tuple():
             return [masked(one) for one in value]
         case Mapping():
-            return {str(name): masked(one) for name, one in value.items()}
+            return {masked(str(name)): masked(one) for name, one in value.items()}  # of a map, they are values, too
     raise Bug(f"a sample holds {type(value).__name__}", hint="Report this line.")
 
 

@@ -122,8 +122,9 @@ class Runs:
             return self.records.checks(tx, actor.workspace, run=run, table=table, limit=limits.LISTED.value)
 
     def items(self, run: str, task: str, *, actor: Actor) -> Sequence[Item]:
-        """Return what a task was done for, in order."""
+        """Return what a task was done for, in order: rows of a table, among others."""
         require(actor, "pipelines:read")
+        require(actor, "data:read")
         with self.database.read() as tx:
             return self.records.items(tx, self.records.read(tx, actor.workspace, run).id, TaskName(task))
 

@@ -106,7 +106,7 @@ def test_samples_go_through_the_mask_with_the_name_of_their_column():
     def mask(column, value):
         return f"<{column}>" if column in ("s", "x") else value
 
-    one, several, largest, query, quantile = result_on(
+    one, several, largest, query, quantile, median = result_on(
         ROWS,
         ("expect_column_values_to_be_in_set", {"column": "s", "value_set": ["a"]}),
         ("expect_compound_columns_to_be_unique", {"column_list": ["id"]}),
@@ -116,6 +116,7 @@ def test_samples_go_through_the_mask_with_the_name_of_their_column():
             "expect_column_quantile_values_to_be_between",
             {"column": "x", "quantile_ranges": {"quantiles": [0.5], "value_ranges": [[0, 9]]}},
         ),
+        ("expect_column_median_to_be_between", {"column": "x", "max_value": -1}),
         mask=mask,
     ).verdicts
     assert one.samples == ["<s>", "<s>"]
@@ -123,6 +124,7 @@ def test_samples_go_through_the_mask_with_the_name_of_their_column():
     assert largest.result["observed_value"] == "<s>"
     assert query.samples == [{"s": "<s>"}]
     assert quantile.result["observed_value"] == {"quantiles": [0.5], "values": ["<x>"]}
+    assert median.result["observed_value"] == "<x>"
 
 
 def test_a_column_that_is_not_there_harms_only_its_own_expectation():

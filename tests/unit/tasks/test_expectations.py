@@ -158,7 +158,14 @@ def test_one_child_answers_all(bench, monkeypatch):
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [("Añ-1_b", "xx-9_x"), (-12.5, "-99.9"), (True, True), (None, None), (["a", {"b": 1}], ["x", {"b": "9"}])],
+    [
+        ("Añ-1_b", "xx-9_x"),
+        (-12.5, "-99.9"),
+        (True, "x"),
+        (None, None),
+        (["a", {"b": 1}], ["x", {"x": "9"}]),
+        ("नि ٣ ½ 🙂", "xx x x x"),  # vowel signs, digits and signs of other scripts tell as much as letters
+    ],
 )
 def test_a_masked_value_has_its_form_only(value, shown):
     assert masked(value) == shown

@@ -6,6 +6,7 @@ Missing values do not count. Without any, there is no mean, median or deviation,
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from penstock.checks.bounds import judge_between
@@ -38,7 +39,10 @@ def _figure(function: str) -> Callable[[Any, Table], Check]:
             value = f"CAST({value} AS DOUBLE)"
         expression = Rows(table, spec).aggregate(f"{function}({value})")
         scan = {"figure": f"coalesce({expression}, 0)" if function == "sum" else expression}
-        return Check(judge_between(spec, "figure"), scan=scan)
+        judge = judge_between(spec, "figure")
+        if function != "median":
+            return Check(judge, scan=scan)
+        return Check(lambda answers: replace(judge(answers), shows=spec.column), scan=scan)  # it may be a row's value
 
     return check
 

@@ -40,9 +40,10 @@ def fresh(spec: FreshSpec, table: Table) -> Check:
 
     def judge(answers: Answers) -> Finding:
         if answers["latest_us"] is None:
-            return Finding(False, {"observed_value": answers["latest"]})  # noqa: FBT003  # a verdict
+            return Finding(success=False, result={"observed_value": answers["latest"]}, shows=spec.column)
         age_s = table.now - answers["latest_us"] / 1e6
-        return Finding(age_s <= allowed_s, {"observed_value": answers["latest"], "details": {"age_s": age_s}})
+        observed = {"observed_value": answers["latest"], "details": {"age_s": age_s}}
+        return Finding(age_s <= allowed_s, observed, shows=spec.column)
 
     return Check(judge, scan={"latest": plain(latest, column), "latest_us": finite})
 

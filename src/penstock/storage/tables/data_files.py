@@ -168,7 +168,7 @@ def _partition_value(name: str, column: str, facts: FileFacts, number: int) -> A
         )
     if known.lowest != known.highest or known.nulls:
         raise RowsOutside(
-            f"{name} holds rows of more than one partition: {column} from {known.lowest!r} to {known.highest!r}"
+            f"{name} holds rows of more than one partition: {column} has several values"
             + (", and null" if known.nulls else ""),
             hint="Write files for each partition.",
         )
