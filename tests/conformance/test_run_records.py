@@ -123,6 +123,13 @@ def test_a_run_comes_back_as_it_was_given_and_as_it_was_changed(database):
     assert load(database) == changed
 
 
+@pytest.mark.parametrize("records", [RUNS, SqlRunRecords()], ids=["who knows the run", "who has never seen it"])
+def test_an_attempt_reads_its_own_task_and_no_other(database, records):
+    put(database, RUN)
+    with database.read() as tx:
+        assert records.load_task(tx, RUN.id, CLEAN.name) == replace(RUN, tasks=(CLEAN,))
+
+
 def test_a_run_of_another_workspace_is_not_found(database):
     put(database, RUN)
     for run, workspace in (("run_1", THEIRS), ("run_2", OURS)):

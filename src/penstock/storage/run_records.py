@@ -5,16 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import sqlalchemy
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import NotFound
-from penstock.core.jobs import ENDED, RunState
+from penstock.core.jobs import RunState
 from penstock.core.plan import RunId, TaskName
 from penstock.core.runs import (
     Backfill,
@@ -28,7 +28,6 @@ from penstock.core.runs import (
     RunTask,
     TaskProgress,
 )
-from penstock.core.tables import SnapshotId, TableName
 from penstock.database.schema import (
     backfills,
     check_results,
@@ -41,6 +40,7 @@ from penstock.database.schema import (
 from penstock.database.statements import ManyStatement, Statement
 from penstock.storage.known_tasks import KnownTasks
 from penstock.storage.request_keys import bind_key, find_key
+from penstock.storage.run_rows import as_json, check_of, from_json, own_state, run_of, run_state, task_of, task_state
 
 _INSERT_RUN: Final = Statement(
     "INSERT INTO runs (id, workspace, kind, state, created_at, created_by)"
@@ -76,6 +76,7 @@ _SELECT: Final = (
 _LOAD: Final = ManyStatement(f"{_SELECT} WHERE p.id IN (:keys)")
 _LOCK: Final = ManyStatement("SELECT id FROM pipeline_runs WHERE id IN (:keys) ORDER BY id FOR UPDATE")
 _LOAD_TASKS: Final = ManyStatement("SELECT * FROM run_tasks WHERE run IN (:keys) ORDER BY run, position")
+_LOAD_TASK: Final = Statement("SELECT * FROM run_tasks WHERE run = :run AND name = :name")
 _ACTIVE: Final = Statement(
     f"{_SELECT} WHERE p.workspace = :workspace AND p.project = :project AND p.pipeline = :pipeline AND p.active = 1"
     " ORDER BY p.id"
@@ -127,11 +128,11 @@ class SqlRunRecords:
                 "revision": run.revision,
                 "date": run.date,
                 "timezone": run.timezone,
-                "params": _json(run.params),
+                "params": as_json(run.params),
                 "trigger": run.trigger,
                 "again": int(run.again),
                 "backfill": run.backfill,
-                "selected": _json(run.selected),
+                "selected": as_json(run.selected),
                 "mark": (mark := secrets.token_hex(8)),
             },
         )
@@ -146,8 +147,8 @@ class SqlRunRecords:
                 "workspace": run.workspace,
                 "position": position,
                 "kind": task.kind,
-                "spec": _json(task.spec),
-                "settings": _json({name: getattr(task, name) for name in _SETTINGS}),
+                "spec": as_json(task.spec),
+                "settings": as_json({name: getattr(task, name) for name in _SETTINGS}),
                 "state": task.state,
                 "reason": task.reason,
                 "fingerprint": task.fingerprint,
@@ -181,11 +182,19 @@ class SqlRunRecords:
         unknown = {row.id: row.tasks_mark for row in rows if tasks[row.id] is None}
         found: dict[str, list[RunTask]] = {run: [] for run in unknown}
         for row in _LOAD_TASKS.run(tx, list(unknown)):
-            found[row.run].append(_task(row))
+            found[row.run].append(task_of(row))
         for run, mark in unknown.items():
             tasks[run] = tuple(found[run])
             self._known.put(run, mark, tuple(found[run]))
-        return {row.id: _run(row, tasks[row.id] or ()) for row in rows}
+        return {row.id: run_of(row, tasks[row.id] or ()) for row in rows}
+
+    def load_task(self, tx: Connection, run: RunId, task: TaskName) -> PipelineRun:
+        """Return a run with one of its tasks alone: for its attempts, which need no other."""
+        (row,) = _LOAD.run(tx, [run])
+        known = self._known.get(run, row.tasks_mark)
+        if known is not None:
+            return run_of(row, tuple(each for each in known if each.name == task))
+        return run_of(row, tuple(task_of(each) for each in _LOAD_TASK.named(tx, {"run": run, "name": task})))
 
     def list(self, tx: Connection, workspace: WorkspaceId, wanted: RunFilter) -> Sequence[PipelineRun]:
         """Return runs, newest first, without their tasks."""
@@ -199,16 +208,16 @@ class SqlRunRecords:
             .join(runs, runs.c.id == pipeline_runs.c.id)
             .where(pipeline_runs.c.workspace == workspace, *_conditions(wanted))
         )
-        return [_run(row, ()) for row in tx.execute(query.order_by(pipeline_runs.c.id.desc()).limit(wanted.limit))]
+        return [run_of(row, ()) for row in tx.execute(query.order_by(pipeline_runs.c.id.desc()).limit(wanted.limit))]
 
     def save(self, tx: Connection, before: PipelineRun, after: PipelineRun) -> None:
         """Record what has changed of a run and its tasks."""
-        if _run_state(before) != _run_state(after):
-            _SAVE_RUN.do(tx, _run_state(after))
-        if _own_state(before) != _own_state(after):
-            _SAVE.do(tx, _own_state(after))
+        if run_state(before) != run_state(after):
+            _SAVE_RUN.do(tx, run_state(after))
+        if own_state(before) != own_state(after):
+            _SAVE.do(tx, own_state(after))
         known = {task.name: task for task in before.tasks}
-        changed = [_task_state(after.id, task) for task in after.tasks if task is not known.get(task.name)]
+        changed = [task_state(after.id, task) for task in after.tasks if task is not known.get(task.name)]
         if changed:
             _SAVE_TASK.do(tx, changed)
             mark = secrets.token_hex(8)
@@ -222,14 +231,14 @@ class SqlRunRecords:
     def active(self, tx: Connection, workspace: WorkspaceId, project: str, pipeline: str) -> Sequence[PipelineRun]:
         """Return the runs of a pipeline that have not ended, the oldest first, without their tasks."""
         found = _ACTIVE.run(tx, {"workspace": workspace, "project": project, "pipeline": pipeline})
-        return [_run(row, ()) for row in found]
+        return [run_of(row, ()) for row in found]
 
     def of_backfill(
         self, tx: Connection, backfill: BackfillId, *, state: RunState, limit: int
     ) -> Sequence[PipelineRun]:
         """Return runs of a back-fill in a state, by date, without their tasks."""
         found = _OF_BACKFILL.run(tx, {"backfill": backfill, "state": state, "limit": limit})
-        return [_run(row, ()) for row in found]
+        return [run_of(row, ()) for row in found]
 
     def insert_backfill(self, tx: Connection, backfill: Backfill) -> None:
         """Record a back-fill."""
@@ -260,7 +269,7 @@ class SqlRunRecords:
                 "task": task,
                 "number": item.number,
                 "workspace": workspace,
-                "value": _json(item.value),
+                "value": as_json(item.value),
                 "state": item.state,
             }
             for item in items
@@ -271,8 +280,8 @@ class SqlRunRecords:
     def close_item(self, tx: Connection, run: RunId, task: TaskName, item: Item) -> None:
         """Record how one of them ended."""
         of = {"run": run, "task": task, "number": item.number}
-        error = None if item.error is None else _json(item.error)
-        _CLOSE_ITEM.do(tx, of | {"state": item.state, "report": _json(item.report), "error": error})
+        error = None if item.error is None else as_json(item.error)
+        _CLOSE_ITEM.do(tx, of | {"state": item.state, "report": as_json(item.report), "error": error})
 
     def items(self, tx: Connection, run: RunId, task: TaskName) -> Sequence[Item]:
         """Return what a task is done for, in order."""
@@ -283,7 +292,7 @@ class SqlRunRecords:
                 value=orjson.loads(row.value),
                 state=row.state,
                 report=orjson.loads(row.report),
-                error=_loads(row.error),
+                error=from_json(row.error),
             )
             for row in tx.execute(query.order_by(run_items.c.number))
         ]
@@ -357,7 +366,7 @@ class SqlRunRecords:
             query = query.where(check_results.c.run == run)
         if table is not None:
             query = query.where(check_results.c.name == table)
-        return [_check(row) for row in tx.execute(query.order_by(check_results.c.id.desc()).limit(limit))]
+        return [check_of(row) for row in tx.execute(query.order_by(check_results.c.id.desc()).limit(limit))]
 
 
 def _counts(tx: Connection, backfill: str) -> dict[str, int]:
@@ -375,125 +384,3 @@ def _conditions(wanted: RunFilter) -> Iterable[sqlalchemy.ColumnElement[bool]]:
         yield pipeline_runs.c.backfill == wanted.backfill
     if wanted.before is not None:
         yield pipeline_runs.c.id < wanted.before
-
-
-def _run(row: Row[Any], tasks: tuple[RunTask, ...]) -> PipelineRun:
-    return PipelineRun(
-        id=RunId(row.id),
-        workspace=WorkspaceId(row.workspace),
-        project=row.project,
-        pipeline=row.pipeline,
-        revision=row.revision,
-        state=row.state,
-        trigger=row.trigger,
-        created_at=row.created_at,
-        created_by=row.created_by,
-        date=row.date,
-        timezone=row.timezone,
-        params=orjson.loads(row.params),
-        again=bool(row.again),
-        selected=tuple(_loads(row.selected) or ()),
-        backfill=row.backfill and BackfillId(row.backfill),
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        published_at=row.published_at,
-        published=_snapshots(row.published),
-        cancel_asked_at=row.cancel_asked_at,
-        resumes=row.resumes,
-        resumed_at=row.resumed_at,
-        worked_s=row.worked_s,
-        error=_loads(row.error),
-        tasks=tasks,
-    )
-
-
-def _task(row: Row[Any]) -> RunTask:
-    settings = orjson.loads(row.settings)
-    return RunTask(
-        name=TaskName(row.name),
-        kind=row.kind,
-        spec=orjson.loads(row.spec),
-        **settings | {"after": tuple(settings["after"])},
-        state=row.state,
-        reason=row.reason,
-        fingerprint=row.fingerprint,
-        reads=_snapshots(row.reads),
-        wrote=_snapshots(row.wrote),
-        report=orjson.loads(row.report),
-        error=_loads(row.error),
-        attempt=row.attempt,
-        items=row.items,
-        items_done=row.items_done,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-    )
-
-
-def _check(row: Row[Any]) -> CheckResult:
-    return CheckResult(
-        run=RunId(row.run),
-        task=TaskName(row.task),
-        table=TableName(row.name),
-        snapshot=SnapshotId(row.snapshot),
-        suite=row.suite,
-        success=bool(row.success),
-        evaluated=row.evaluated,
-        failed=row.failed,
-        blocks=bool(row.blocks),
-        at=row.at,
-        verdicts=orjson.loads(row.verdicts),
-    )
-
-
-def _run_state(run: PipelineRun) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "state": run.state,
-        "started_at": run.started_at,
-        "finished_at": run.finished_at,
-        "cancel_asked_at": run.cancel_asked_at,
-        "error": None if run.error is None else _json(run.error),
-    }
-
-
-def _own_state(run: PipelineRun) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "active": int(run.state not in ENDED),
-        "published_at": run.published_at,
-        "published": _json(run.published),
-        "resumes": run.resumes,
-        "resumed_at": run.resumed_at,
-        "worked_s": run.worked_s,
-    }
-
-
-def _task_state(run: RunId, task: RunTask) -> dict[str, Any]:
-    return {
-        "run": run,
-        "name": task.name,
-        "state": task.state,
-        "reason": task.reason,
-        "fingerprint": task.fingerprint,
-        "reads": _json(task.reads),
-        "wrote": _json(task.wrote),
-        "report": _json(task.report),
-        "error": None if task.error is None else _json(task.error),
-        "attempt": task.attempt,
-        "items": task.items,
-        "items_done": task.items_done,
-        "started_at": task.started_at,
-        "finished_at": task.finished_at,
-    }
-
-
-def _snapshots(text: str) -> dict[TableName, SnapshotId]:
-    return {TableName(name): SnapshotId(snapshot) for name, snapshot in orjson.loads(text).items()}
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
-
-
-def _loads(text: str | None) -> Any:
-    return None if text is None else orjson.loads(text)

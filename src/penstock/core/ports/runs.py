@@ -80,6 +80,9 @@ class RunRecords(Protocol):
     def load(self, tx: Any, run_ids: Sequence[RunId], *, to_change: bool = False) -> Mapping[RunId, PipelineRun]:
         """Return runs with their tasks, whosever they are, as `read` does: for the service itself."""
 
+    def load_task(self, tx: Any, run: RunId, task: TaskName) -> PipelineRun:
+        """Return a run with one of its tasks alone: for its attempts, which need no other."""
+
     def list(self, tx: Any, workspace: WorkspaceId, wanted: RunFilter) -> Sequence[PipelineRun]:
         """Return runs, newest first, without their tasks."""
 
