@@ -13,6 +13,7 @@ import orjson
 class Server(http.server.ThreadingHTTPServer):
     taken: list[dict[str, str]]
     status = 200
+    location = ""
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
@@ -22,8 +23,9 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.taken.append(orjson.loads(body))
         self.send_response(self.server.status)
-        if self.server.status == 302:
-            self.send_header("Location", f"http://localhost.localdomain:{self.server.server_port}/")
+        if 300 <= self.server.status < 400:
+            elsewhere = f"http://localhost.localdomain:{self.server.server_port}/"
+            self.send_header("Location", self.server.location or elsewhere)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -1,8 +1,8 @@
 """A process that sends one alert and ends: what to send comes on standard input, what became of it goes out.
 
 `apprise` opens connections, and for some services files, wherever a URL tells it to. Here it finds only addresses that
-the workspace's policy allows, each judged when its name is resolved, and only the files of its own libraries. It is our
-own process, so that nothing else has to do without the rest.
+the workspace's policy allows, each judged when its name is resolved, and only the files of its own libraries; redirects
+are not followed. It is our own process, so that nothing else has to do without the rest.
 """
 
 from __future__ import annotations
@@ -114,10 +114,12 @@ def main() -> None:
 def send(url: str, subject: str, text: str, *, egress: Sequence[str]) -> dict[str, str]:
     """Return what became of an alert: `sent`, `unknown`, `forbidden`, `unreachable` or `refused`, with words."""
     import apprise  # a third of a second, and only this process needs it
+    import requests
 
     words = _Words()
     logging.getLogger("apprise").addHandler(words)
     logging.getLogger("apprise").setLevel(logging.WARNING)
+    vars(requests.sessions)["DEFAULT_REDIRECT_LIMIT"] = 0  # an alert and what proves who sends it go nowhere else
     asset = apprise.AppriseAsset(app_id="Penstock", app_desc="Penstock", app_url="", async_mode=False)
     target = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if target is None:

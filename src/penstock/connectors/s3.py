@@ -1,8 +1,8 @@
 """Objects in S3 or in what speaks its protocol: read by patterns, each state once; written whole or not at all.
 
 Only the connection's own keys are ever used, never those of the machine. An endpoint of one's own is judged by the
-egress rule; a plain http one has to be listed, and with https a name that comes to lead elsewhere shows the wrong
-certificate there.
+egress rule; a plain http one has to be listed. The store's client goes by a proxy that leads to the addresses that were
+judged and to no others, since it follows redirects and resolves names itself.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 from pydantic import Field, model_validator
 
 from penstock.connectors.gates import Gate, Settings, gate
+from penstock.connectors.pinning import PinnedProxy
 from penstock.connectors.sending import ToFile
 from penstock.connectors.taking import Found, FromFiles, checked_pattern, matches, take_new
 from penstock.core import limits
@@ -62,8 +63,8 @@ class S3Connector:
 
     def fetch(self, name: str, settings: S3Settings, wanted: FromFiles, ctx: PipelineContext, /) -> Iterator[Landed]:
         """Yield copies of the objects that a pattern names and whose state was not taken yet."""
-        bucket = _Bucket(name, settings, gate(ctx, name, settings), ctx)
-        yield from take_new(bucket.found(checked_pattern(wanted.path)), wanted, ctx)
+        with _bucket(name, settings, ctx) as bucket:
+            yield from take_new(bucket.found(checked_pattern(wanted.path)), wanted, ctx)
 
     def send(
         self,
@@ -77,21 +78,30 @@ class S3Connector:
         columns: Sequence[Column] = (),
     ) -> Mapping[str, Any]:
         """Put an object: it appears when all of it is there."""
-        bucket = _Bucket(name, settings, gate(ctx, name, settings), ctx)
-        bucket.put(checked_pattern(wanted.path), file)
+        with _bucket(name, settings, ctx) as bucket:
+            bucket.put(checked_pattern(wanted.path), file)
         return {"path": wanted.path, "bytes": file.stat().st_size}
 
 
 CONNECTOR: Final = S3Connector()
 
 
+@contextlib.contextmanager
+def _bucket(name: str, settings: S3Settings, ctx: PipelineContext) -> Iterator[_Bucket]:
+    endpoint = settings.endpoint or f"https://s3.{settings.region}.amazonaws.com"
+    with PinnedProxy(ctx.resolve(endpoint)) as proxy:
+        yield _Bucket(name, settings, gate(ctx, name, settings), ctx, endpoint=endpoint, proxy=proxy)
+
+
 class _Bucket:
-    def __init__(self, name: str, settings: S3Settings, gate: Gate, ctx: PipelineContext) -> None:
+    def __init__(
+        self, name: str, settings: S3Settings, gate: Gate, ctx: PipelineContext, *, endpoint: str, proxy: PinnedProxy
+    ) -> None:
         self._name = name
         self._gate = gate
         self._ctx = ctx
-        ctx.resolve(settings.endpoint or f"https://s3.{settings.region}.amazonaws.com")
-        self._store = _open(settings)
+        self._proxy = proxy
+        self._store = _open(settings, endpoint, proxy_url=proxy.url)
 
     def found(self, pattern: str) -> Iterator[Found]:
         """Yield the objects that match, in the order of their names."""
@@ -150,6 +160,11 @@ class _Bucket:
             yield
         except (exceptions.BaseError, OSError) as error:
             status = _STATUS.search(str(error))
+            if self._proxy.refused or (status and status[1].startswith("3")):
+                raise SourceRefused(
+                    f"{at}: it answered with what leads to another place, to which its keys do not belong",
+                    hint="Put where it leads to into the connection's endpoint; redirects are not followed.",
+                ) from None
             if isinstance(error, FileNotFoundError) or (status and status[1] == "404"):
                 raise SourceRefused(
                     f"{at}: the bucket or the object is not there", hint="Look at their names."
@@ -165,10 +180,9 @@ class _Bucket:
             ) from None
 
 
-def _open(settings: S3Settings) -> Any:
+def _open(settings: S3Settings, endpoint: str, *, proxy_url: str) -> Any:
     from obstore.store import S3Store
 
-    endpoint = settings.endpoint or f"https://s3.{settings.region}.amazonaws.com"
     anonymous = settings.key_id is None
     keys: Any = {
         "access_key_id": settings.key_id,
@@ -185,6 +199,7 @@ def _open(settings: S3Settings) -> Any:
         virtual_hosted_style_request=False,
         credential_provider=None if anonymous else lambda: keys,
         client_options={
+            "proxy_url": proxy_url,
             "allow_http": endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=10),
             "timeout": timedelta(seconds=limits.SOURCE_REQUEST.value),

@@ -68,6 +68,14 @@ def test_a_redirect_leads_nowhere_that_the_policy_forbids():
     assert len(server.taken) == 1
 
 
+def test_a_redirect_is_not_followed_where_the_policy_allows_it_either():
+    with receiver() as other, receiver(status=307) as server:
+        server.location = f"http://127.0.0.1:{other.server_port}/"
+        with pytest.raises((AlertRefused, DestinationUnavailable)):
+            ProcessSender().send(f"json://127.0.0.1:{server.server_port}/hook", ALERT, policy=LOOPBACK)
+    assert (len(server.taken), other.taken) == (1, [])
+
+
 def test_a_receiver_that_refuses_is_told_apart_from_one_that_is_not_there():
     with receiver(status=403) as server, pytest.raises(AlertRefused, match="does not take the alert"):
         ProcessSender().send(f"json://127.0.0.1:{server.server_port}/", ALERT, policy=LOOPBACK)

@@ -1,6 +1,7 @@
 """Objects in a real S3 server."""
 
 import contextlib
+import random
 
 import httpx
 import orjson
@@ -54,6 +55,14 @@ def test_objects_are_written_and_read_once_by_patterns(bench, settings, tmp_path
     file.write_bytes(b'{"id": 3}\n')
     S3.send("lake", settings, S3.To(path="orders/2024/2.ndjson"), file, bench.ctx())
     assert [one.source for one in S3.fetch("lake", settings, wanted, bench.ctx("land"))] == ["orders/2024/2.ndjson"]
+
+
+def test_a_large_object_comes_back_as_it_went(bench, settings, tmp_path):
+    file = tmp_path / "x.ndjson"
+    file.write_bytes(random.Random(1).randbytes(20 * 2**20))
+    S3.send("lake", settings, S3.To(path="large/x.ndjson"), file, bench.ctx())
+    (landed,) = S3.fetch("lake", settings, S3.From(path="large/*"), bench.ctx())
+    assert landed.path.read_bytes() == file.read_bytes()
 
 
 def test_a_bucket_may_be_read_as_anybody(bench, settings, tmp_path):
