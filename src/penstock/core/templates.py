@@ -9,6 +9,9 @@
 | `$${` | `${` itself |
 
 `${secret:NAME}` stays as it is: it means something in connections only.
+
+In SQL a `'` of a value is doubled, so that between quotes a value stays a value: whoever may run a pipeline, or write a
+row that a `for_each` reads, does not write its queries.
 """
 
 from __future__ import annotations
@@ -54,19 +57,37 @@ class Unknown:
     valid: tuple[str, ...]
 
 
-def filled(value: Any, meanings: Meanings) -> Any:
+def filled_spec(spec: Mapping[str, Any], meanings: Meanings) -> dict[str, Any]:
+    """Return what a task says, filled; `sql`, and `query` of a source, are SQL.
+
+    Raises:
+        RequestInvalid: when a name stands for nothing, as `${date}` in a run without one.
+    """
+    done = {name: filled(value, meanings, sql=name == "sql") for name, value in spec.items()}
+    source = spec.get("from")
+    if isinstance(source, Mapping):
+        done["from"] = {name: filled(value, meanings, sql=name == "query") for name, value in source.items()}
+    return done
+
+
+def filled(value: Any, meanings: Meanings, *, sql: bool = False) -> Any:
     """Return a text, or every text in lists and mappings, with what its templates stand for.
+
+    Args:
+        value: what a task says.
+        meanings: of the names.
+        sql: whether texts are SQL.
 
     Raises:
         RequestInvalid: when a name stands for nothing, as `${date}` in a run without one.
     """
     match value:
         case str():
-            return _TEMPLATE.sub(lambda found: _meant(found, meanings), value) if "${" in value else value
+            return _TEMPLATE.sub(lambda found: _meant(found, meanings, sql=sql), value) if "${" in value else value
         case Mapping():
-            return {key: filled(one, meanings) for key, one in value.items()}
+            return {key: filled(one, meanings, sql=sql) for key, one in value.items()}
         case list() | tuple():
-            return [filled(one, meanings) for one in value]
+            return [filled(one, meanings, sql=sql) for one in value]
     return value
 
 
@@ -96,7 +117,7 @@ def names_in(text: str) -> frozenset[str]:
     return frozenset("date" if _DATE.fullmatch(name) else name for name in names)
 
 
-def _meant(found: re.Match[str], meanings: Meanings) -> str:
+def _meant(found: re.Match[str], meanings: Meanings, *, sql: bool) -> str:
     if found["plain"]:
         return "${"
     name = found["name"].strip()
@@ -110,7 +131,8 @@ def _meant(found: re.Match[str], meanings: Meanings) -> str:
             f"{found[0][:200]} stands for {'nothing' if value is None else 'several values'} here",
             hint="Valid: ${date}, ${run}, ${params.NAME}; with for_each ${item}, or ${item.NAME} where it has parts.",
         )
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    said = str(value).lower() if isinstance(value, bool) else str(value)
+    return said.replace("'", "''") if sql else said
 
 
 def _value(name: str, meanings: Meanings) -> Any:

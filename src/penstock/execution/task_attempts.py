@@ -23,7 +23,7 @@ from penstock.core.ports.runs import RunRecords
 from penstock.core.projects import PipelineName, Project, Task
 from penstock.core.runs import PipelineRun, RunTask
 from penstock.core.tables import SnapshotId, TableName
-from penstock.core.templates import Meanings, filled
+from penstock.core.templates import Meanings, filled_spec
 from penstock.execution.items import list_items
 from penstock.execution.marks import Marks, code_of
 from penstock.execution.stopping import StopSign
@@ -125,7 +125,7 @@ class _Attempt:
         with self._context(item, mark) as context:
             context.pins = heads
             meanings = Meanings(self.run.date, self.run.id, self.run.params, item)
-            spec = kind.Spec.model_validate(filled(self.task.spec, meanings))
+            spec = kind.Spec.model_validate(filled_spec(self.task.spec, meanings))
             report = dict(kind.run(spec, context))
         report |= {"published": True} if context.published else {}
         return told | {"reads": context.reads | dict(heads), "wrote": context.wrote, "report": report}

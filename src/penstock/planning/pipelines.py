@@ -185,7 +185,25 @@ def _params(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
             f"--param {unknown[0]}: the pipeline {pipeline.name} has no such parameter",
             hint=nearest(unknown[0], pipeline.params),
         )
+    for name, value in given.items():
+        _require_kind(name, value, pipeline.params[name])
     return {**pipeline.params, **given}
+
+
+def _require_kind(name: str, value: Any, default: Any) -> None:
+    """Raise when a default is a number, true or false, and what is given instead of it is none.
+
+    SQL may have such a parameter without quotes around it; a text there would be SQL.
+    """
+    is_flag = isinstance(default, bool)
+    if value is None or not isinstance(default, int | float):
+        return
+    if isinstance(value, bool) != is_flag or not isinstance(value, int | float):
+        words = "true or false" if is_flag else "a number"
+        raise RequestInvalid(
+            f"--param {name}: {str(value)[:80]!r} is not {words}, and its default is {str(default).lower()}",
+            hint=f"Give {words}; or, where it is to be any text, a text as its default in the pipeline.",
+        )
 
 
 def _reach(start: TaskName, links: Mapping[TaskName, Collection[TaskName]]) -> set[TaskName]:

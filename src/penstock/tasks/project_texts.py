@@ -17,9 +17,9 @@ def meanings(ctx: PipelineContext) -> Meanings:
     return Meanings(now.date, now.run, now.params, now.item)
 
 
-def filled_text(ctx: PipelineContext, path: str) -> str:
-    """Return a text of the project with what its templates stand for."""
-    return str(filled(ctx.file(path).decode("utf-8"), meanings(ctx)))
+def filled_sql(ctx: PipelineContext, path: str) -> str:
+    """Return a file of SQL with what its templates stand for."""
+    return str(filled(ctx.file(path).decode("utf-8"), meanings(ctx), sql=True))
 
 
 def text_hash(project: Project, path: str | None) -> str:

@@ -17,7 +17,7 @@ from penstock.core.ports import PipelineContext
 from penstock.core.projects import Project, ProjectProblem, Task
 from penstock.core.select_texts import select_problem
 from penstock.core.tables import Reading
-from penstock.tasks.project_texts import filled_text, problem, text_hash, text_problems
+from penstock.tasks.project_texts import filled_sql, problem, text_hash, text_problems
 from penstock.tasks.windows import TableText, WindowSpec, read_window, write_window
 
 NameText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
@@ -89,7 +89,7 @@ class SqlTask:
     def run(self, spec: SqlSpec, ctx: PipelineContext, /) -> Mapping[str, Any]:
         """Write the query's rows."""
         tables = read_tables(ctx, spec.tables, spec)
-        sql = spec.sql if spec.sql is not None else filled_text(ctx, spec.file or "")
+        sql = spec.sql if spec.sql is not None else filled_sql(ctx, spec.file or "")
         write = write_window(ctx, spec.to, spec, depends_on_table=spec.to in self.reads(spec))
         try:
             written = ctx.write_query(write, sql, tables=tables)

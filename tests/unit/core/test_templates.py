@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.core.errors import RequestInvalid
-from penstock.core.templates import Meanings, filled, names_in, unknown_names
+from penstock.core.templates import Meanings, filled, filled_spec, names_in, unknown_names
 
 MEANINGS = Meanings("2026-03-01", "run_1", {"region": "br", "full": True, "none": None}, {"path": "a.csv", "n": 3})
 
@@ -28,6 +28,17 @@ def test_names_are_replaced_by_what_they_stand_for(text, becomes):
 def test_texts_in_lists_and_mappings_are_filled_and_other_values_stay():
     spec = {"from": {"a": "${date}"}, "list": ["${run}", 3, None, True]}
     assert filled(spec, MEANINGS) == {"from": {"a": "2026-03-01"}, "list": ["run_1", 3, None, True]}
+
+
+def test_in_sql_a_value_between_quotes_stays_a_value():
+    meanings = Meanings(params={"x": "a' || (SELECT 1) || '"}, item={"name": "O'Brien"})
+    assert filled("SELECT '${params.x}'", meanings, sql=True) == "SELECT 'a'' || (SELECT 1) || '''"
+    spec = {"sql": "'${item.name}'", "from": {"query": "'${item.name}'", "params": {"query": "${item.name}"}}}
+    assert filled_spec(spec | {"to": "${item.name}"}, meanings) == {
+        "sql": "'O''Brien'",
+        "from": {"query": "'O''Brien'", "params": {"query": "O'Brien"}},
+        "to": "O'Brien",
+    }
 
 
 def test_what_is_filled_in_is_not_filled_again():

@@ -169,3 +169,14 @@ def test_what_is_not_there_is_refused_with_the_nearest_name():
 def test_the_order_does_not_depend_on_how_a_project_is_written_down():
     graph = {TaskName("b"): [TaskName("a")], TaskName("c"): [], TaskName("a"): []}
     assert in_order(graph) == in_order(dict(reversed(graph.items()))) == ["a", "c", "b"]
+
+
+@pytest.mark.parametrize("given", ["1 AS n, (SELECT 2)", True, [1]])
+def test_a_parameter_whose_default_is_a_number_takes_no_text(given):
+    with pytest.raises(RequestInvalid, match="is not a number, and its default is 10"):
+        plan(State(), params={"limit": given})
+
+
+@pytest.mark.parametrize("given", [5, 2.5, None])
+def test_a_parameter_whose_default_is_a_number_takes_another(given):
+    assert plan(State(), params={"limit": given})
