@@ -237,7 +237,7 @@ def _all_kinds(connectors: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _secret(secrets: Mapping[str, str], name: str) -> str:
     if name not in secrets:
-        raise NotFound(f"there is no secret {name}", hint=f"Set it: penstock secrets set {name}")
+        raise NotFound(f"there is no secret {name}", hint=f"Set it: penstock secrets put {name}")
     return secrets[name]
 
 

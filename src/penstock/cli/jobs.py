@@ -252,7 +252,7 @@ def _asked(options: dict[str, Any], output: Path | None) -> dict[str, Any]:
     """Return the arguments of the client's submit for the options of the command."""
     if bool(options["webhook"]) != bool(options["webhook_secret"]):
         raise UsageError(
-            "--webhook and --webhook-secret go together", hint="Keep a secret with: penstock secrets set NAME"
+            "--webhook and --webhook-secret go together", hint="Keep a secret with: penstock secrets put NAME"
         )
     asked = {
         "version": options["version"],

@@ -204,7 +204,7 @@ def resolve(asked: str, versions: Sequence[V], *, script: str, active: VersionId
     if named:
         raise NotFound(
             f"version {asked} of {script} is a draft, and jobs never run drafts",
-            hint=f"Publish it, or try it out: penstock scripts try {script} --version {asked}",
+            hint=f"Publish it, or try it out: penstock scripts try {script}@{asked} FILE",
         )
     what = f"{script} has no active version" if wanted is None else f"{script} has no published version {asked!r}"
     raise NotFound(what, hint=_others(versions))

@@ -186,7 +186,7 @@ def _done(piece: Piece, context: PartContext) -> script_phases.Done:
 
 def _webhook(assignment: Assignment, context: PartContext) -> dict[str, Any]:
     if assignment.message is None:
-        raise NotFound("the webhook's secret is not there any more", hint="Set it again: penstock secrets set NAME")
+        raise NotFound("the webhook's secret is not there any more", hint="Set it again: penstock secrets put NAME")
     if context.egress is None:
         raise Bug("a webhook without a way out", hint="Report this line.")
     return {"status": deliver(assignment.message, context.egress, now=context.clock())}

@@ -29,7 +29,7 @@ def problems_of_urls(alerts: Mapping[str, str], tree: Tree) -> Iterator[ProjectP
         elif url.partition("://")[0].lower() in _TOKENS and "${secret:" not in url:
             secret = f"{name.upper().replace('-', '_')}_URL"
             hint = (
-                f"Write ${{secret:{secret}}} in its place, and give Penstock the value: penstock secrets set {secret}"
+                f"Write ${{secret:{secret}}} in its place, and give Penstock the value: penstock secrets put {secret}"
             )
             yield ProjectProblem("secret_in_project", f"{name}: a token stands here in plain text", place, hint)
 

@@ -15,7 +15,7 @@ _SECRET: Final = re.compile(
 _IN_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/@:\s]*:(?P<password>[^@/\s]+)@", re.IGNORECASE)
 _REFERENCE: Final = re.compile(r"\$\{secret:(?P<name>[^}]*)\}?")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_HINT: Final = "Write ${{secret:{name}}} in its place, and give Penstock the value: penstock secrets set {name}"
+_HINT: Final = "Write ${{secret:{name}}} in its place, and give Penstock the value: penstock secrets put {name}"
 
 
 def is_secret(name: str) -> bool:
