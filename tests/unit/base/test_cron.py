@@ -95,3 +95,69 @@ def test_backwards_it_is_the_same_times(cron, zone, day, minute):
     forwards = list(itertools.takewhile(lambda time: time <= now, times))
     assert time_before(cron, timezone=zone, at=now) == forwards[-1]
     assert forwards == sorted(set(forwards))
+
+
+# Days on which clocks are changed: by an hour, by half of one, at midnight, and by a whole day.
+CHANGES = {
+    "Europe/Berlin": ("2026-03-29", "2026-10-25"),
+    "America/New_York": ("2026-03-08", "2026-11-01"),
+    "Australia/Lord_Howe": ("2026-04-05", "2026-10-04"),
+    "America/Havana": ("2026-03-08", "2026-11-01"),
+    "Pacific/Apia": ("2011-12-30",),
+}
+DAYS_S = 3 * 86_400.0
+
+
+def model(cron: str, zone: str, after: float) -> list[float]:
+    """Return the times of three days, by a look at what the clock shows in each of their minutes."""
+    minutes, hours, days, _, weekdays = (values(field) for field in cron.split())
+    passes = cron.startswith("*") or cron.split()[1].startswith("*")
+
+    def fits(clock: dt.datetime) -> bool:
+        is_day = (not days or clock.day in days) and (not weekdays or clock.isoweekday() % 7 in weekdays)
+        return (not minutes or clock.minute in minutes) and (not hours or clock.hour in hours) and is_day
+
+    found, latest = [], None
+    begin = after - after % 60 - 2 * 86_400
+    for time in (begin + 60.0 * minute for minute in range(int((DAYS_S + 2 * 86_400) / 60) + 1)):
+        clock = dt.datetime.fromtimestamp(time, ZoneInfo(zone))
+        shown = clock.replace(tzinfo=None, fold=0)
+        skipped = latest is not None and not passes and any(map(fits, between(latest, shown)))
+        if skipped or (fits(shown) and (passes or clock.fold == 0)):
+            found.append(time)
+        latest = shown if latest is None else max(latest, shown)
+    return [time for time in found if after < time <= after + DAYS_S]
+
+
+def between(latest: dt.datetime, shown: dt.datetime) -> list[dt.datetime]:
+    count = int((shown - latest).total_seconds() // 60)
+    return [latest + dt.timedelta(minutes=minute) for minute in range(1, count)]
+
+
+def values(field: str) -> set[int]:
+    """Return what a field means; nothing for everything."""
+    found: set[int] = set()
+    for part in field.split(","):
+        span, _, step = part.partition("/")
+        first, _, last = ("0-59" if span == "*" else span).partition("-")
+        found |= set(range(int(first), int(last or first) + 1, int(step or 1)))
+    return set() if field == "*" else found
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    minute=st.sampled_from(["0", "30", "15,45", "59", "0,30", "*", "*/15", "*/20", "5-10"]),
+    hour=st.sampled_from(["0", "1", "2", "3", "23", "1-3", "2,3", "*", "*/2", "*/6"]),
+    days=st.sampled_from(["* * *", "* * 0", "* * 1-5", "29,30 * *"]),
+    place=st.sampled_from([(zone, day) for zone, days in CHANGES.items() for day in days]),
+    begin_s=st.integers(-36 * 3_600, 12 * 3_600),
+    to_s=st.integers(0, int(DAYS_S)),
+)
+def test_forwards_and_backwards_it_is_what_a_look_at_every_minute_finds(minute, hour, days, place, begin_s, to_s):
+    cron, (zone, day) = f"{minute} {hour} {days}", place
+    after = at(day, zone) + begin_s
+    times = times_after(cron, timezone=zone, after=after)
+    expected = model(cron, zone, after)
+    assert list(itertools.takewhile(lambda time: time <= after + DAYS_S, times)) == expected
+    if before := [time for time in expected if time <= after + to_s]:
+        assert time_before(cron, timezone=zone, at=after + to_s) == before[-1]

@@ -3,6 +3,8 @@
 import datetime as dt
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from penstock.core.projects import Schedule
 from penstock.planning.schedules import deadline_at, due, next_at, next_occasions, overdue
 
@@ -95,3 +97,13 @@ def test_the_last_occasion_whose_deadline_has_passed_is_overdue():
     late = overdue(NIGHTLY, deadline="01:00", since=since, now=at("2026-05-03T03:00"))  # of the day before
     assert late is not None
     assert late.date == "2026-05-02"
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+def test_what_was_missed_over_both_changes_of_the_clock_is_caught_up_once_a_day(zone):
+    schedule = Schedule("30 2 * * *", zone, catch_up=True, runs_max=400)
+    begin, end = at("2026-01-01T00:00", zone), at("2027-01-01T00:00", zone)
+    found = due(schedule, next_at=next_at(schedule, after=begin), now=end, active=0)
+    first = dt.date(2026, 1, 1)
+    assert dates(found) == [(first + dt.timedelta(days=day)).isoformat() for day in range(365)]
+    assert found.next_at == at("2027-01-01T02:30", zone)
