@@ -40,7 +40,7 @@ class IncidentShown(BaseModel):
     opened_at: str
     closed_at: str | None
     closed_by: str | None = Field(description="The run that showed the opposite.")
-    runs: int = Field(description="How many runs have shown it.")
+    runs: int = Field(description="How often a run has shown it; one that was resumed and failed again counts again.")
     telling: Literal["nobody", "waiting", "told", "failed"] = Field(
         description="`nobody` when the pipeline names none; `failed` when somebody could not be told."
     )
