@@ -92,6 +92,8 @@ class RawLines:
             following = None
             if request["form"] == "page":
                 following = making.take_page(data, request)
+            elif request["form"] == "next":
+                following = making.look_ahead(data, request)
             elif request["form"] == "chunk":
                 making.take_chunk(data, letters, request)
             elif not making.take_file(data, request):
@@ -146,13 +148,21 @@ class _Making:
 
     def take_page(self, data: bytes, request: dict[str, Any]) -> Any:
         """Take the records of a JSON document, and return what it says of the next."""
-        try:
-            document = exact_json.loads_for(data)(data)
-        except orjson.JSONDecodeError as error:
-            raise Broken(f"it is not JSON: {error.msg}", is_json=False) from None
+        document = self._document(data)
         for number, record in enumerate(_records(document, request["records_at"]), 1):
             self._take(record, number)
         return None if request["next_at"] is None else _next(document, request["next_at"])
+
+    def look_ahead(self, data: bytes, request: dict[str, Any]) -> Any:
+        """Return what a JSON document says of the next, and take nothing of it."""
+        document = self._document(data)
+        return None if request["next_at"] is None else _next(document, request["next_at"])
+
+    def _document(self, data: bytes) -> Any:
+        try:
+            return (exact_json.loads_for(data) if self._wide else orjson.loads)(data)
+        except orjson.JSONDecodeError as error:
+            raise Broken(f"it is not JSON: {error.msg}", is_json=False) from None
 
     def take_chunk(self, data: bytes, letters: bytes, request: dict[str, Any]) -> None:
         """Take the records of a chunk, and what its reader could not cut out."""

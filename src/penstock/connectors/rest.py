@@ -12,7 +12,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -44,6 +44,7 @@ from penstock.core.ports import Landed, PipelineContext, RawReader
 from penstock.core.raw import PageQuestion, RawLines, later
 
 _AHEAD_MAX: Final = 8  # pages under way at once
+_BEHIND_MAX: Final = 1  # pages whose records are read while the next is asked for: a child for each of the two
 _KNOWN_MAX: Final = 1_000
 _DAY_CHARACTERS: Final = len("2024-01-02")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -284,7 +285,7 @@ class _Asking:
             case NumberedPages() | OffsetPages() as pages:
                 yield from self._numbered(pages, pool)
             case _:
-                yield from self._chained()
+                yield from self._chained(pool)
 
     def _numbered(self, pages: NumberedPages | OffsetPages, pool: ThreadPoolExecutor) -> Iterator[RawLines]:
         """Yield pages that can be asked for ahead; how many at once grows with those that were needed."""
@@ -305,17 +306,32 @@ class _Asking:
             for future in under_way:
                 future.cancel()
 
-    def _chained(self) -> Iterator[RawLines]:
-        """Yield pages each of which says where the next is."""
+    def _chained(self, pool: ThreadPoolExecutor) -> Iterator[RawLines]:
+        """Yield pages each of which says where the next is; its records are read while that is asked for."""
+        if isinstance(self._wanted.pages, OnePage):
+            yield self._page(self._path, ())[0]
+            return
+        under_way: deque[Future[RawLines]] = deque()
+        try:
+            for answer in self._answers():
+                under_way.append(pool.submit(self._raw.page, answer.body, self._question(answer)))
+                if len(under_way) > _BEHIND_MAX:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
+
+    def _answers(self) -> Iterator[Answer]:
+        """Yield answers, each of which says where the next is."""
         pages = self._wanted.pages
         url, more = self._path, Pairs()
         seen: set[str | int] = set()
         while True:
-            links: list[str | None] = []
-            found, _ = self._page(url, more, links=links, first=not seen)
-            yield found
-            following = links[0] if isinstance(pages, LinkPages) else found.next
-            if following is None or isinstance(pages, OnePage):
+            answer, following = self._answer(url, more, first=not seen)
+            yield answer
+            if following is None:
                 return
             if following in seen:
                 raise SourceRefused(
@@ -328,40 +344,52 @@ class _Asking:
             else:
                 url = str(following)
 
-    def _page(
-        self,
-        url: str,
-        params: Pairs,
-        *,
-        links: list[str | None] | None = None,
-        first: bool = True,
-    ) -> tuple[RawLines, bytes]:
+    def _answer(self, url: str, params: Pairs, *, first: bool) -> tuple[Answer, str | int | None]:
+        """Return an answer, and what it says of the next."""
+
+        def look(answer: Answer) -> tuple[Answer, str | int | None]:
+            with _coming_again():
+                following = self._raw.next_page(answer.body, self._question(answer))
+            return answer, next_link(answer.headers) if isinstance(self._wanted.pages, LinkPages) else following
+
+        found: tuple[Answer, str | int | None] = self._caller.call(self._request(url, params, first=first), look)
+        return found
+
+    def _page(self, url: str, params: Pairs) -> tuple[RawLines, bytes]:
         """Return a page as lines, and a hash of it as it came."""
-        pages = self._wanted.pages
-        next_at = pages.next_at if isinstance(pages, CursorPages | UrlPages) else None
-        # The URL of a next page has the parameters in it, and many sources refuse them twice.
-        own = () if isinstance(pages, LinkPages | UrlPages) and not first else self._params
-        request = Request(url, self._wanted.path, params=(*own, *params), headers=tuple(self._wanted.headers.items()))
 
         def parse(answer: Answer) -> tuple[RawLines, bytes]:
-            if links is not None:
-                links[:] = [next_link(answer.headers)]
-            question = PageQuestion(
-                records_at=self._wanted.records_at,
-                next_at=next_at,
-                cursor_at=None if self._state.incremental is None else self._state.incremental.field,
-                known=self._state.known,
-                encoding=answer.encoding,
-            )
-            try:
-                return self._raw.page(answer.body, question), hashlib.sha256(answer.body).digest()
-            except SourceRefused as error:
-                if error.figures.get("is_json") is not False:
-                    raise
-                raise DestinationUnavailable(error.message, hint="Look at the source; then resume the run.") from error
+            with _coming_again():
+                return self._raw.page(answer.body, self._question(answer)), hashlib.sha256(answer.body).digest()
 
-        found: tuple[RawLines, bytes] = self._caller.call(request, parse)
+        found: tuple[RawLines, bytes] = self._caller.call(self._request(url, params), parse)
         return found
+
+    def _request(self, url: str, params: Pairs, *, first: bool = True) -> Request:
+        # The URL of a next page has the parameters in it, and many sources refuse them twice.
+        own = () if isinstance(self._wanted.pages, LinkPages | UrlPages) and not first else self._params
+        return Request(url, self._wanted.path, params=(*own, *params), headers=tuple(self._wanted.headers.items()))
+
+    def _question(self, answer: Answer) -> PageQuestion:
+        pages, incremental = self._wanted.pages, self._state.incremental
+        return PageQuestion(
+            records_at=self._wanted.records_at,
+            next_at=pages.next_at if isinstance(pages, CursorPages | UrlPages) else None,
+            cursor_at=None if incremental is None else incremental.field,
+            known=self._state.known,
+            encoding=answer.encoding,
+        )
+
+
+@contextmanager
+def _coming_again() -> Iterator[None]:
+    """Let what is no JSON at all, such as the page of a proxy, be asked for again."""
+    try:
+        yield
+    except SourceRefused as error:
+        if error.figures.get("is_json") is not False:
+            raise
+        raise DestinationUnavailable(error.message, hint="Look at the source; then resume the run.") from error
 
 
 def _caller(stack: ExitStack, name: str, settings: RestSettings, ctx: PipelineContext) -> _Caller:

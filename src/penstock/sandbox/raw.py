@@ -60,6 +60,11 @@ class StrictRawReader:
         """Return the records of one JSON answer, and what it says of the next."""
         return self._ask({"form": "page", "input_bytes": len(data), "letters_bytes": 0} | asdict(question), data)
 
+    def next_page(self, data: bytes, question: PageQuestion) -> str | int | None:
+        """Return what a JSON answer says of the next, without its records."""
+        request = {"form": "next", "input_bytes": len(data), "letters_bytes": 0} | asdict(question)
+        return self._ask(request | {"known": ()}, data).next
+
     def lines(self, file: InputFile, *, records_at: str = "") -> Iterator[RawLines]:
         """Yield the records of a file in pieces, in order; several pieces are worked on at once."""
         whole = self._document(file, records_at) if records_at else self._whole(file, records_at)

@@ -41,6 +41,15 @@ def test_a_page_becomes_lines_with_what_comes_next_and_the_highest_cursor(reader
     assert found.highest[1] == "2024-01-01T23:30:00Z"  # by when it is, not by its letters
 
 
+def test_what_a_page_says_of_the_next_is_found_without_its_records(reader: StrictRawReader):
+    question = PageQuestion(records_at="nowhere", next_at="paging.next")
+    assert reader.next_page(b'{"paging": {"next": 7}}', question) == 7
+    assert reader.next_page(b'{"paging": {}}', question) is None
+    with pytest.raises(SourceRefused, match="not JSON") as refused:
+        reader.next_page(b"<html>", question)
+    assert refused.value.figures == {"is_json": False}
+
+
 def test_nested_values_become_their_json_text_and_long_integers_keep_every_digit(reader: StrictRawReader):
     page = b'[{"customer": {"id": 12345678901234567890123}, "n": 99999999999999999999, "k": 9223372036854775808}]'
     found = reader.page(page, PageQuestion())

@@ -109,6 +109,13 @@ class RawReader(Protocol):
             TaskFailed: when it is not JSON, or has no records where they should be.
         """
 
+    def next_page(self, data: bytes, question: PageQuestion) -> str | int | None:
+        """Return what a JSON answer says of the next, without its records: a fraction of what `page` takes.
+
+        Raises:
+            TaskFailed: when it is not JSON.
+        """
+
     def lines(self, file: InputFile, *, records_at: str = "") -> Iterator[RawLines]:
         """Yield the records of a CSV, JSON or NDJSON file, compressed or not, in pieces.
 
