@@ -158,6 +158,9 @@ READY_POLL_FAR: Final = Limit("ready_poll_far", 500, "ms", "how often PostgreSQL
 PLAIN_LINES: Final = Limit("plain_lines", 4, "MiB", "plain NDJSON up to here is cut without a reader of its own")
 OPEN_VERSIONS: Final = Limit("open_versions", 24, "versions", "each runner keeps processes of each parked")
 OPEN_VERSIONS_MEMORY: Final = Limit("open_versions_memory", 512, "MiB", "arenas keep the pages of large outputs")
+CLOCK_APART: Final = Limit(
+    "clock_apart", 1, "s", "each host judges by its own clock what has expired", "setting_invalid"
+)
 KEEP_ALIVE: Final = Limit("keep_alive", 75, "s", "a connection that nobody uses holds a descriptor")
 REQUESTS_RUNNING: Final = Limit(
     "requests_running", 1_000, "requests", "more would wait for threads longer than callers do", "server_unavailable"

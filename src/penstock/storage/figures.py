@@ -36,10 +36,16 @@ _JOBS: Final = Statement(
 _ATTEMPTS: Final = Statement(
     "SELECT id, outcome, error, finished_at FROM attempts WHERE id > :after ORDER BY id LIMIT :most"
 )
+_TIME: Final = Statement("SELECT NULL", postgresql="SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8")
 
 
 class SqlFigures:
     """The Figures of a server."""
+
+    def time(self, tx: Any) -> float | None:
+        """Return the time by the database's own clock; None when that is this machine's."""
+        at: float | None = _TIME.fetch(tx)[0][0]
+        return at
 
     def queues(self, tx: Any) -> Sequence[QueueFigures]:
         """Return the workspaces with the most in the queue."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from penstock.base.logs import get_log
-from penstock.core.errors import BlobsUnavailable, DatabaseUnavailable, TransientError
+from penstock.core import limits
+from penstock.core.errors import BlobsUnavailable, DatabaseUnavailable, SettingInvalid, TransientError
 from penstock.core.figures import Health, QueueFigures, WorkerFigures
 from penstock.core.ports import Blobs, Clock, Database
 from penstock.core.ports.figures import Figures
@@ -74,6 +75,23 @@ class HealthChecks:
             sandbox_level=level,
             queue_lag_s=lag_s,
         )
+
+    def require_same_time(self) -> None:
+        """Hold this machine's clock to the database's: every host judges by its own whether a lease has expired.
+
+        Raises:
+            SettingInvalid: when they are further apart than a lease bears.
+        """
+        with self.database.read() as tx:
+            self.figures.time(tx)  # the first question opens a connection, which takes its time
+            there, here = self.figures.time(tx), self.clock()
+        if there is not None and abs(here - there) > limits.CLOCK_APART.value:
+            word = "ahead of" if here > there else "behind"
+            raise SettingInvalid(
+                f"the clock of this machine is {abs(here - there):,.1f} s {word} the database's;"
+                f" {limits.CLOCK_APART.value} s may be, the limit `clock_apart`",
+                hint="Let both keep their time by NTP: a worker whose clock is ahead would take work from others.",
+            )
 
     def scrape(self) -> Scrape:
         """Return the figures of now."""

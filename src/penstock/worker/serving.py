@@ -35,8 +35,10 @@ def serve(settings: Settings, runners: Sequence[Runner], *, name: str = "", afte
     Raises:
         SandboxUnsafe: when scripts cannot run safely here.
         SchemaUnknown: when the database is of another version.
+        SettingInvalid: when this machine's clock is not the database's.
     """
     with open_server(settings) as server:
+        server.health.require_same_time()
         state = WorkerState(
             id=name or new_id("wrk"),
             host=socket.gethostname(),

@@ -11,6 +11,9 @@ from penstock.core.figures import EndedFigures, QueueFigures, WorkerFigures
 class Figures(Protocol):
     """What the records database knows of all workspaces together; each question costs a bounded time."""
 
+    def time(self, tx: Any) -> float | None:
+        """Return the time by the database's own clock; None when that is this machine's."""
+
     def queues(self, tx: Any) -> Sequence[QueueFigures]:
         """Return the workspaces with the most in the queue."""
 
