@@ -1,4 +1,4 @@
-"""Looks like a cleaning script, and is a thief: `make demo` runs it to show that what it reaches for is out of reach.
+"""Looks like a cleaning script, and is a thief: examples/retail/demo.py shows that what it reaches for is out of reach.
 
 It reads private keys and the list of users, calls home, and starts a program; it swallows every error, and whatever
 it got travels out in the records, where nobody looks. It imports nothing that is forbidden: what it needs it borrows
