@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import threading
 
 import pytest
@@ -130,3 +132,41 @@ tasks:
         counts = "SELECT (SELECT count(*) FROM raw.sales), (SELECT count(*) FROM raw.sales__rejected)"
         assert local.tables.query(counts, actor=local.actor).rows == [[20_000, 1]]
         assert local.tables.query("FROM marts.total", actor=local.actor).rows == [[20_000]]
+
+
+NEW_YEAR = dt.datetime(2026, 1, 1, 0, 30, tzinfo=dt.UTC).timestamp()
+
+
+@pytest.mark.parametrize(("timezone", "date"), [("America/Sao_Paulo", "2025-12-31"), ("UTC", "2026-01-01")])
+@pytest.mark.parametrize(
+    "task",
+    [
+        "{kind: sql, sql: SELECT 1 AS a, to: marts.a, window: day}",
+        "{kind: sql, sql: \"SELECT '${date - 1}' AS a\", to: marts.a}",
+        "{kind: sql, file: sql/a.sql, to: marts.a}",
+        "{kind: sql, sql: SELECT 1 AS a, to: marts.a, when: \"weekday(date) == 'monday'\"}",
+        "{kind: sql, sql: \"SELECT '${item}' AS a\", to: marts.a, for_each: {values: ['${date}']}}",
+    ],
+)
+def test_a_run_without_a_date_is_of_today_in_the_zone_of_its_schedule(tmp_path, task, timezone, date):
+    assert planned(tmp_path, task, timezone, Occasion()) == date
+    assert planned(tmp_path, task, timezone, Occasion("2024-02-29")) == "2024-02-29"
+
+
+def test_a_run_in_which_nothing_asks_for_a_date_has_none(tmp_path):
+    assert planned(tmp_path, "{kind: sql, sql: SELECT 1 AS a, to: marts.a}", "UTC", Occasion()) is None
+    dated = "{kind: sql, sql: SELECT 1 AS a, to: marts.a}\n  b: {kind: sql, file: sql/a.sql, to: marts.b}"
+    assert planned(tmp_path, dated, "UTC", Occasion(), select=["task"]) is None
+
+
+def planned(folder, task, timezone, occasion, **more):
+    """Return the date of a run that is planned at New Year."""
+    files = {
+        "penstock.yml": b"name: shop\n",
+        "sql/a.sql": b"SELECT '${date}' AS a",
+        "pipelines/main.yml": f"schedule: {{cron: 0 2 * * *, timezone: {timezone}}}\ntasks:\n  task: {task}\n".encode(),
+    }
+    with open_local(folder) as local:
+        local.use(files)
+        runs = dataclasses.replace(local.runs, clock=lambda: NEW_YEAR)
+        return runs.plan("shop", None, occasion, actor=local.actor, **more).occasion.date

@@ -42,7 +42,10 @@ class RunAsk(BaseModel):
     """What a run is to be for."""
 
     model_config = ConfigDict(extra="forbid")
-    date: Day | None = Field(None, description="The logical date; None for a run without one.")
+    date: Day | None = Field(
+        None,
+        description="The logical date; when left out, today's in the zone of the schedule, if a task asks for one.",
+    )
     params: dict[str, Scalar] = Field(default_factory=dict, max_length=100, description="Those that differ.")
     again: bool = Field(default=False, description="Run tasks though they are up to date.")
     select: list[str] = Field(

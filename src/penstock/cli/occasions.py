@@ -54,7 +54,11 @@ def occasion_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_asked
 
 
-date_option = click.option("--date", type=Day(), help="The logical date; also today, yesterday.")
+date_option = click.option(
+    "--date",
+    type=Day(),
+    help="The logical date; also today, yesterday (UTC). Left out: today in the schedule's zone, where a task asks.",
+)
 
 
 def parse_params(texts: tuple[str, ...]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 from penstock.core import limits
 from penstock.core.errors import RequestInvalid
@@ -12,6 +13,11 @@ def check_date(date: str | None) -> None:
     """Raise RequestInvalid for what is not a date."""
     if date is not None:
         _date(date)
+
+
+def today(timezone: str, *, now: float) -> str:
+    """Return the date that it is in a time zone."""
+    return dt.datetime.fromtimestamp(now, ZoneInfo(timezone)).date().isoformat()
 
 
 def _date(text: str) -> dt.date:

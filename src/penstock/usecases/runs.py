@@ -30,7 +30,7 @@ from penstock.core.runs import (
 )
 from penstock.execution.marks import Marks, Registered, code_of
 from penstock.execution.pipelines import lane_of
-from penstock.planning.fingerprints import spec_json
+from penstock.planning.fingerprints import asks_for_date, spec_json
 from penstock.planning.pipelines import (
     Decision,
     Occasion,
@@ -41,7 +41,7 @@ from penstock.planning.pipelines import (
 from penstock.usecases.permissions import require
 from penstock.usecases.plan_states import KnownState, UnknownState
 from penstock.usecases.projects import Projects, pipeline_of
-from penstock.usecases.run_dates import at_least_one, check_date, dates_between
+from penstock.usecases.run_dates import at_least_one, check_date, dates_between, today
 from penstock.usecases.run_work import RunWork
 
 _LOGS_AT_ONCE: Final = 1_000
@@ -393,6 +393,14 @@ class Runs:
     def _plan(
         self, workspace: WorkspaceId, project: Project, pipeline: Pipeline, occasion: Occasion, words: Sequence[str]
     ) -> PipelinePlan:
+        code = {
+            name: code_of(self.kinds[task.kind], task.spec, project, workspace=workspace, registered=self.registered)
+            for name, task in pipeline.tasks.items()
+        }
+        chosen = select(pipeline, words)
+        wanted = [pipeline.tasks[name] for name in (pipeline.tasks if chosen is None else chosen)]
+        if occasion.date is None and any(asks_for_date(task, code=code[task.name]) for task in wanted):
+            occasion = replace(occasion, date=today(_zone_of(pipeline), now=self.clock()))
         check_date(occasion.date)
         marks = Marks(self.lake, workspace, occasion.date)
         heads = marks.heads(sorted({table for task in pipeline.tasks.values() for table in task.reads}))
@@ -403,15 +411,10 @@ class Runs:
         return plan_pipeline(
             pipeline,
             revision=project.revision,
-            code={
-                name: code_of(
-                    self.kinds[task.kind], task.spec, project, workspace=workspace, registered=self.registered
-                )
-                for name, task in pipeline.tasks.items()
-            },
+            code=code,
             occasion=occasion,
             state=KnownState(marks, heads, dated, undated),
-            selected=select(pipeline, words),
+            selected=chosen,
             always=[name for name, kind in self.kinds.items() if kind.publishes],
         )
 
@@ -437,7 +440,7 @@ class Runs:
             created_at=self.clock(),
             created_by=by,
             date=plan.occasion.date,
-            timezone=pipeline.schedule.timezone if pipeline.schedule else "UTC",
+            timezone=_zone_of(pipeline),
             params=plan.occasion.params,
             again=plan.occasion.again,
             selected=selected,
@@ -465,6 +468,10 @@ class Runs:
         """Let no more of each pool run at once than the project says."""
         for pool, running_max in project.pools.items():
             self.queue.bound_lane(tx, workspace, lane_of(project.name, "", pool), running_max=running_max)
+
+
+def _zone_of(pipeline: Pipeline) -> str:
+    return pipeline.schedule.timezone if pipeline.schedule else "UTC"
 
 
 def _details(run: PipelineRun) -> dict[str, str | int | float | bool | None]:
