@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock.planning.pipelines import Occasion
+from penstock.wiring.folder import read_files
+from penstock.wiring.local import open_local
 from tests.journeys.command import PENSTOCK, Here
 
 FILES = {
@@ -208,3 +211,14 @@ def test_schedules_of_a_folder_do_not_seem_to_run(tmp_path: Path):
     task = "tasks: {t: {kind: sql, sql: SELECT 1 AS n, to: marts.t}}\n"
     (tmp_path / "pipelines/sales.yml").write_text(f'schedule: {{cron: "0 2 * * *"}}\n{task}')
     assert "nothing runs by itself in this folder" in here.penstock("schedules").err
+
+
+def test_a_run_whose_process_is_gone_does_not_seem_to_run(shop: Here):
+    with open_local(shop.path) as local:  # begun as `penstock run` does it, and never carried out
+        local.use(read_files(shop.path))
+        left = local.runs.start("shop", "sales", Occasion(None, {}, again=True), actor=local.actor).id
+    seen = shop.penstock("status", left)
+    assert f"{left} was left without an end; go on with it: penstock resume {left}" in seen.err
+    assert shop.shown("status", left)["ended"]
+    assert shop.penstock("logs", left, "--follow").err == "nothing was said\n"
+    assert shop.shown("resume", left)["state"] == "succeeded"

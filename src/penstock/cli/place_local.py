@@ -12,6 +12,7 @@ import click
 
 from penstock.cli.place import LAST, View, Watch, split_name
 from penstock.core.errors import NotFound
+from penstock.core.jobs import ENDED
 from penstock.core.run_views import (
     show_answer,
     show_backfill,
@@ -122,6 +123,8 @@ class LocalPlace:
     def read(self, run: str) -> View:
         """Return all that is known of a run; `last` is the newest."""
         found = self.local.runs.get(self._id(run), actor=self.local.actor)
+        if found.state not in ENDED and self._close_left():
+            found = self.local.runs.get(found.id, actor=self.local.actor)
         progress = self.local.runs.progress(found.id, actor=self.local.actor)
         checks = self.local.runs.checks(actor=self.local.actor, run=found.id)
         return show_run(found, progress=progress, checks=checks, revision=self._revision(found))
@@ -129,6 +132,8 @@ class LocalPlace:
     def runs(self, *, limit: int, **wanted: Any) -> Sequence[View]:
         """Return runs, newest first, without their tasks."""
         found = self.local.runs.list(RunFilter(limit=limit, **wanted), actor=self.local.actor)
+        if any(run.state not in ENDED for run in found) and self._close_left():
+            found = self.local.runs.list(RunFilter(limit=limit, **wanted), actor=self.local.actor)
         return [show_run_line(run) for run in found]
 
     def logs(self, run: str, *, task: str | None, after: int) -> Sequence[View]:
@@ -214,9 +219,23 @@ class LocalPlace:
             from penstock.worker.local import working
 
             self._work = self._stack.enter_context(working(self.local))
-            for run in self._work.interrupted:
-                click.echo(f"{run} was left without an end; go on with it: penstock resume {run}", err=True)
+            _tell_left(self._work.interrupted)
         return self._work
+
+    def _close_left(self) -> bool:
+        """Close what a killed process has left, and return whether there was anything."""
+        if self._work is not None:
+            return False
+        from penstock.worker.local import close_left
+
+        left = close_left(self.local)
+        _tell_left(left)
+        return bool(left)
+
+
+def _tell_left(runs: Sequence[str]) -> None:
+    for run in runs:
+        click.echo(f"{run} was left without an end; go on with it: penstock resume {run}", err=True)
 
 
 def _occasion(asked: Mapping[str, Any]) -> Occasion:

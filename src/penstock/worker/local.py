@@ -76,6 +76,16 @@ class LocalWork:
                 self.worker.turn()
 
 
+def close_left(local: Local) -> Sequence[str]:
+    """Close the runs and back-fills that a process has left without an end, unless somebody works; return their ids."""
+    with open(local.folder / FOLDER / _LOCK, "wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return ()
+        return local.runs.close_interrupted(actor=local.actor)
+
+
 @contextlib.contextmanager
 def working(local: Local) -> Iterator[LocalWork]:
     """Work in a project's folder; runs that were left without an end are closed first, unless others work there."""
