@@ -58,7 +58,8 @@ class Lane:
 
     def __post_init__(self) -> None:
         """Spend the evening, keep it, and spend the night, undisturbed."""
-        assert self.shop.night(EVENING).status == 0
+        evening = self.shop.night(EVENING)
+        assert evening.status == 0, evening.said
         shutil.copytree(self.shop.folder, self.evening)
         self.kept = self.shop.database_url
         self.shop.database_url = self.copied(self.kept)
@@ -142,17 +143,24 @@ def test_a_night_whose_connections_to_postgresql_are_cut_at_its_marks_ends_as_if
     print(disturbed(tmp_path, "postgresql", lambda: fresh_database_url("postgresql"), copied))  # noqa: T201  # likewise
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_nights_whose_every_page_goes_wrong_first_end_as_if_nothing_had_been(tmp_path, fault):
-    def nights(name: str, **served: Any) -> list[Seen]:
-        with shop_nights(tmp_path / name, **served) as shop:
-            found = []
-            for day in (EVENING, NIGHT):
-                night = shop.night(day)
-                assert night.status == 0, night.said
-                found.append(shop.left())
-            return found
+def nights(folder: Path, **served: Any) -> list[Seen]:
+    """Return what the evening leaves, and the night."""
+    found = []
+    with shop_nights(folder, **served) as shop:
+        for day in (EVENING, NIGHT):
+            night = shop.night(day)
+            assert night.status == 0, night.said
+            found.append(shop.left())
+    return found
 
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return nights(tmp_path_factory.mktemp("undisturbed") / "shop")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_nights_whose_every_page_goes_wrong_first_end_as_if_nothing_had_been(tmp_path, undisturbed, fault):
     sources = BrokenStorefronts(fault)
-    assert nights(fault, serve=sources.serve) == nights("undisturbed")
+    assert nights(tmp_path / "shop", serve=sources.serve) == undisturbed
     assert sources.broken[fault] >= 2 * len(("shopify", "woocommerce", "outlet", "magento"))

@@ -73,8 +73,8 @@ class EngineFailure:
     """How an attempt ended without an answer.
 
     Attributes:
-        code: `sql_failed`, `limit_wall`, `limit_cpu`, `limit_memory`, `limit_disk`, `limit_output`, `cancelled`,
-            `crashed`, `forbidden_call`.
+        code: `sql_failed`, `limit_wall`, `limit_cpu`, `limit_memory`, `limit_disk`, `disk_full`, `limit_output`,
+            `cancelled`, `crashed`, `forbidden_call`.
         line: of the query, where the engine says so.
         killed: whether the sandbox or the kernel ended it.
     """

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from penstock.base.disks import ROOM_HINT
 from penstock.core.engines import EngineFailure
-from penstock.core.errors import TaskFailed
+from penstock.core.errors import SpoolFull, TaskFailed
 
 _HINTS: Final = {
     "sql_failed": "Correct the query.",
@@ -29,7 +30,12 @@ def failed(failure: EngineFailure, what: str) -> TaskFailed:
     Args:
         failure: of the engine; its words hold no values of rows.
         what: was being done, such as `the query`.
+
+    Raises:
+        SpoolFull: when the disk is full; nobody's query is to blame for that.
     """
+    if failure.code == "disk_full":
+        raise SpoolFull(f"{what} cannot put aside what it needs: {failure.message}", hint=ROOM_HINT)
     where = f" in line {failure.line}" if failure.line is not None else ""
     known = {"code": failure.code, "line": failure.line, "cpu_s": round(failure.cpu_s, 3)}
     return TaskFailed(

@@ -11,6 +11,7 @@ counted. Where the kernel has no Landlock, engines are refused.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import select
@@ -27,6 +28,7 @@ from typing import Any, Final, Self
 
 import orjson
 
+from penstock.base import disks
 from penstock.core import limits
 from penstock.core.engines import EngineAnswer, EngineFailure, EngineLimits, EngineReport, EngineRequest, Stop
 from penstock.core.errors import SandboxUnavailable, SandboxUnsafe
@@ -46,7 +48,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _WORDS_CHARACTERS: Final = 200
 _MESSAGE_CHARACTERS: Final = 2_000
 _CONTAINERS_MAX: Final = 500_000  # each takes 60 bytes of the service's memory and more, and two of the answer
-_OWN_CODES: Final = ("sql_failed", "limit_memory", "limit_disk", "bug")  # that an engine says itself
+_OWN_CODES: Final = ("sql_failed", "limit_memory", "limit_disk", "disk_full", "bug")  # that an engine says itself
 _ANSWER_BYTES_MAX: Final = limits.ENGINE_ANSWER.value * 2**20
 _PROBE_MEMORY_BYTES: Final = 512 * 2**20
 # What an interpreter and an engine look for on their way up and later: libraries, time zones, how many cores and how
@@ -363,9 +365,11 @@ class _Child:
         if (broken := said.get("broken")) is None:
             return EngineAnswer(dict(said["answer"].items()), self._abi, _cpu_s(usage), usage.ru_maxrss * 1024)
         code, line = broken["code"], broken.get("line")
+        words = "".join(letter if letter.isprintable() else " " for letter in str(broken["message"]))
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return self._failure(
             code if code in _OWN_CODES else "crashed",
-            "".join(letter if letter.isprintable() else " " for letter in str(broken["message"])[:_MESSAGE_CHARACTERS]),
+            disks.said(full, self._request.writes) if code == "disk_full" else words[:_MESSAGE_CHARACTERS],
             usage=usage,
             line=line if isinstance(line, int) else None,
             killed=False,

@@ -26,6 +26,7 @@ _COUNTED_SHARE: Final = 0.8
 _SPILLED_SHARE: Final = 0.9
 _SPILL_BOUND: Final = "max_temp_directory_size"  # in the words of a spill that found no more room
 _FILE_BOUND: Final = "File too large"  # in those of a write beyond the bound of a file
+_NO_ROOM: Final = "No space left on device"
 _PLAIN_TYPES: Final = {
     *("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
     *("FLOAT", "DOUBLE", "VARCHAR"),
@@ -91,6 +92,8 @@ def describe(error: Exception) -> dict[str, Any]:
         code = "limit_disk" if _SPILL_BOUND in words else "limit_memory"
     if kind == "IOException" and _FILE_BOUND in words:
         code, message = "limit_disk", "a file grew beyond the disk limit"
+    elif kind == "IOException" and _NO_ROOM in words:
+        code, message = "disk_full", _NO_ROOM
     elif not isinstance(error, duckdb.Error):
         message = kind
     elif kind == _OF_EITHER:
