@@ -185,7 +185,9 @@ def _words(error: ErrorDetails, subject: str, wanted: str) -> tuple[str, str]:
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     message = message.removeprefix(f"{subject}: ")
+    message = message.replace(found, "\0")  # what was found may have a semicolon itself
     words, _, hint = message.partition("; ") if "; " in message else message.partition(". ")
+    words, hint = words.replace("\0", found), hint.replace("\0", found)
     hint = _sentence(hint) if hint else "Correct the value."
     said = found in words or found == "what stands here" or isinstance(error["input"], Mapping | list)
     return words if said else f"{found}: {words}", hint
