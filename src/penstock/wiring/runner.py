@@ -16,6 +16,7 @@ from penstock.core.ports.access import Egress
 from penstock.core.scripts import SandboxReport
 from penstock.core.settings import Settings
 from penstock.core.work import Assignment
+from penstock.sandbox.heavy import HeavySandbox
 from penstock.sandbox.open_versions import OpenVersions, PartSandbox
 from penstock.sandbox.strict import StrictSandbox
 from penstock.storage.job_files import JobFiles
@@ -75,6 +76,8 @@ class RunnerParts:
         for name in _OF_TASKS:
             importlib.import_module(name)
             yield
+        HeavySandbox().report()  # known to all of the process from then on
+        yield
         len(self.tasks().kinds)  # which loads them, and opens the database
 
 
