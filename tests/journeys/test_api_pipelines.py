@@ -21,6 +21,7 @@ from penstock.api.incident_models import IncidentShown
 from penstock.api.routes import projects as routes
 from penstock.client import Client
 from penstock.core import limits
+from penstock.core.access import WorkspaceId
 from penstock.core.errors import Conflict, NotAllowed, NotFound, PenstockError, ProjectInvalid
 from tests.carrying import SHOP, Working, carry_out
 from tests.journeys.command import Here
@@ -192,9 +193,10 @@ def test_a_query_ends_and_its_place_is_free_once_whoever_asked_has_gone(
         assert client.tables.query("SELECT 1 AS one").rows == [[1]]
         assert time.monotonic() - gone_s < 3
     until_s = time.monotonic() + 3
-    while api.server.tables._places._value < places and time.monotonic() < until_s:
+    workspace = WorkspaceId(tenant.workspace)
+    while api.server.tables._places.taken(workspace) != (0, 0) and time.monotonic() < until_s:
         time.sleep(0.01)
-    assert api.server.tables._places._value == places
+    assert api.server.tables._places.taken(workspace) == (0, 0)
     assert list(api.server.tables.scratch.iterdir()) == []
 
 

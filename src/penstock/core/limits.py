@@ -165,6 +165,9 @@ KEEP_ALIVE: Final = Limit("keep_alive", 75, "s", "a connection that nobody uses 
 REQUESTS_RUNNING: Final = Limit(
     "requests_running", 1_000, "requests", "more would wait for threads longer than callers do", "server_unavailable"
 )
+REQUESTS_WORKSPACE: Final = Limit(
+    "requests_workspace", 500, "requests", "slow ones of one workspace leave room for those of others", "too_many"
+)
 DRAIN: Final = Limit("drain", 30, "s", "what runs may finish before a server ends")
 WORKER_FRAME: Final = Limit("worker_frame", 64, "MiB", "the report of all chunks of a job is a tenth of that")
 RUNNER_SILENT: Final = Limit("runner_silent", 15, "s", "a runner that says nothing for so long is ended")
@@ -242,6 +245,13 @@ TASK_AFTER: Final = Limit("task_after", 100, "tasks", "more are a task of their 
 CRON: Final = Limit("cron", 200, "characters", "five fields are shorter", "project_invalid")
 QUERY_WALL: Final = Limit("query_wall", 300, "s", "somebody waits for the answer; more is a task", "limit_wall")
 QUERIES: Final = Limit("queries", 4, "queries", "at once in one process of the API; each takes memory", "too_many")
+QUERIES_WORKSPACE: Final = Limit(
+    "queries_workspace",
+    3,
+    "queries",
+    "of one workspace at once in one process; one place is left for others",
+    "too_many",
+)
 QUERY_WAIT: Final = Limit("query_wait", 20, "s", "a query waits for a place; then who asks is told", "too_many")
 QUERY_ROWS: Final = Limit("query_rows", 10_000, "rows", "an answer is held in memory; more is an export", None)
 CONNECTION_TRIES: Final = Limit("connection_tries", 20, "times", "what fails so often fails for a reason", None)

@@ -7,6 +7,7 @@ import re
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,9 +74,7 @@ class Tables:
     engines: Engines
     audit: Audit
     scratch: Path
-    _places: threading.BoundedSemaphore = field(
-        default_factory=lambda: threading.BoundedSemaphore(limits.QUERIES.value)
-    )
+    _places: QueryPlaces = field(default_factory=lambda: QueryPlaces())
 
     def list(self, *, actor: Actor) -> Sequence[TableState]:
         """Return the tables of the workspace, by name."""
@@ -141,7 +140,7 @@ class Tables:
         names = [name for name in published if name not in pinned and _mentions(sql, name)]
         snapshots = {**self.lake.heads(actor.workspace, names), **pinned}
         stop = stop or Stop()
-        with self._place(stop):
+        with self._place(actor.workspace, stop):
             self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=self.scratch, prefix="query-"))
             try:
@@ -153,22 +152,24 @@ class Tables:
         return QueryAnswer(columns, rows, more, snapshots)
 
     @contextlib.contextmanager
-    def _place(self, stop: StopSign) -> Iterator[None]:
+    def _place(self, workspace: WorkspaceId, stop: StopSign) -> Iterator[None]:
         """Hold one of the places that this process has for queries."""
         deadline_s = time.monotonic() + limits.QUERY_WAIT.value
-        while not self._places.acquire(timeout=_LOOK_S):
+        while not self._places.take(workspace, wait_s=_LOOK_S):
             if stop.asked:
                 raise TaskFailed("the query was stopped while it waited for a place", hint="Ask again.")
             if time.monotonic() > deadline_s:
+                every, mine = self._places.taken(workspace)
                 raise TooMany(
-                    f"{limits.QUERIES.value} queries run already, and none ended within {limits.QUERY_WAIT.value} s",
+                    f"{every} of {limits.QUERIES.value} queries run already, {mine} of them of this workspace, which"
+                    f" may have {limits.QUERIES_WORKSPACE.value}, and none ended within {limits.QUERY_WAIT.value} s",
                     hint="Try again; let a pipeline make what takes long.",
                     retry_after_s=limits.QUERY_WAIT.value,
                 )
         try:
             yield
         finally:
-            self._places.release()
+            self._places.free(workspace)
 
     def rollback(self, table: str, to: int, *, actor: Actor) -> Published:
         """Make readers see an earlier published snapshot of a table again.
@@ -248,6 +249,38 @@ class Tables:
         seen.add((table, snapshot))
         inputs = [self._origin(workspace, name, at, seen, depth=depth + 1) for name, at in lineage.inputs.items()]
         return Origin(lineage, tuple(inputs))
+
+
+class QueryPlaces:
+    """The places that a process has for queries; no workspace takes the last one that others could have."""
+
+    def __init__(self) -> None:
+        self._held: Counter[WorkspaceId] = Counter()
+        self._changed = threading.Condition()
+
+    def take(self, workspace: WorkspaceId, *, wait_s: float) -> bool:
+        """Hold a place as soon as there is one; False when there is none in time."""
+        with self._changed:
+            may = self._changed.wait_for(lambda: self._is_free_for(workspace), timeout=wait_s)
+            if may:
+                self._held[workspace] += 1
+            return may
+
+    def free(self, workspace: WorkspaceId) -> None:
+        """Give a place back."""
+        with self._changed:
+            self._held[workspace] -= 1
+            self._held += Counter()  # without those that hold none
+            self._changed.notify_all()
+
+    def taken(self, workspace: WorkspaceId) -> tuple[int, int]:
+        """Return how many places are held, and how many of them by a workspace."""
+        with self._changed:
+            return self._held.total(), self._held[workspace]
+
+    def _is_free_for(self, workspace: WorkspaceId) -> bool:
+        most, mine = limits.QUERIES.value, limits.QUERIES_WORKSPACE.value
+        return self._held.total() < most and self._held[workspace] < mine
 
 
 def _request(sql: str, tables: Mapping[str, Reading], staging: Path, rows_max: int) -> EngineRequest:
