@@ -41,6 +41,7 @@ _FILES: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "csv": ("csv", ["HEADER"]),
     "ndjson": ("json", []),
     "parquet": ("parquet", ["COMPRESSION zstd"]),
+    "parquet in one": ("parquet", ["COMPRESSION zstd", f"ROW_GROUP_SIZE {2**31 - 1}"]),  # to be read at once
 }
 
 

@@ -12,6 +12,7 @@ from penstock.core.columns import Column
 from penstock.core.duckdb_sql import text
 from penstock.core.errors import TaskFailed
 from penstock.core.ports import PipelineContext
+from penstock.core.raw import FILE
 from penstock.tasks import raw_sql
 from penstock.tasks.raw_columns import LandingColumn, decide, settle
 
@@ -82,7 +83,7 @@ def letters_query(letters: Mapping[Path, int], table: str) -> str:
     return (
         f"SELECT record + place.before AS line, {error} AS error, coalesce(raw, CAST(data AS VARCHAR)) AS record,"
         f" {text(table)} AS _source FROM {LETTERS}"
-        f" JOIN (VALUES {before}) AS place(file, before) ON {raw_sql.FILE} = place.file"
+        f" JOIN (VALUES {before}) AS place(file, before) ON {FILE} = place.file"
     )
 
 
@@ -93,7 +94,7 @@ def letters_view(letters: Mapping[Path, int]) -> str:
     return (
         f"SELECT * FROM read_json([{paths}], format = 'newline_delimited',"
         f" columns = {{record: 'BIGINT', error: {text(error)}, raw: 'VARCHAR', data: 'JSON'}},"
-        f" maximum_object_size = {_LINE_BYTES_MAX}, filename = {text(raw_sql.FILE)})"
+        f" maximum_object_size = {_LINE_BYTES_MAX}, filename = {text(FILE)})"
     )
 
 

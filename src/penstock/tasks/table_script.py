@@ -5,6 +5,10 @@
 that it fails on, and a row that does not fit the table, goes to the table `<to>__rejected` with the reason; when more
 fail than `errors_max` allows, the task fails, and that table can be read all the same.
 
+`process_batch` and `process_table` are called for each chunk of up to 10,000 rows: what they count, sort or compare is
+of one chunk. With `whole: true` they are called once, with all rows, which have to fit one chunk of 16 MiB then; larger
+tables are for SQL.
+
 Columns keep the types that the table has. A new one has the type that `columns` asks for; else that of the input's
 column of the same name, where all its texts are such dates, times or decimals; else that of its values.
 """
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +35,7 @@ from penstock.core.errors import PenstockError, TaskFailed
 from penstock.core.ports import PipelineContext, ScriptRunner, TableWrite
 from penstock.core.processing import ErrorBudget, parse_error_budget
 from penstock.core.projects import Project, ProjectProblem, Task
+from penstock.core.raw import FILE
 from penstock.core.scripts import Cause, Chunk, ChunkResult, InputFile, ScriptVersion
 from penstock.core.tables import Reading, TableName, Written
 from penstock.tasks import raw_sql
@@ -71,6 +77,9 @@ class TableScriptSpec(WindowSpec):
     to: TableText = Field(description="The table that it writes, such as staging.orders.")
     columns: dict[str, Annotated[str, AfterValidator(_type)]] = Field(
         default_factory=dict, description="Types of columns by name, where they are not to be found out."
+    )
+    whole: bool = Field(
+        default=False, description="Whether the function is given all rows at once; they have to fit one chunk then."
     )
     errors_max: ErrorsMax = Field(
         "10%", description="How many records may fail: a number of them, or a share, which is judged from 1,000 on."
@@ -147,7 +156,7 @@ class _Work:
     def process(self, runner: ScriptRunner) -> None:
         """Run the script over all rows, as long as not too many fail."""
         self.is_arrow = runner.entry_point == "process_table"
-        chunks = self._chunks(runner)
+        chunks = self._whole(runner) if self.spec.whole else self._chunks()
         emit = "arrow" if self.is_arrow else "ndjson"
         results = self.ctx.run_in_order(runner, chunks, seed=self.ctx.occurrence.fingerprint, emit=emit)
         with contextlib.closing(results) as ended, self.output.open("wb") as output:  # type: ignore[type-var]  # a generator
@@ -175,7 +184,40 @@ class _Work:
         said = {"causes": self._causes(), "printed": self.printed}
         return report | {"bytes": written.size_bytes if written else 0} | counts | {k: v for k, v in said.items() if v}
 
-    def _chunks(self, runner: ScriptRunner) -> Iterator[Chunk]:
+    def _whole(self, runner: ScriptRunner) -> Iterator[Chunk]:
+        """Yield the one chunk that all rows are.
+
+        Raises:
+            TaskFailed: when the script works record by record, or they are more than a chunk holds.
+        """
+        if runner.entry_point == "process":
+            raise TaskFailed(
+                f"whole: true gives {self.spec.script} all rows at once, and its process takes one record",
+                hint="Define process_batch or process_table, or leave whole: out.",
+            )
+        if not self.reading.rows:
+            return
+        if self.reading.size_bytes > limits.CHUNK_BYTES.value * 2**20:
+            raise self._too_large()
+        tables = {"rows": self.reading}
+        path, rows = self.ctx.write_file("FROM rows", tables=tables, name="whole.parquet", format="parquet in one")
+        self.letters[self.ctx.staging / "letters-0"] = 0
+        with path.open("rb") as file:
+            given = InputFile("0", file.fileno(), path.stat().st_size, "parquet")
+            with self.ctx.sandbox.open_input(given, chunk_records=rows, as_arrow=self.is_arrow) as reader:
+                first, *more = itertools.islice(reader, 2)
+                if more:
+                    raise self._too_large()
+                yield first
+
+    def _too_large(self) -> TaskFailed:
+        return TaskFailed(
+            f"whole: true gives {self.spec.script} all {self.reading.rows:,} rows of {self.spec.source} at once, and"
+            f" they are more than a chunk of {limits.CHUNK_BYTES.value} MiB",
+            hint="Work it out in a task of the kind sql, or take fewer rows: window: day.",
+        )
+
+    def _chunks(self) -> Iterator[Chunk]:
         columns = tuple((column.id, column.name, type_tree(column.type)) for column in self.reading.columns)
         before = 0
         for number, file in enumerate(self.reading.files):
@@ -217,7 +259,7 @@ class _Work:
             path = self.ctx.staging / "rows.parquet"
             self._convert(path)
             views = {raw_sql.VIEW: raw_sql.parquet_view([path])}
-            return views, f"SELECT * EXCLUDE ({raw_sql.FILE}) FROM {raw_sql.VIEW}", None
+            return views, f"SELECT * EXCLUDE ({FILE}) FROM {raw_sql.VIEW}", None
         dates = dict.fromkeys(write.partition_by, "date")
         columns = typed_columns(
             self.ctx,

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import decimal
+import random
 import resource
 import threading
 import time
@@ -33,6 +34,13 @@ tasks:
   registered: {kind: script, script: "clean@^1.2", from: raw.orders, to: staging.registered}
   js: {kind: script, script: js, from: raw.orders, to: staging.js}
   older: {kind: script, script: keep, from: raw.older, to: staging.older}
+  one_batch: {kind: script, script: batch, from: raw.orders, to: staging.one_batch, whole: true}
+  one_day: {kind: script, script: batch, from: raw.orders, to: staging.one_day, whole: true, window: day}
+  parts: {kind: script, script: total, from: raw.many, to: staging.parts}
+  one_table: {kind: script, script: total, from: raw.many, to: staging.one_table, whole: true}
+  one_record: {kind: script, script: keep, from: raw.orders, to: staging.one_record, whole: true}
+  too_large: {kind: script, script: total, from: raw.large, to: staging.too_large, whole: true}
+  no_rows: {kind: script, script: total, from: raw.no_rows, to: staging.no_rows, whole: true}
 """
 SCRIPTS = {
     "clean": "def process(r):\n    return {'id': r['id'], 'total': r['total'] * 2, 'at': r['at'], 'day': r['_date']}\n",
@@ -50,11 +58,20 @@ import pyarrow.compute as pc
 def process_table(table):
     return table.select(['id', 'at']).append_column('double', pc.multiply(table['total'], 2))
 """
+TOTAL = """
+import pyarrow as pa
+import pyarrow.compute as pc
+def process_table(table):
+    total, first = pc.sum(table['n']).as_py(), pc.min(table['at']).as_py()
+    return pa.table({'rows': [table.num_rows], 'total': [total], 'first': [first]})
+"""
 FILES = {
     "pipelines/main.yml": PIPELINE,
     **{f"scripts/{name}.py": code.replace("CHANGED", "2") for name, code in SCRIPTS.items()},
     "scripts/frame.py": FRAME,
     "scripts/frame.yml": "profile: arrow\n",
+    "scripts/total.py": TOTAL,
+    "scripts/total.yml": "profile: arrow\n",
     "scripts/killer.yml": "limits: {wall_s: 1}\n",
     "scripts/for_ever.yml": "limits: {wall_s: 60, cpu_s: 60}\n",
     "scripts/js.js": "function process(r) { return {id: r.id, name: 'n' + r.id}; }\n",
@@ -114,6 +131,43 @@ def test_a_batch_of_records_gives_records_and_what_is_nested_is_kept_as_json(ben
     bench.run("whole")
     bench.publish()
     assert bench.rows("staging.whole") == [(1, '[1,{"a":2}]'), (2, '[1,{"a":2}]')]
+
+
+def test_a_function_over_many_records_is_given_all_of_them_at_once_when_that_is_asked_for(bench):
+    assert bench.run("one_batch")["records"] == 3
+    bench.run("one_day")
+    bench.publish()
+    assert bench.rows("staging.one_batch") == [(3, '[1,{"a":2}]')]
+    assert bench.rows("staging.one_day") == [(2, '[1,{"a":2}]', D2)]
+
+
+def test_a_function_over_a_table_is_given_all_of_it_at_once_when_that_is_asked_for(bench):
+    count = 130_000  # more than a chunk has, and than one of the engine's row groups
+    rows = pa.table({"n": range(count), "at": [NOON] * count, "day": [D1, D2] * (count // 2)})
+    bench.put("raw.many", rows, by=("day",))
+    assert bench.run("parts")["rows"] > 2
+    bench.run("one_table")
+    bench.publish()
+    assert bench.rows("staging.one_table") == [(count, sum(range(count)), READ_NOON)]
+    assert bench.columns("staging.one_table") == {"rows": "long", "total": "long", "first": "timestamptz"}
+
+
+def test_what_cannot_be_given_at_once_is_refused(bench):
+    with pytest.raises(TaskFailed, match="its process takes one record"):
+        bench.run("one_record")
+    noise = random.Random(1)
+    text = [noise.randbytes(40).hex() for _ in range(300_000)]
+    rows = pa.table({"n": range(len(text)), "at": [NOON] * len(text), "text": text})
+    bench.put("raw.large", rows)
+    with pytest.raises(
+        TaskFailed, match=r"all 300,000 rows of raw\.large at once, and they are more than a chunk of 16"
+    ):
+        bench.run("too_large")
+    bench.put("raw.large", rows.slice(0, 150_000).append_column("m", rows["text"].slice(0, 150_000)))  # once unfolded
+    with pytest.raises(TaskFailed, match="all 150,000 rows"):
+        bench.run("too_large")
+    bench.put("raw.no_rows", rows.slice(0, 0))
+    assert bench.run("no_rows")["rows"] == 0
 
 
 def test_a_table_gives_a_table_with_its_types(bench):
