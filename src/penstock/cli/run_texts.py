@@ -186,7 +186,7 @@ def _head_lines(run: View) -> Iterator[str]:
     if run["params"]:
         said = ", ".join(f"{name}={_shortened(value)}" for name, value in run["params"].items())
         yield f"params     {said}"
-    how = {"manual": "", "schedule": " (by schedule)", "backfill": f" (back-fill {run['backfill']})"}[run["trigger"]]
+    how = {"manual": "", "schedule": "", "backfill": f" (back-fill {run['backfill']})"}[run["trigger"]]
     yield f"started    by {harmless(run['started_by'])}{how}, {moment(run['started_at'] or run['created_at'])}"
     revision = run["revision"]
     whose = f", deployed by {harmless(revision['deployed_by'])}" if revision["deployed_by"] else ""

@@ -152,5 +152,5 @@ def _lineage(tx: Any, row: Any) -> Lineage:
 
 def _gone(name: TableName, snapshot: SnapshotId, what: str) -> SnapshotGone:
     return SnapshotGone(
-        f"{snapshot} of the table {name} {what}", hint="Choose a snapshot that the table's history lists as readable."
+        f"{snapshot} of the table {name} {what}", hint=f"Choose one of those that are kept: penstock tables {name}"
     )
