@@ -164,12 +164,32 @@ def test_a_reader_that_stalls_is_given_up(api, large, monkeypatch):
 
 
 def test_a_reader_that_is_slow_gets_everything(api, large, monkeypatch):
-    monkeypatch.setattr(limits, "READER_IDLE", Limit("reader_idle", 0.2, "s", "a test"))
+    monkeypatch.setattr(limits, "READER_IDLE", Limit("reader_idle", 2, "s", "a test"))
     with connect(api) as connection:
         ask_for(connection, large)
-        got_bytes = 0
-        while got_bytes < 2**24:
-            got_bytes += len(connection.recv(2**19))
-            time.sleep(0.05)
-        while got_bytes < 2**25:
-            got_bytes += len(connection.recv(2**20))
+        began_s, got_bytes = time.monotonic(), 0
+        while got_bytes < 2**25 - 1024:  # but for what came with the head
+            part = connection.recv(2**19)
+            assert part, f"it was given up after {got_bytes:,} bytes"
+            got_bytes += len(part)
+            time.sleep(0.04)
+    assert time.monotonic() - began_s > 2
+
+
+def test_slow_requests_of_one_workspace_leave_room_for_those_of_others(api, monkeypatch):
+    monkeypatch.setattr(limits, "REQUESTS_WORKSPACE", Limit("requests_workspace", 2, "requests", "a test"))
+    slow, other = api.tenant("slow"), api.tenant("other-crowd")
+    upload = (
+        b"POST /api/v1/jobs?script=clean HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+        b"Content-Length: 9999\r\nAuthorization: Bearer " + slow.api_key.encode() + b"\r\n\r\n"
+    )
+    with connect(api) as first, connect(api) as second, api.http(slow) as http, api.http(other) as others:
+        first.sendall(upload)
+        second.sendall(upload)
+        for path in ("/api/v1/jobs", "/api/v1/jobs/job_1"):  # the framework answers one, and not the other
+            refused = wait_for(lambda path=path: (found := http.get(path)).status_code == 429 and found)
+            assert (refused.json()["code"], refused.headers["retry-after"]) == ("too_many", "1")
+            assert "2 requests of the workspace" in refused.json()["detail"]
+        assert others.get("/api/v1/jobs").status_code == 200
+        first.close()
+        assert wait_for(lambda: http.get("/api/v1/jobs").status_code == 200)

@@ -55,7 +55,13 @@ def create_app(server: Server) -> FastAPI:
         app.include_router(router)
     app.state.routes = [route for router in found for route in router.routes]
     app.add_middleware(Quick, server=server, rates=app.state.rates, watch=app.state.watch)
-    app.add_middleware(Observed, metrics=RequestMetrics(registry), refused=_refusals(server), unbounded=_UNBOUNDED)
+    app.add_middleware(
+        Observed,
+        metrics=RequestMetrics(registry),
+        crowd=app.state.rates.crowd,
+        refused=_refusals(server),
+        unbounded=_UNBOUNDED,
+    )
     return app
 
 

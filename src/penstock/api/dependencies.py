@@ -10,7 +10,8 @@ from fastapi.security import HTTPBearer
 from starlette.responses import JSONResponse
 
 from penstock.api.rates import RateLimiter
-from penstock.api.requests import facts_of
+from penstock.api.requests import RequestFacts, facts_of
+from penstock.core import limits
 from penstock.core.access import Actor, Quotas
 from penstock.core.errors import NotLoggedIn, TooMany
 
@@ -57,11 +58,12 @@ def current_actor(request: Request, _shown: Annotated[Any, Depends(_BEARER)]) ->
 
     Raises:
         NotLoggedIn: when there is no key, or it is not valid any more.
-        TooMany: when the workspace sends more requests a second than its quota allows.
+        TooMany: when the workspace sends more requests a second than its quota allows, or has too many at once.
     """
     server: Server = request.app.state.server
-    facts_of(request.scope).actor = actor = who_asks(request)
-    hold_to_rate(request.app.state.rates, actor, server.quotas.of(actor.workspace))
+    facts = facts_of(request.scope)
+    facts.actor = actor = who_asks(request)
+    hold_to_bounds(request.app.state.rates, facts, actor, server.quotas.of(actor.workspace))
     return actor
 
 
@@ -84,12 +86,19 @@ def bearer_key(request: Request) -> str:
     return key.strip()
 
 
-def hold_to_rate(rates: RateLimiter, actor: Actor, quotas: Quotas) -> None:
-    """Take one request of a workspace's rate.
+def hold_to_bounds(rates: RateLimiter, facts: RequestFacts, actor: Actor, quotas: Quotas) -> None:
+    """Take one request of a workspace's rate, and of those that it may have at once.
 
     Raises:
-        TooMany: when it sends more requests a second than its quota allows.
+        TooMany: when it sends more requests a second than its quota allows, or so many are being answered.
     """
+    facts.entered = rates.crowd.enter(actor.workspace, most=limits.REQUESTS_WORKSPACE.value)
+    if not facts.entered:
+        raise TooMany(
+            f"{limits.REQUESTS_WORKSPACE.value:,} requests of the workspace are being answered here",
+            hint="Send fewer at once, and read what is answered to its end.",
+            retry_after_s=1,
+        )
     wait_s = rates.take(actor.workspace, per_s=quotas.requests_per_s)
     if wait_s:
         raise TooMany(

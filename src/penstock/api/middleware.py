@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 
 from penstock.api.metrics import RequestMetrics
 from penstock.api.problems import BodyTimeout, bug, respond
+from penstock.api.rates import Crowd
 from penstock.api.requests import RequestFacts, keep_facts
 from penstock.base.ids import new_id
 from penstock.base.logs import get_log
@@ -48,6 +49,7 @@ class Observed:
         app: Application,
         *,
         metrics: RequestMetrics,
+        crowd: Crowd,
         refused: Callable[[Actor | None, RequestFacts], None],
         unbounded: frozenset[tuple[str, str]],
     ) -> None:
@@ -56,11 +58,13 @@ class Observed:
         Args:
             app: what answers.
             metrics: where requests are counted.
+            crowd: counts the requests of each workspace.
             refused: records that somebody was refused.
             unbounded: methods and paths that hold their bodies to bounds of their own.
         """
         self._app = app
         self._metrics = metrics
+        self._crowd = crowd
         self._refused = refused
         self._unbounded = unbounded
         self._running = 0
@@ -83,6 +87,8 @@ class Observed:
         finally:
             self._running -= 1
             self._metrics.running.set(self._running)
+            if facts.entered and facts.actor is not None:
+                self._crowd.leave(facts.actor.workspace)
             self._tell(scope, facts)
             if isinstance(facts.error, NotLoggedIn | NotAllowed):
                 await asyncio.to_thread(self._refused, facts.actor, facts)

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock.api.dependencies import Json, hold_to_rate
+from penstock.api.dependencies import Json, hold_to_bounds
 from penstock.api.job_models import show_job
 from penstock.api.middleware import Application, ClientGone, Receive, Scope, Send
 from penstock.api.rates import RateLimiter
@@ -92,7 +92,7 @@ class Quick:
         facts.actor = actor
         workspace = actor.workspace
         quotas = known(workspace) or await self._in_thread(lambda: self._server.quotas.of(workspace))
-        hold_to_rate(self._rates, actor, quotas)
+        hold_to_bounds(self._rates, facts, actor, quotas)
         return actor
 
     async def _submit(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -20,6 +20,7 @@ class RequestFacts:
     Attributes:
         asked: method and path, for the audit log.
         actor: who asks, once that is known.
+        entered: whether it counts among those of its workspace that are answered now.
         error: what the request ended with, when that was an error.
         notes: more fields for the log line.
     """
@@ -29,6 +30,7 @@ class RequestFacts:
     asked: str = ""
     started_s: float = field(default_factory=time.monotonic)
     actor: Actor | None = None
+    entered: bool = False
     error: PenstockError | None = None
     received_bytes: int = 0
     sent_bytes: int = 0
