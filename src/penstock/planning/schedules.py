@@ -45,12 +45,6 @@ def next_at(schedule: Schedule, *, after: float) -> float | None:
     return next(times_after(schedule.cron, timezone=schedule.timezone, after=after), None)
 
 
-def next_occasions(schedule: Schedule, *, after: float, count: int) -> tuple[Occasion, ...]:
-    """Return the next occasions, for people who want to see them."""
-    times = times_after(schedule.cron, timezone=schedule.timezone, after=after)
-    return tuple(occasion(schedule, at=at) for at in itertools.islice(times, count))
-
-
 def occasion(schedule: Schedule, *, at: float) -> Occasion:
     """Return a time with its logical date."""
     return Occasion(dt.datetime.fromtimestamp(at, ZoneInfo(schedule.timezone)).date().isoformat(), at)
