@@ -6,6 +6,7 @@ is to happen to it, and at which marks not. It answers with how the child ended 
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
@@ -26,7 +27,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from penstock.core.jobs import ENDED
 from penstock.core.runs import RunFilter
-from penstock.core.settings import DATABASE_URL
+from penstock.core.settings import DATABASE_URL, MASTER_KEY
 from penstock.planning.pipelines import Occasion
 from penstock.wiring import local
 from penstock.wiring.folder import read_files
@@ -141,7 +142,8 @@ def _child(asked: dict[str, Any], answer: int) -> None:
     fault = Fault(asked["fault"], done, len(done) + asked["most"], tuple(asked["share"]), asked["at"], answer, url)
     Marks(folder, fault.happens).listen()
     if url:
-        setattr(local, "read_settings", lambda known: read_settings({**known, DATABASE_URL.name: url}))  # noqa: B010  # a folder keeps its own
+        more = {DATABASE_URL.name: url, MASTER_KEY.name: base64.b64encode(bytes(32)).decode()}
+        setattr(local, "read_settings", lambda known: read_settings({**known, **more}))  # noqa: B010  # not a folder's own
     night(folder, asked["date"])
 
 

@@ -433,7 +433,7 @@ class NeedsRerun(TransientError):
 
 
 class SpoolFull(TransientError):
-    """A worker's disk has no room for what a job puts aside while it runs."""
+    """A worker's disk has no room for what a job or a task puts aside while it runs."""
 
     code = "spool_full"
 
