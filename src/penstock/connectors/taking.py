@@ -76,24 +76,26 @@ def take_new(found: Iterable[Found], wanted: FromFiles, ctx: PipelineContext) ->
         )
     known = ctx.cursors.seen([(file.name, file.mark) for file in files]) if wanted.only_new else frozenset()
     new = [file for file in files if file.name not in known]
-    if len(new) > limits.SOURCE_FILES.value:
-        ctx.log("there are more files than a task takes; the rest comes with the next run", files=len(new))
-        new = new[: limits.SOURCE_FILES.value]
     ctx.log("files were found", files=len(files), new=len(new))
-    left_bytes = limits.SOURCE_BYTES.value * 2**20
+    left_bytes, taken, touched = limits.SOURCE_BYTES.value * 2**20, 0, 0
     for number, file in enumerate(new):
-        left_bytes -= file.size_bytes
-        if left_bytes < 0:
+        if taken == limits.SOURCE_FILES.value:
+            ctx.log("there are more files than a task takes; the rest comes with the next run", files=len(new))
+            break
+        if file.size_bytes > left_bytes:
             raise TaskFailed(
                 f"the files of {wanted.path!r} have more than {limits.SOURCE_BYTES.value:,} MiB together",
                 hint="Take fewer at once: a narrower pattern, or for_each.",
             )
         landed = _landed(file, number, wanted, ctx)
         if wanted.only_new and landed.content and ctx.cursors.seen([(content_name(file.name), landed.content)]):
-            ctx.log(f"{file.name} has the bytes that were taken before, and is left out")
             landed.path.unlink()
+            touched += 1
             continue
+        left_bytes, taken = left_bytes - file.size_bytes, taken + 1
         yield landed
+    if touched:
+        ctx.log("files have the bytes that were taken before, and are left out", files=touched)
 
 
 def format_of(name: str, given: FileFormat | None) -> FileFormat:

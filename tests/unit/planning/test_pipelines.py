@@ -179,4 +179,4 @@ def test_a_parameter_whose_default_is_a_number_takes_no_text(given):
 
 @pytest.mark.parametrize("given", [5, 2.5, None])
 def test_a_parameter_whose_default_is_a_number_takes_another(given):
-    assert plan(State(), params={"limit": given})
+    assert plan(State(), params={"limit": given}).occasion.params["limit"] == given

@@ -115,6 +115,7 @@ def test_a_file_that_was_only_copied_or_touched_is_not_taken_again(ingest):
     put(bench, "b.ndjson", '{"id": 1}\n')  # another file, though it has the same bytes
     bench.next_run()
     assert bench.run("land")["rows"] == 1
+    assert any("have the bytes that were taken before" in line for line in bench.logs())
     put(bench, "a.ndjson", '{"id": 2}\n')
     bench.next_run()
     assert bench.run("land")["rows"] == 1
