@@ -32,8 +32,8 @@ from penstock.core.errors import UsageError
 def command(*, sql: str, at: tuple[str, ...], rows_max: int, as_csv: bool, server: bool, as_json: bool) -> None:
     """Run one SELECT over published tables, all read at one moment; SQL is - to read it from standard input.
 
-    It runs on DuckDB, locked: it sees the tables it names, nothing else of the machine, and changes nothing. Ctrl-C ends
-    it, also on a server.
+    It runs on DuckDB, locked: it sees the tables it names, nothing else of the machine, and changes nothing. Ctrl-C
+    ends it, also on a server.
 
     \b
     Examples:

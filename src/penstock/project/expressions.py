@@ -79,9 +79,7 @@ class _Earlier:
             for each in before[name]:
                 found |= self._bits[each] | self._found[each]
             self._found[name] = found
-        for name in (
-            before.keys() - self._found.keys()
-        ):  # in a circle: said elsewhere, and no order is wrong
+        for name in before.keys() - self._found.keys():  # in a circle: said elsewhere, and no order is wrong
             self._found[name] = (1 << len(before)) - 1
 
     def than(self, name: TaskName) -> Collection[TaskName]:
