@@ -19,6 +19,7 @@ from typing import Any
 
 import sqlalchemy
 
+from penstock.core.errors import TransientError
 from penstock.core.tables import TableName
 from penstock.database.opening import open_database
 from penstock.database.schema import cursors, taken_files
@@ -142,9 +143,10 @@ class Nights:
         home = self.folder / FOLDER
         lake = home / "lake"
         url = self.database_url or f"sqlite:///{home / 'penstock.db'}"
+        catalog_url = self.database_url or f"sqlite:///{lake / 'catalog.db'}"
         with (
             contextlib.closing(open_database(url)) as database,
-            contextlib.closing(Catalog(f"sqlite:///{lake / 'catalog.db'}", str(lake / "warehouse"))) as catalog,
+            contextlib.closing(Catalog(catalog_url, str(lake / "warehouse"))) as catalog,
         ):
             yield database, IcebergLake(database, catalog, time.time)
 
@@ -180,8 +182,11 @@ def polled(look: Callable[[], str], *, every_s: float = 0.2) -> Iterator[list[st
 
     def poll() -> None:
         while not over.wait(every_s):
-            if found := look():
-                wrong.append(found)
+            with contextlib.suppress(
+                TransientError
+            ):  # on a full disk nobody can open a database; that shows nothing half
+                if found := look():
+                    wrong.append(found)
 
     reader = threading.Thread(target=poll, daemon=True)
     reader.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import os
 import threading
@@ -50,7 +51,8 @@ def expected(days):
 def site(request, tmp_path, fresh_database_url, monkeypatch):
     """A server with the project deployed, on each kind of database."""
     monkeypatch.setattr(limits, "COMPACT_FROM", dataclasses.replace(limits.COMPACT_FROM, value=2))
-    with open_site(tmp_path, PENSTOCK_DATABASE_URL=fresh_database_url(request.param)) as opened:
+    key, url = base64.b64encode(bytes(32)).decode(), fresh_database_url(request.param)
+    with open_site(tmp_path, PENSTOCK_DATABASE_URL=url, PENSTOCK_MASTER_KEY=key) as opened:
         opened.server.projects.deploy(FILES, actor=opened.actor())
         yield opened
 
