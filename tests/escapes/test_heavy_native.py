@@ -279,7 +279,7 @@ time.sleep(0.1)
 for number in range(7_000):
     os.close(os.open(f"{number}", os.O_CREAT | os.O_WRONLY))
     if number % 100 == 0:
-        time.sleep(0.02)
+        time.sleep(0.04)
 """,
     ),
     Attack(
