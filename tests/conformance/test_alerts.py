@@ -90,7 +90,7 @@ class Desk:
             workspace=self.workspace,
             project="shop",
             pipeline="sales",
-            revision=REVISION,
+            revision=more.pop("revision", REVISION),
             state=state,  # type: ignore[arg-type]  # one of its words
             trigger="schedule",
             created_at=self.clock(),
@@ -393,6 +393,18 @@ def test_who_cannot_be_told_is_said_and_so_is_a_pipeline_that_names_nobody(desk)
     desk.end("failed", date="2026-05-03", error="script_failed")
     desk.alerts.send_due()
     assert [(each["telling"], each["told"]) for each in desk.shown(over=False)] == [("nobody", [])]
+
+
+def test_an_incident_is_told_to_those_who_are_named_after_it_began(desk):
+    pipeline = desk.project.pipelines[PipelineName("sales")]
+    desk.project = replace(desk.project, pipelines={PipelineName("sales"): replace(pipeline, alerts=())})
+    for day in ("2026-05-01", "2026-05-02"):
+        desk.end("failed", date=day, error="script_failed")
+        assert desk.tell() == []
+    desk.project = replace(desk.project, pipelines={PipelineName("sales"): pipeline})
+    for day in ("2026-05-03", "2026-05-04"):
+        desk.end("failed", date=day, error="script_failed", revision="2" * 64)
+        assert desk.tell() == ["shop/sales failed (2026-05-01)"], "and once"
 
 
 def test_a_receiver_that_repeats_a_secret_does_not_bring_it_into_the_record(desk):

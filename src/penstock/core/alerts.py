@@ -112,7 +112,7 @@ class Judgement:
 
     Attributes:
         shows: the kind of incident that it shows, None when it shows none.
-        again: an open incident of that kind, of which everybody knows already.
+        again: an open incident of that kind.
         closes: open incidents that are over.
     """
 
@@ -168,6 +168,11 @@ def judge_end(run: PipelineRun, *, checks: Iterable[CheckResult], open_incidents
         again=next((incident for incident in open_incidents if incident.kind == shows), None),
         closes=tuple(each for each in open_incidents if each.kind in over and _says_something(run, each)),
     )
+
+
+def is_to_be_told(deliveries: Sequence[Delivery], revision: str) -> bool:
+    """Return whether an incident is news: to everybody, or because nobody was named before this revision."""
+    return all(each.state == "sent" and not each.target and each.revision != revision for each in deliveries)
 
 
 def words_of_end(incident: Incident, run: PipelineRun, *, checks: Iterable[CheckResult]) -> Alert:

@@ -20,12 +20,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from penstock.base.hashing import fingerprint
 from penstock.core import limits
-from penstock.core.columns import Column
+from penstock.core.columns import Column, spelled
 from penstock.core.errors import NeedsRerun, PenstockError, TaskFailed
 from penstock.core.ports import Connector, PipelineContext, TableWrite
 from penstock.core.processing import parse_error_budget
 from penstock.core.projects import Project, ProjectProblem, Task
-from penstock.core.raw import AUDIT
+from penstock.core.raw import AUDIT, landed_name
 from penstock.core.tables import TableName, table_name
 from penstock.tasks import raw_sql
 from penstock.tasks.arriving import Arrived, Arriving
@@ -166,7 +166,7 @@ def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext, before: fro
     if not arrived.parquet and not arrived.kinds:  # nothing, or nothing good; what comes after it finds a table
         sql, views, aside = raw_sql.nothing(spec.columns), {}, None
     elif arrived.parquet:
-        sql, views, aside = _parquet(spec, arrived, ctx)
+        sql, views, aside = _parquet(spec, arrived, known, ctx)
     else:
         sql, views, aside = _lines(spec, arrived, known, ctx, is_new=is_new)
     if not arrived.rejected and aside is None and write.table + REJECTED in before:
@@ -235,7 +235,9 @@ def _misfits(columns: Sequence[LandingColumn], files: Sequence[Path], ctx: Pipel
     return {column.field: int(count) for column, count in zip(checked, row, strict=True)}
 
 
-def _parquet(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[str, dict[str, str], str | None]:
+def _parquet(
+    spec: IngestSpec, arrived: Arrived, known: Sequence[Column], ctx: PipelineContext
+) -> tuple[str, dict[str, str], str | None]:
     """Return the query of the rows of Parquet files, whose columns have types already, and its views."""
     if arrived.lines:
         raise TaskFailed("some files are Parquet and others text", hint="Take them by two tasks, into two tables.")
@@ -247,8 +249,12 @@ def _parquet(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext) -> tuple[
         )
     views = {raw_sql.VIEW: raw_sql.parquet_view([Path(path) for path in arrived.parquet])}
     found = ctx.query(f"SELECT * FROM {raw_sql.VIEW}", tables={}, files=views, rows_max=0).answer["columns"]
-    _require_own_names([str(name) for name, _ in found], arrived, ctx)
-    return raw_sql.parquet_rows([str(name) for name, _ in found], arrived.parquet), views, None
+    kinds = {str(name): str(kind) for name, kind in found}
+    _require_own_names(list(kinds), arrived, ctx)
+    there = {column.name: spelled(column.type) for column in known}
+    if empty := [name for name in raw_sql.without_values(kinds) if landed_name(name) not in there]:
+        ctx.log(f"without any value, so without a type, and left out: {', '.join(empty)[:1_000]}", level="warning")
+    return raw_sql.parquet_rows(kinds, arrived.parquet, known=there), views, None
 
 
 def _require_own_names(found: Sequence[str], arrived: Arrived, ctx: PipelineContext) -> None:

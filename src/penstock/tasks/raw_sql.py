@@ -16,6 +16,7 @@ from penstock.tasks.raw_columns import GUESSES, LandingColumn, Policy
 VIEW: Final = "penstock_raw"
 REJECTED: Final = "penstock_rejected"
 
+_ANY_UBIGINT: Final = "decimal(20, 0)"
 _LINE_BYTES_MAX: Final = limits.SOURCE_PAGE.value * 2**20
 _NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _MOMENT: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
@@ -130,11 +131,32 @@ def rejected_rows(sources: Mapping[str, str]) -> str:
     return f"SELECT line, error, record, {_source(sources)} FROM {_with_sources(REJECTED, sources)}"
 
 
-def parquet_rows(names: Sequence[str], sources: Mapping[str, str]) -> str:
-    """Return the query whose rows land, of Parquet files with these columns."""
-    mine = [name for name in names if name != FILE]
-    picked = [f"{quoted(name)} AS {quoted(landed_name(name))}" for name in mine]
-    whole = ", ".join(f"{text(name)}: {quoted(name)}" for name in mine)
+def without_values(kinds: Mapping[str, str]) -> list[str]:
+    """Return those columns of Parquet files that have nulls only and no type, of all with DuckDB's types."""
+    return [name for name, kind in kinds.items() if kind == '"NULL"']
+
+
+def parquet_rows(kinds: Mapping[str, str], sources: Mapping[str, str], *, known: Mapping[str, str]) -> str:
+    """Return the query whose rows land, of Parquet files with these columns.
+
+    Columns without values come with the first file that has some. A new column of 64 bits without a sign is decimal,
+    since a `long` has no place for half of what it may hold.
+
+    Args:
+        kinds: DuckDB's types of the columns.
+        sources: where rows are from, by file.
+        known: the types of the table's columns.
+    """
+    kinds = {name: kind for name, kind in kinds.items() if name != FILE}
+    empty = set(without_values(kinds))
+    picked = []
+    for name, kind in kinds.items():
+        value, landed = quoted(name), landed_name(name)
+        if kind == "UBIGINT" and known.get(landed, _ANY_UBIGINT) == _ANY_UBIGINT:
+            value = f"CAST({value} AS {_ANY_UBIGINT})"
+        if landed in known or name not in empty:
+            picked.append(f"{value} AS {quoted(landed)}")
+    whole = ", ".join(f"{text(name)}: {quoted(name)}" for name in kinds)
     digest = f"md5(CAST({{{whole}}} AS VARCHAR)) AS {quoted(HASH)}"
     return f"SELECT {', '.join([*picked, _source(sources), digest])} FROM {_with_sources(VIEW, sources)}"
 

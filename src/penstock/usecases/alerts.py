@@ -23,6 +23,7 @@ from penstock.core.alerts import (
     IncidentFilter,
     IncidentId,
     IncidentKind,
+    is_to_be_told,
     judge_end,
     without_secrets,
     words_of_end,
@@ -63,7 +64,9 @@ class Incidents:
         judged = judge_end(run, checks=checks, open_incidents=known)
         if judged.shows is not None:
             incident = self._incident(judged.shows, run)
-            if self.records.open(tx, incident):
+            if not self.records.open(tx, incident) and judged.again is not None:
+                incident = replace(judged.again, revision=run.revision)
+            if is_to_be_told(self.records.deliveries(tx, run.workspace, [incident.id]), run.revision):
                 self._tell(tx, incident, words_of_end(incident, run, checks=checks))
         if judged.closes:
             self.records.close(tx, judged.closes, by=run.id, now=self.clock())

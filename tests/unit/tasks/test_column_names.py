@@ -172,6 +172,23 @@ def test_columns_of_parquet_may_end_in_numbers(project):
     assert list(bench.columns("raw.parquet"))[:3] == ["a", "a_1", "b"]
 
 
+def test_a_parquet_column_comes_with_its_first_value_and_holds_every_whole_number(project):
+    bench = project(task("parquet"))
+    most = 2**64 - 1
+    first = pa.table({"a": [1], "later": pa.nulls(1), "big": pa.array([most], pa.uint64())})
+    pq.write_table(first, bench.folder / "data" / "a.parquet")
+    bench.run("parquet")
+    bench.next_run()
+    assert "later" not in bench.columns("raw.parquet")
+    second = first.set_column(1, "later", pa.array(["x"])).set_column(0, "a", pa.nulls(1))
+    pq.write_table(second, bench.folder / "data" / "a.parquet")
+    bench.run("parquet")
+    names = list(bench.columns("raw.parquet"))
+    rows = [dict(zip(names, row, strict=True)) for row in bench.rows("raw.parquet")]
+    found = sorted((row["a"] or 0, row["later"], row["big"]) for row in rows)
+    assert found == [(0, "x", most), (1, None, most)]
+
+
 def test_a_column_without_a_name_is_called_by_its_place(project):
     bench = project(task("csv"))
     (bench.folder / "data" / "a.csv").write_text("a,,b,\n1,2,3,4\n")
