@@ -21,8 +21,8 @@ from penstock.api.run_models import (
     ScheduleShown,
 )
 from penstock.base.hashing import fingerprint
-from penstock.base.nearest import nearest
 from penstock.base.ids import new_id
+from penstock.base.nearest import nearest
 from penstock.core.access import Actor
 from penstock.core.errors import NotFound
 from penstock.core.run_views import show_backfill, show_pipeline, show_run, show_schedule
