@@ -84,7 +84,9 @@ def run_lines(
         if task["state"] == "failed":
             yield ""
             yield from _failure_lines(task, run, rejected or {}, flag=flag)
-    warned = [check for check in run["checks"] if not check["success"] and not _said_by_task(check, run)]
+    # The last result of each: a task that was tried again has several.
+    last = {(check["task"], check["table"], check["suite"]): check for check in sorted(run["checks"], key=_at)}
+    warned = [check for check in last.values() if not check["success"] and not _said_by_task(check, run)]
     for check in warned:
         yield ""
         yield from check_lines(check, flag=flag)
@@ -332,6 +334,10 @@ def _ways(task: View) -> str:
 def _shortened(value: Any) -> str:
     text = harmless(str(value))
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _at(check: View) -> str:
+    return str(check["at"])
 
 
 def moment(text: str | None) -> str:

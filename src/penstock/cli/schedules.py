@@ -6,6 +6,7 @@ import click
 
 from penstock.cli.place import json_option, open_place, server_option
 from penstock.cli.rows import print_json, print_rows
+from penstock.cli.run_texts import moment
 
 _COLUMNS = ["project", "pipeline", "cron", "timezone", "state", "last_date", "next_at"]
 
@@ -31,7 +32,7 @@ def command(ctx: click.Context, *, server: bool, as_json: bool) -> None:
         found, here = place.schedules(), not place.flag
     rows = [{**each, "state": "paused" if each["paused"] else "active"} for each in found]
     if not as_json:  # a paused one does not come at that time
-        rows = [{**each, "next_at": None if each["paused"] else each["next_at"]} for each in rows]
+        rows = [{**each, "next_at": "" if each["paused"] else moment(each["next_at"])} for each in rows]
     print_rows(rows, _COLUMNS, as_json=as_json, empty="no pipeline has a schedule")
     if here and rows:
         click.echo("nothing runs by itself in this folder; schedules run on a server: penstock deploy", err=True)
@@ -72,5 +73,5 @@ def _set(pipeline: str, *, paused: bool, server: bool, as_json: bool) -> None:
         print_json(state)
         return
     name = f"{state['project']}/{state['pipeline']}"
-    following = f"penstock schedules resume {name}{flag}" if state["paused"] else state["next_at"]
+    following = f"penstock schedules resume {name}{flag}" if state["paused"] else moment(state["next_at"])
     click.echo(f"{name}: {'it waits for:' if state['paused'] else 'it runs next at'} {following}")

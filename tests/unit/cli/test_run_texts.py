@@ -72,7 +72,9 @@ def test_a_run_that_was_resumed_took_what_it_was_carried_out():
 
 def test_a_check_that_only_warned_is_said_too():
     warning = dataclasses.replace(CHECK, task=TaskName("other"), blocks=False)
-    text = said(run_texts.run_lines(show_run(failed_run(), checks=[warning])))
+    again = dataclasses.replace(warning, at=warning.at + 60)
+    text = said(run_texts.run_lines(show_run(failed_run(), checks=[again, warning])))
+    assert text.count(f"on {warning.table}@") == 1, "of a task that was tried again the last result"
     assert "1 of 12 not met (only warns)" in text
 
 
