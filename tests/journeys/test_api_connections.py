@@ -186,6 +186,7 @@ def test_slow_requests_of_one_workspace_leave_room_for_those_of_others(api, monk
     with connect(api) as first, connect(api) as second, api.http(slow) as http, api.http(other) as others:
         first.sendall(upload)
         second.sendall(upload)
+        wait_for(lambda: api.app.state.rates.crowd._running[slow.workspace] == 2)  # or one of them is refused
         for path in ("/api/v1/jobs", "/api/v1/jobs/job_1"):  # the framework answers one, and not the other
             refused = wait_for(lambda path=path: (found := http.get(path)).status_code == 429 and found)
             assert (refused.json()["code"], refused.headers["retry-after"]) == ("too_many", "1")
