@@ -18,6 +18,7 @@ from benchmarks import queues, service
 from penstock.core import limits
 
 PROJECT: Final = "bench"
+DATA: Final = "data/"  # what a project reads, and is not of it
 SCRIPT: Final = b"def process(record):\n    return record\n"
 
 
@@ -37,7 +38,7 @@ def here(files: Mapping[str, bytes]) -> Iterator[Here]:
     with queues.folder() as folder:
         write(folder, files)
         with open_local(folder) as local, working(local) as work:
-            local.use(files)
+            local.use({path: content for path, content in files.items() if not path.startswith(DATA)})
             yield Here(local, work, folder)
 
 
@@ -130,7 +131,7 @@ def days(*, rows: int, dates: list[str]) -> dict[str, bytes]:
         b"SELECT sku, count(*) AS lines, sum(quantity) AS pieces, sum(quantity * price) AS revenue\n"
         b"FROM orders\nGROUP BY sku\n"
     )
-    return files | {f"data/{date}.csv": _day(date, rows) for date in dates}
+    return files | {f"{DATA}{date}.csv": _day(date, rows) for date in dates}
 
 
 def paged(url: str) -> dict[str, bytes]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import math
 import sys
 from collections.abc import Iterable
 from typing import Any
 
 _PLAIN = frozenset([str, int, bool, type(None), bytes])
+_NOT_LEAVES = (float, dict, list, tuple, set, frozenset, enum.Enum)
 
 
 def require_finite(value: Any, line: bytes) -> None:
@@ -24,12 +26,35 @@ def require_finite(value: Any, line: bytes) -> None:
     """
     if line.find(b"null") < 0:  # `in` would try it as a number first, and raise
         return
-    found = _not_finite(value, "")
-    if found is not None:
+    if not _is_finite(value) and (found := _not_finite(value, "")) is not None:
         place, number = found
         raise TypeError(
             f"a record cannot hold {number} (at {place}): JSON has no form for it; valid: a finite number, None, text"
         )
+
+
+def _is_finite(value: Any) -> bool:
+    """Return whether a value is a record, or a list of them, of plain values and finite numbers.
+
+    That is what most are, and this costs less than to know the place of each value; the others are looked into.
+    """
+    if type(value) is list:
+        return all(map(_is_finite, value))
+    if type(value) is not dict:
+        return False
+    for part in value.values():
+        kind = type(part)
+        if kind in _PLAIN or (math.isfinite(part) if kind is float else _is_leaf(kind)):
+            continue
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=64)
+def _is_leaf(kind: type) -> bool:
+    """Return whether values of a type hold no others and are no floats: Decimal, UUID, dates."""
+    of_numpy = kind.__module__.partition(".")[0] == "numpy"
+    return not (issubclass(kind, _NOT_LEAVES) or dataclasses.is_dataclass(kind) or of_numpy)
 
 
 def _not_finite(value: Any, place: str) -> tuple[str, str] | None:
