@@ -43,7 +43,7 @@ def _is_finite(value: Any) -> bool:
     if type(value) is not dict:
         return False
     for part in value.values():
-        kind = type(part)
+        kind: Any = type(part)
         if kind in _PLAIN or (math.isfinite(part) if kind is float else _is_leaf(kind)):
             continue
         return False
@@ -51,7 +51,7 @@ def _is_finite(value: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _is_leaf(kind: type) -> bool:
+def _is_leaf(kind: Any) -> bool:
     """Return whether values of a type hold no others and are no floats: Decimal, UUID, dates."""
     of_numpy = kind.__module__.partition(".")[0] == "numpy"
     return not (issubclass(kind, _NOT_LEAVES) or dataclasses.is_dataclass(kind) or of_numpy)
