@@ -1,8 +1,8 @@
 """40 x fibo(10) one after the other, each task submitted, carried out and known to have ended before the next begins.
 
 Penstock: 40 jobs over HTTP to a server that `penstock up` started, each run by a fresh locked child of the sandbox;
-median of five chains. Prefect 3: 40 `@task` calls in one `@flow`, its second run, its own server in the same process,
-no sandbox. Airflow 3: 40 `@task` nodes in one DAG on `airflow standalone` (SQLite, LocalExecutor), from the start of
+median of five chains. Prefect 3: 40 `@task` calls in one run, its second run, its own server in the same process,
+no sandbox. Airflow 3: 40 `@task` nodes in a row on `airflow standalone` (SQLite, LocalExecutor), from the start of
 the first task to the end of the last, no sandbox; its second run. The peers' start-up is not counted.
 """
 
