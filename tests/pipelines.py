@@ -46,6 +46,24 @@ EMPTY_PROJECT: dict[str, bytes | str] = {
     "pipelines/main.yml": "tasks: {task: {kind: nothing}}\n",
 }
 
+# Of a project: a table of which each date replaces its own rows, and one that is made of all of it.
+DAYS_AND_TOTAL = {
+    "penstock.yml": b"name: shop\n",
+    "pipelines/sales.yml": b"""
+tasks:
+  day:
+    kind: sql
+    sql: SELECT range AS number, day('${date}'::DATE) * 100 + range AS amount FROM range(day('${date}'::DATE))
+    to: staging.sales
+    window: day
+  total:
+    kind: sql
+    sql: SELECT count(*) AS rows, count(DISTINCT _date) AS days, sum(amount)::BIGINT AS amount FROM sales
+    from: {sales: staging.sales}
+    to: marts.total
+""",
+}
+
 
 class Nothing:
     """A kind that does nothing."""

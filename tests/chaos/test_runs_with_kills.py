@@ -17,29 +17,17 @@ from penstock.core.jobs import ENDED
 from penstock.core.runs import PipelineRun, RunFilter
 from penstock.core.tables import TableName
 from tests.lakes import read_rows
+from tests.pipelines import DAYS_AND_TOTAL
 from tests.servers import KINDS
 from tests.workers import open_site
 
 DAYS = 9 if os.environ.get("PENSTOCK_CHAOS_EVERY") else 4  # of each back-fill; they share all but two
 SALES, TOTAL, NOTE = TableName("staging.sales"), TableName("marts.total"), TableName("marts.note")
 NOTES = 5
-FILES = {
-    "penstock.yml": b"name: shop\n",
-    "pipelines/sales.yml": b"""
-tasks:
-  day:
-    kind: sql
-    sql: SELECT range AS number, day('${date}'::DATE) * 100 + range AS amount FROM range(day('${date}'::DATE))
-    to: staging.sales
-    window: day
-  total:
-    kind: sql
-    sql: SELECT count(*) AS rows, count(DISTINCT _date) AS days, sum(amount)::BIGINT AS amount FROM sales
-    from: {sales: staging.sales}
-    to: marts.total
-  note: {kind: sql, sql: "SELECT '${date}' AS day FROM range(5)", to: marts.note}
-""",
-}
+PATH = "pipelines/sales.yml"
+NOTE_TASK = b"""  note: {kind: sql, sql: "SELECT '${date}' AS day FROM range(5)", to: marts.note}
+"""
+FILES = DAYS_AND_TOTAL | {PATH: DAYS_AND_TOTAL[PATH] + NOTE_TASK}
 
 
 def expected(days):

@@ -15,23 +15,8 @@ from penstock.core.tables import TableName
 from penstock.planning.pipelines import Occasion
 from penstock.wiring.local import open_local
 from penstock.worker.local import working
+from tests.pipelines import DAYS_AND_TOTAL
 
-FILES = {
-    "penstock.yml": b"name: shop\n",
-    "pipelines/sales.yml": b"""
-tasks:
-  day:
-    kind: sql
-    sql: SELECT range AS number, day('${date}'::DATE) * 100 + range AS amount FROM range(day('${date}'::DATE))
-    to: staging.sales
-    window: day
-  total:
-    kind: sql
-    sql: SELECT count(*) AS rows, count(DISTINCT _date) AS days, sum(amount)::BIGINT AS amount FROM sales
-    from: {sales: staging.sales}
-    to: marts.total
-""",
-}
 DAYS = range(1, 5)
 
 
@@ -43,7 +28,7 @@ def serially():
 @pytest.fixture
 def local(tmp_path):
     with open_local(tmp_path) as opened:
-        opened.use(FILES)
+        opened.use(DAYS_AND_TOTAL)
         yield opened
 
 
