@@ -30,7 +30,7 @@ def still_there(pids, *, timeout_s=10.0):
         time.sleep(0.01)
 
 
-def wait_for(look, *, timeout_s=10.0):
+def wait_for(look, *, timeout_s=30.0):
     """Return what is looked for as soon as it is there and true."""
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:

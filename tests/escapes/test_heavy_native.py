@@ -290,11 +290,13 @@ for number in range(7_000):
         held_by=("watch",),
         code="""
 at = os.open(".", os.O_RDONLY)
-for _ in range(450):
+for number in range(450):
     os.mkdir("d", dir_fd=at)
     below = os.open("d", os.O_RDONLY, dir_fd=at)
     os.close(at)
     at = below
+    if number % 10 == 0:
+        time.sleep(0.03)
 time.sleep(0.3)
 """,
     ),
