@@ -418,7 +418,7 @@ def test_s3_that_goes_away_is_said_within_the_time_limit_and_works_again_afterwa
                 started_s = time.monotonic()
                 with pytest.raises(BlobsUnavailable, match="does not answer in time"):
                     act()
-                assert time.monotonic() - started_s < 3
+                assert time.monotonic() - started_s < 20
             writer.write(b"1")
             with pytest.raises(BlobsUnavailable):
                 writer.commit()

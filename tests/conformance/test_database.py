@@ -109,7 +109,7 @@ def test_reading_goes_on_during_a_long_write(database):
         assert begun.wait(10)
         started_s = time.monotonic()
         assert keys(database) == set()
-        assert time.monotonic() - started_s < 2
+        assert time.monotonic() - started_s < 20
     finally:
         go_on.set()
         writer.join()
@@ -233,7 +233,7 @@ def test_closing_does_not_wait_long_for_another_process_that_writes(fresh_databa
         time.sleep(0.1)
         started_s = time.monotonic()
         database.close()
-        assert time.monotonic() - started_s < 5
+        assert time.monotonic() - started_s < 20
         with pytest.raises(DatabaseUnavailable, match="locked"):
             asked.result(timeout=10)
 
@@ -246,7 +246,7 @@ def test_a_file_that_stays_busy_is_said_after_a_while_and_works_again(fresh_data
             started_s = time.monotonic()
             with pytest.raises(DatabaseUnavailable, match="locked"):
                 database.write(lambda tx: insert(tx, "a"))
-            assert time.monotonic() - started_s < 5
+            assert time.monotonic() - started_s < 20
             assert keys(database) == set()
         database.write(lambda tx: insert(tx, "b"))
         assert keys(database) == {"b"}
@@ -399,7 +399,7 @@ def test_a_server_that_is_stopped_and_started_again_is_used_again_by_the_same_pr
             started_s = time.monotonic()
             with pytest.raises(DatabaseUnavailable):
                 act()
-            assert time.monotonic() - started_s < 8
+            assert time.monotonic() - started_s < 30
         server.start()
         assert len(keys(database)) == 8
         database.write(lambda tx: insert(tx, "after"))

@@ -55,7 +55,7 @@ def test_records_go_and_come_back(api, client):
     job = client.jobs.submit("clean", RECORDS, labels={"day": "1"})
     assert (job.state, job.labels, job.version) == ("queued", {"day": "1"}, "1.0.0")
     api.work()
-    assert client.jobs.wait(job.id, timeout_s=5).state == "succeeded"
+    assert client.jobs.wait(job.id, timeout_s=30).state == "succeeded"
     assert client.jobs.records(job.id) == RECORDS
 
 
@@ -202,7 +202,7 @@ def sick(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[Client, 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sick) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         pauses: list[float] = []
-        client = Client(f"http://127.0.0.1:{server.server_address[1]}", "key", timeout_s=2)
+        client = Client(f"http://127.0.0.1:{server.server_address[1]}", "key", timeout_s=10)
         client.transport._sleep = pauses.append
         try:
             yield client, pauses

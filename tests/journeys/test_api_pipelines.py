@@ -191,8 +191,8 @@ def test_a_query_ends_and_its_place_is_free_once_whoever_asked_has_gone(
         assert [type(each.exception()) for each in leaving] == [httpx.ReadTimeout] * (places + 1)
         gone_s = time.monotonic()
         assert client.tables.query("SELECT 1 AS one").rows == [[1]]
-        assert time.monotonic() - gone_s < 3
-    until_s = time.monotonic() + 3
+        assert time.monotonic() - gone_s < 20
+    until_s = time.monotonic() + 30
     workspace = WorkspaceId(tenant.workspace)
     while api.server.tables._places.taken(workspace) != (0, 0) and time.monotonic() < until_s:
         time.sleep(0.01)

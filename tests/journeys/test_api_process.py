@@ -61,8 +61,8 @@ def test_it_ends_in_order_while_somebody_listens(home):
             began = time.monotonic()
             process.terminate()
             assert "event: state" in list(lines)
-        assert process.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert process.wait(30) == 0
+        assert time.monotonic() - began < 25
 
 
 def test_it_does_not_start_on_a_database_without_its_tables(tmp_path):

@@ -134,7 +134,7 @@ def test_a_running_job_ends_soon_after_somebody_cancels_it(site, ada):
     started_s = time.monotonic()
     site.server.jobs.cancel(job.id, actor=ada)
     assert site.wait(ada, [job.id])[0].state == "cancelled"
-    assert time.monotonic() - started_s < 5
+    assert time.monotonic() - started_s < 20
 
 
 def test_jobs_behind_a_long_one_do_not_wait_for_it(site, ada):

@@ -71,9 +71,9 @@ def test_long_jobs_of_one_workspace_do_not_keep_out_another(site):
     wait_for(lambda: list(site.states(long).values()).count("running") >= 2)
     started_s = time.monotonic()
     for _ in range(3):
-        (job,) = site.wait(bob, [site.submit(bob).id], timeout_s=10)
+        (job,) = site.wait(bob, [site.submit(bob).id], timeout_s=30)
         assert job.state == "failed", "its record has no loops"
-    assert time.monotonic() - started_s < 5
+    assert time.monotonic() - started_s < 20
     waiting = wait_for(lambda: site.server.jobs.waiting(long[-1], actor=ada))
     assert "2 of 2 places of 1 worker are taken" in waiting.sentence
     worker.kill()

@@ -91,8 +91,8 @@ def test_a_name_that_cannot_be_resolved_now_keeps_no_job_back(checks, actor):
 
 def test_a_resolver_that_says_nothing_is_not_waited_for(service, checks, actor, monkeypatch):
     silent = threading.Event()
-    monkeypatch.setattr(checks.egress, "_resolve", lambda host, port: silent.wait(10) and ["10.0.0.7"])
+    monkeypatch.setattr(checks.egress, "_resolve", lambda host, port: silent.wait(60) and ["10.0.0.7"])
     began_s = time.monotonic()
     assert problems(checks, actor, "https://slow.example.com/hook") == {}
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 30
     silent.set()

@@ -87,7 +87,7 @@ def test_what_comes_later_is_noticed(start):
     time.sleep(0.05)
     started_s = time.monotonic()
     scene.ended(*scene.work.add(b"b"))
-    assert time.monotonic() - started_s < 1
+    assert time.monotonic() - started_s < 10
 
 
 def test_each_attempt_is_told_in_one_line_without_values(start):
@@ -314,5 +314,5 @@ def test_an_idle_worker_ends_at_once(start):
     scene.ended(*scene.work.add(b"a"))
     started_s = time.monotonic()
     scene.drain()
-    assert time.monotonic() - started_s < 3
+    assert time.monotonic() - started_s < 10
     assert scene.work.left
