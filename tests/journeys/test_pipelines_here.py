@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -66,6 +67,7 @@ def test_tables_are_described_queried_and_traced(shop: Here):
         ("raw.orders", "land"),
     ]
     lines = shop.penstock("lineage", "marts.daily").out.splitlines()
+    assert f"shop/daily (sql/daily.sql#{hashlib.sha256(FILES['sql/daily.sql'].encode()).hexdigest()[:12]})" in lines[0]
     assert lines[1].startswith("└── raw.orders@")
 
 

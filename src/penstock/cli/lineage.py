@@ -16,7 +16,9 @@ from penstock.cli.table_texts import lineage_lines
 @server_option
 @json_option
 def command(*, table: str, snapshot: str | None, server: bool, as_json: bool) -> None:
-    """Show which run, task and script version made what TABLE holds, from which snapshots of others, and so on.
+    """Show which run, task and code made what TABLE holds, from which snapshots of others, and so on.
+
+    Code is a script version, or a file of the project with what its SHA-256 begins with: sql/daily.sql#3f2a1c9d0b7e.
 
     \b
     Examples:

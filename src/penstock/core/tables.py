@@ -59,7 +59,8 @@ class Author:
     Attributes:
         fingerprint: of the task's code, inputs and settings: the same work again is found, other work replaces it.
         part: which piece of the task's work, where it commits in pieces.
-        version: the script version that made it, where one did.
+        version: the code that made it, where some did: a registered script `clean@1.2.0`, or a file of the project and
+            what its SHA-256 begins with, `sql/daily.sql#3f2a1c9d0b7e`.
         piece: of the run, on a branch of its own, to be published by itself; empty for what the run publishes at once.
     """
 

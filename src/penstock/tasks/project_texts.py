@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 from penstock.base.hashing import fingerprint
@@ -27,6 +28,11 @@ def text_hash(project: Project, path: str | None) -> str:
     content = b"" if path is None else project.files.get(path, b"")
     names = sorted(f"${{{name}}}" for name in names_in(content.decode("utf-8", "replace")))
     return " ".join([fingerprint(path, content.hex()), *names])
+
+
+def file_version(project: Project, path: str) -> str:
+    """Return a file as it is now in a few characters, for lineage: its path, and what `sha256sum` begins with."""
+    return f"{path}#{hashlib.sha256(project.files[path]).hexdigest()[:12]}"
 
 
 def missing_file(task: Task, project: Project, field: str, path: str, *, ending: str) -> Iterator[ProjectProblem]:

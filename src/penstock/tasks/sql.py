@@ -14,10 +14,10 @@ from pydantic import Field, StringConstraints, model_validator
 
 from penstock.core.errors import TaskFailed
 from penstock.core.ports import PipelineContext
-from penstock.core.projects import Project, ProjectProblem, Task
+from penstock.core.projects import PipelineName, Project, ProjectProblem, Task
 from penstock.core.select_texts import select_problem
 from penstock.core.tables import Reading
-from penstock.tasks.project_texts import filled_sql, problem, text_hash, text_problems
+from penstock.tasks.project_texts import file_version, filled_sql, problem, text_hash, text_problems
 from penstock.tasks.windows import TableText, WindowSpec, read_window, write_window
 
 NameText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
@@ -90,7 +90,8 @@ class SqlTask:
         """Write the query's rows."""
         tables = read_tables(ctx, spec.tables, spec)
         sql = spec.sql if spec.sql is not None else filled_sql(ctx, spec.file or "")
-        write = write_window(ctx, spec.to, spec, depends_on_table=spec.to in self.reads(spec))
+        version = file_version(ctx.project, spec.file or _own_file(ctx))
+        write = write_window(ctx, spec.to, spec, depends_on_table=spec.to in self.reads(spec), version=version)
         try:
             written = ctx.write_query(write, sql, tables=tables)
         except TaskFailed as error:
@@ -107,6 +108,12 @@ def _query_problems(task: Task, field: str, text: str, *, name: str) -> Iterator
     if (words := select_problem(text)) is not None:
         hint = "Write one SELECT; what it gives is what the table becomes."
         yield problem(task, f"{name}: {words}", hint, field)
+
+
+def _own_file(ctx: PipelineContext) -> str:
+    """Return the file in which the task itself stands, with its query."""
+    pipeline = ctx.project.pipelines[PipelineName(ctx.occurrence.pipeline)]
+    return pipeline.tasks[ctx.occurrence.task].place.file
 
 
 def read_tables(ctx: PipelineContext, tables: Mapping[str, str], spec: WindowSpec) -> dict[str, Reading]:

@@ -27,7 +27,6 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from penstock.base.hashing import fingerprint
 from penstock.core import limits
 from penstock.core.columns import Column, type_tree
 from penstock.core.duckdb_sql import quoted, sql_type
@@ -36,13 +35,13 @@ from penstock.core.ports import PipelineContext, ScriptRunner, TableWrite
 from penstock.core.processing import ErrorBudget, parse_error_budget
 from penstock.core.projects import Project, ProjectProblem, Task
 from penstock.core.raw import FILE
-from penstock.core.scripts import Cause, Chunk, ChunkResult, InputFile, ScriptVersion
+from penstock.core.scripts import Cause, Chunk, ChunkResult, InputFile
 from penstock.core.tables import Reading, TableName, Written
 from penstock.tasks import raw_sql
 from penstock.tasks.error_budgets import ErrorsMax
 from penstock.tasks.ingest import REJECTED
 from penstock.tasks.named_scripts import script_hash, script_problems, script_version
-from penstock.tasks.project_texts import problem
+from penstock.tasks.project_texts import file_version, problem
 from penstock.tasks.raw_columns import TYPES
 from penstock.tasks.script_rows import (
     LETTERS,
@@ -123,7 +122,8 @@ class TableScriptTask:
         except PenstockError:
             ctx.wait(0)  # what a script that was stopped has said of it is of no use
             raise
-        write = write_window(ctx, spec.to, spec, version=_version_name(spec, version))
+        said = version.name if "@" in spec.script else file_version(ctx.project, version.name)
+        write = write_window(ctx, spec.to, spec, version=said)
         return work.finish(write)
 
 
@@ -330,10 +330,6 @@ _REJECTED_COLUMNS: Final = (
     Column("record", "string"),
     Column("_source", "string"),
 )
-
-
-def _version_name(spec: TableScriptSpec, version: ScriptVersion) -> str:
-    return version.name if "@" in spec.script else f"{version.name}#{fingerprint(version.source.hex())[:12]}"
 
 
 def _rejected_write(ctx: PipelineContext, write: TableWrite, table: TableName) -> TableWrite:

@@ -1,11 +1,13 @@
 """The task kind `sql`: one SELECT over tables, by the day or whole."""
 
 import datetime as dt
+import hashlib
 import threading
 
 import pytest
 
 from penstock.core.errors import NotFound, ProjectInvalid, RowsOutside, SchemaRefused, Stopped, TaskFailed
+from tests.lakes import WORKSPACE
 from tests.pipelines import load, pipeline_context
 
 D1, D2 = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
@@ -75,6 +77,16 @@ def test_a_task_reads_and_replaces_the_day_of_its_run(bench):
         ("b", 9.0, 1),
     ]
     assert bench.columns("marts.whole") == {"shop": "string", "total": "decimal(18, 2)", "orders": "long"}
+
+
+def test_a_snapshot_knows_which_file_at_which_hash_made_it(bench):
+    bench.run("daily", params={"least": 0})
+    bench.publish()
+    bench.run("whole")  # its query stands in the pipeline's own file
+    bench.publish()
+    for table, path in (("marts.daily", "sql/daily.sql"), ("marts.whole", "pipelines/main.yml")):
+        found = hashlib.sha256(FILES[path].encode()).hexdigest()
+        assert bench.lake.history(WORKSPACE, table, count=1)[0].author.version == f"{path}#{found[:12]}"
 
 
 def test_a_whole_table_may_be_partitioned_by_a_date_of_its_rows(bench):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import decimal
+import hashlib
 import random
 import resource
 import threading
@@ -13,6 +14,7 @@ import pytest
 from penstock.core.errors import NotFound, ProjectInvalid, Stopped, TaskFailed
 from penstock.core.scripts import ScriptVersion
 from penstock.core.tables import TableName
+from tests.lakes import WORKSPACE
 from tests.pipelines import load, pipeline_context
 
 D1, D2 = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
@@ -121,6 +123,8 @@ def test_the_rows_of_the_day_go_through_the_script_and_types_are_kept_where_valu
         "day": "string",
         "_date": "date",
     }
+    hashed = hashlib.sha256(SCRIPTS["clean"].encode()).hexdigest()[:12]
+    assert bench.lake.history(WORKSPACE, "staging.orders")[0].author.version == f"scripts/clean.py#{hashed}"
     bench.next_run(date="2026-01-01")
     bench.run("clean")
     bench.publish()

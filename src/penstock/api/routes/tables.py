@@ -99,7 +99,7 @@ def read_table_lineage(
         str | None, Query(pattern=r"^-?[0-9]{1,19}$", description="What is published by default.")
     ] = None,
 ) -> Response:
-    """Return which run, task, script version and snapshots made a snapshot, and those, and so on."""
+    """Return which run, task, code and snapshots made a snapshot, and those, and so on."""
     wanted = None if snapshot is None else SnapshotId(int(snapshot))
     return Json(show_origin(server.tables.lineage(table, actor=actor, snapshot=wanted)))
 
