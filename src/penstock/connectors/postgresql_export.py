@@ -96,6 +96,7 @@ def write_table(
         beside = _make_beside(cursor, wanted, columns, there=there)
         _copy(cursor, beside, names, file, ctx)
         rows = cursor.rowcount
+        ctx.confirm()  # copying may have taken long
         if not there:
             _rename(cursor, beside, wanted.table)
         elif wanted.mode == "replace":

@@ -161,6 +161,7 @@ class RestConnector:
         with ExitStack() as stack:
             caller = _caller(stack, name, settings, ctx)
             for number, batch in enumerate(batches(file, rows_max=wanted.batch)):
+                ctx.confirm()
                 caller.call(_batch_request(wanted, batch, number, ctx))
                 sent, requests = sent + len(batch), requests + 1
                 ctx.progress(sent)

@@ -51,6 +51,7 @@
     │   ├── SpoolFull         a worker's disk has no room for what a job puts aside
     │   ├── ServerUnavailable the server cannot be reached
     │   ├── DestinationUnavailable  an address outside cannot be reached now
+    │   ├── LeaseExpired      an attempt may be somebody else's by now
     │   └── ConnectionResting a connection has failed too often in a row, and is left alone for a while
     └── Bug                   Penstock's own fault; exit 70
 
@@ -448,6 +449,12 @@ class DestinationUnavailable(TransientError):
     """An address outside cannot be reached, or did not answer in time."""
 
     code = "destination_unavailable"
+
+
+class LeaseExpired(TransientError):
+    """An attempt may be somebody else's by now."""
+
+    code = "lease_expired"
 
 
 class ConnectionResting(TransientError):

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from penstock.core import limits
@@ -26,6 +26,7 @@ from penstock.core.processing import ScriptReport, ScriptSpec, parse_error_budge
 from penstock.core.scripts import Chunk, ChunkResult
 from penstock.core.work import Assignment, Piece
 from penstock.execution.context import Context
+from penstock.execution.stopping import StopSign
 from penstock.tasks import script_phases
 from penstock.tasks.script import ScriptTask
 from penstock.tasks.webhook import deliver
@@ -76,6 +77,7 @@ class PartContext(Context):
     files: PartFiles
     egress: Egress | None = None
     clock: Clock = time.time
+    stop: StopSign = field(default_factory=StopSign)
 
 
 class _Unfolds(Exception):
@@ -108,6 +110,7 @@ def run_part(
     sandbox: Sandbox,
     files: PartFiles,
     egress: Egress | None = None,
+    stop: StopSign | None = None,
     clock: Clock = time.time,
 ) -> AttemptReport:
     """Return how a part of a job ended; whatever was raised on purpose is in it.
@@ -117,10 +120,12 @@ def run_part(
         sandbox: where scripts run and inputs are read.
         files: those of this attempt alone.
         egress: the way out for webhooks.
+        stop: knows whether the attempt's lease holds.
         clock: gives seconds since 1970.
     """
     progress = PartProgress()
-    context = PartContext(sandbox, files, progress, parallel=1, egress=egress, clock=clock)
+    stop = stop or StopSign()
+    context = PartContext(sandbox, files, progress, parallel=1, egress=egress, clock=clock, stop=stop)
     try:
         report = _PARTS[assignment.lease.entry.part](assignment, context)
     except PenstockError as error:
@@ -189,6 +194,7 @@ def _webhook(assignment: Assignment, context: PartContext) -> dict[str, Any]:
         raise NotFound("the webhook's secret is not there any more", hint="Set it again: penstock secrets put NAME")
     if context.egress is None:
         raise Bug("a webhook without a way out", hint="Report this line.")
+    context.stop.confirm()
     return {"status": deliver(assignment.message, context.egress, now=context.clock())}
 
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from penstock.base.logs import get_log
-from penstock.core.errors import Stopped
+from penstock.core import limits
+from penstock.core.errors import LeaseExpired, Stopped
 
 _HINTS: Final = {
     "cancelled": "Run: penstock resume RUN",
     "timeout": "Raise the task's timeout, or give it less to do.",
 }
+_WORD_S: Final = 0.05
 
 
 class _Alarms:
@@ -68,9 +70,12 @@ class StopSign:
 
     Attributes:
         timed_out: whether it is because its time is up.
+        held_until_s: when the attempt's lease expires, as far as is known here; infinity where nobody could take it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, held_until_s: float = math.inf, clock: Callable[[], float] = time.time) -> None:
+        self.held_until_s = held_until_s
+        self._clock = clock
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._watchers: list[Callable[[], None]] = []
@@ -130,6 +135,27 @@ class StopSign:
         """
         if self.asked:
             raise Stopped(self._words, hint=self._hint)
+
+    def confirm(self) -> None:
+        """Go on only with a lease that holds: to be called right before what cannot be taken back.
+
+        A process that was stopped, or whose supervisor was, wakes up behind the time at which its work went to another.
+        So where a lease has run out as far as is known here, word of it is waited for, as long as a lease lasts.
+
+        Raises:
+            Stopped: when the attempt is to end.
+            LeaseExpired: when nobody says that it holds.
+        """
+        self.check()
+        waits_until_s = time.monotonic() + limits.LEASE.value
+        while self._clock() >= self.held_until_s:
+            if time.monotonic() >= waits_until_s:
+                ago_s = self._clock() - self.held_until_s
+                raise LeaseExpired(
+                    f"the lease ran out {ago_s:.1f} s ago, and nobody says that it still holds",
+                    hint="Wait: whoever has the work now does it. If it comes often, look at the worker's log.",
+                )
+            self.wait(_WORD_S)
 
     def wait(self, seconds: float) -> None:
         """Sleep.

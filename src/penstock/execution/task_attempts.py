@@ -33,7 +33,15 @@ from penstock.planning.fingerprints import is_of_date, task_fingerprint
 
 # What passes by itself, and is no fault of the task: trying again costs it nothing.
 _OUTAGES: Final = frozenset(
-    ["database_unavailable", "blobs_unavailable", "lake_unavailable", "table_busy", "sandbox_unavailable", "spool_full"]
+    [
+        "database_unavailable",
+        "blobs_unavailable",
+        "lake_unavailable",
+        "lease_expired",
+        "table_busy",
+        "sandbox_unavailable",
+        "spool_full",
+    ]
 )
 
 
@@ -74,6 +82,7 @@ class TaskAttempts:
                 run = self.records.load_task(tx, entry.run, TaskName(entry.task))
             items = self.records.items(tx, run.id, run.task(entry.task).name) if entry.part == "item" else ()
         if entry.part == "publish":
+            stop.confirm()
             return self._publish(run)
         project = self.project(run.workspace, run.project, run.revision)
         task = run.task(entry.task)

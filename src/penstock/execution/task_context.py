@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 from pydantic import BaseModel
 
+from penstock.base.ids import new_id
 from penstock.base.nearest import nearest
 from penstock.core import duckdb_sql, limits
 from penstock.core.access import Destination
@@ -76,6 +77,7 @@ class TaskContext:
     _telling: Telling = field(init=False)
     _fetched: int = 0
     _turn: int = 0
+    _own: str = field(default_factory=lambda: new_id("w"))  # of this attempt, and no other
 
     def __post_init__(self) -> None:
         parts, now = self.parts, self.occurrence
@@ -179,6 +181,15 @@ class TaskContext:
         """Return whether a table has something in it that the run sees, if only its columns."""
         return self._head(table) is not None
 
+    def is_pending(self, table: TableName) -> bool:
+        """Return whether something is written to a table that is not published: by this attempt, or one before it."""
+        if (head := self._head(table)) is None:
+            return False
+        try:
+            return self.parts.lake.heads(self.occurrence.workspace, [table])[table] != head
+        except NotFound:
+            return True
+
     def columns(self, table: TableName) -> tuple[Column, ...]:
         """Return the columns that a table has now; none when it is new."""
         snapshot = self._head(table)
@@ -265,6 +276,7 @@ class TaskContext:
             if writing.done is not None:
                 return self._repeated(write, writing.done)
             paths = query_files(ask, write, found, writing, staging=self.staging)
+        self.confirm()
         if write.with_cursors:
             self.cursors.keep(writing.order.author.part)
         written = lake.commit(writing, [path for path, rows in paths if rows])
@@ -314,7 +326,7 @@ class TaskContext:
 
     def publish(self) -> None:
         """Publish now what this task has written, with the cursors: of ingests only."""
-        self.stop.check()
+        self.confirm()
         workspace, run = self.occurrence.workspace, self.occurrence.run
         then = self.cursors.commit
         self.published += self.parts.lake.publish(workspace, run, piece=self.piece, tables=list(self.wrote), then=then)
@@ -349,6 +361,15 @@ class TaskContext:
         """
         self.stop.check()
         self._telling.progress(done, total=total, unit=unit)
+
+    def confirm(self) -> None:
+        """Go on only with a lease that holds: to be called right before what cannot be taken back.
+
+        Raises:
+            Stopped: when the run was cancelled, or the attempt's time is up.
+            LeaseExpired: when another worker may have the work by now.
+        """
+        self.stop.confirm()
 
     def log(self, text: str, *, level: str = "info", **figures: Any) -> None:
         """Say something of this attempt to people; never a value of a row."""
@@ -417,11 +438,12 @@ class TaskContext:
 
     def _author(self, write: TableWrite) -> Author:
         now = self.occurrence
+        turn = f"-{self._turn}" if self._turn else ""
         return Author(
             run=now.run,
             project=now.project,
             task=now.task,
-            fingerprint=f"{now.fingerprint}-{self._turn}" if self._turn else now.fingerprint,
+            fingerprint=now.fingerprint + turn + (f"-{self._own}" if write.anew else ""),
             part="/".join(part for part in (now.part, write.part) if part),
             version=write.version,
             piece=self.piece,

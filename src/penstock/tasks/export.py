@@ -86,6 +86,7 @@ class ExportTask:
             sql += " ORDER BY ALL"
         file, rows = ctx.write_file(sql, tables={"penstock_export": reading}, name=f"export.{staged}", format=staged)
         ctx.progress(rows, total=rows)
+        ctx.confirm()
         figures = connector.send(name, settings, wanted, file, ctx, columns=[known[each] for each in names])
         return {"rows": rows, "rejected": 0, "bytes": file.stat().st_size, **figures}
 

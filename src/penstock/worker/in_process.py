@@ -2,6 +2,9 @@
 
 It shares the queue with whoever else works in the same folder, as workers on a server do: leases are kept alive by a
 thread, and what a killed command has left is picked up by the next one that works.
+
+A thread that has carried out an attempt records its end by itself, and goes on with the first of what it is given in
+the same transaction: in a chain of tasks no thread waits for another to wake up.
 """
 
 from __future__ import annotations
@@ -11,10 +14,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from penstock.base.ids import new_id
 from penstock.base.logs import get_log
@@ -31,6 +34,14 @@ from penstock.worker.bugs import as_bug
 _PAUSE_S: Final = 0.1
 _OWN_S: Final = 0.01
 _END_S: Final = 10.0
+
+
+class _Held(NamedTuple):
+    """An attempt that this worker has."""
+
+    lease: Lease
+    stop: StopSign
+    sandbox: Any
 
 
 @dataclass(slots=True)
@@ -52,8 +63,10 @@ class InProcessWorker:
     id: str = field(default_factory=lambda: new_id("wrk"))
     _threads: ThreadPoolExecutor = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _running: dict[tuple[EntryId, int], tuple[Lease, StopSign, Any]] = field(default_factory=dict)
+    _round: threading.Lock = field(default_factory=threading.Lock)  # held from one count of places to the next
+    _running: dict[tuple[EntryId, int], _Held] = field(default_factory=dict)
     _ended: list[Ended] = field(default_factory=list)
+    _wrong: Exception | None = None
     _bell: threading.Event = field(default_factory=threading.Event)
     _over: threading.Event = field(default_factory=threading.Event)
     _helpers: list[threading.Thread] = field(default_factory=list)
@@ -73,15 +86,15 @@ class InProcessWorker:
 
     def __exit__(self, *_error: object) -> None:
         """Stop what runs, and give it back."""
-        self._over.set()
         with self._lock:
+            self._over.set()
             held = list(self._running.values())
-        for _, sign, _sandbox in held:
-            sign.ask()
+        for each in held:
+            each.stop.ask()
         self._threads.shutdown(wait=True, cancel_futures=True)
         with contextlib.suppress(TransientError):  # leases expire by themselves
             self._record(taking=False)
-            self.work.release(self.id, [lease for lease, _, _ in self._running.values()], reason="worker_drained")
+            self.work.release(self.id, [each.lease for each in self._running.values()], reason="worker_drained")
             self.work.leave(self.id)
         for thread in self._helpers:
             thread.join(_END_S)
@@ -91,35 +104,65 @@ class InProcessWorker:
         self._bell.set()
 
     def turn(self) -> bool:
-        """Wait for something, record what has ended, begin what is next; return whether anything runs then."""
+        """Wait for something, record what no thread has recorded, begin what is next; return whether anything runs."""
         self._bell.wait(_PAUSE_S)
         self._bell.clear()
+        if self._wrong is not None:
+            raise self._wrong
         self._tick()
-        self._record()
+        self._begin(self._record())
         return bool(self._running)
 
-    def _record(self, *, taking: bool = True) -> None:
-        with self._lock:
-            ended, self._ended = self._ended, []
-            count = self.places - len(self._running) + len(ended) if taking else 0
-        try:
-            made = self.work.round(self.id, ended, count=count)
-        except TransientError:
+    def _record(self, *, taking: bool = True) -> list[_Held]:
+        """Record what has ended, and return what was taken with it."""
+        with self._round:
             with self._lock:
-                self._ended = ended + self._ended
-            raise
-        self._recorded_s = time.monotonic()
-        with self._lock:
-            for each in ended:
-                self._running.pop(_key(each.lease), None)
-        for assignment in made.assignments:
-            stop = StopSign()
-            sandbox = self.sandbox(assignment.lease)
+                ended, self._ended = self._ended, []
+                count = self.places - len(self._running) + len(ended) if taking else 0
+            try:
+                made = self.work.round(self.id, ended, count=count)
+            except TransientError:
+                with self._lock:
+                    self._ended = ended + self._ended
+                raise
+            self._recorded_s = time.monotonic()
+            leases = [assignment.lease for assignment in made.assignments]
+            taken = [_Held(lease, StopSign(), self.sandbox(lease)) for lease in leases]
             with self._lock:
-                self._running[_key(assignment.lease)] = (assignment.lease, stop, sandbox)
-            self._threads.submit(self._attempt, assignment.lease, stop, sandbox)
+                for each in ended:
+                    self._running.pop(_key(each.lease), None)
+                self._running.update((_key(each.lease), each) for each in taken)
+        return taken
 
-    def _attempt(self, lease: Lease, stop: StopSign, sandbox: Sandbox) -> None:
+    def _begin(self, taken: Sequence[_Held]) -> None:
+        with self._lock:
+            for each in taken if not self._over.is_set() else ():  # else they are given back
+                self._threads.submit(self._carry_out, each)
+
+    def _carry_out(self, held: _Held | None) -> None:
+        while held is not None and not self._over.is_set():
+            ended = self._attempt(*held)
+            with self._lock:
+                self._ended.append(ended)
+            held = self._go_on()
+
+    def _go_on(self) -> _Held | None:
+        """Record what has ended, begin what follows, and return the first of it; ring when there is none."""
+        taken: Sequence[_Held] = ()
+        try:
+            if not self._over.is_set() and self._ended:  # else another thread has recorded it with its own
+                taken = self._record()
+        except TransientError:
+            pass  # the next turn meets the same, and says so
+        except Exception as error:  # noqa: BLE001  # the door of a thread: the next turn raises it
+            self._wrong = error
+        self._begin(taken[1:])
+        if taken:
+            return taken[0]
+        self._bell.set()
+        return None
+
+    def _attempt(self, lease: Lease, stop: StopSign, sandbox: Sandbox) -> Ended:
         started_at = self.clock()
         try:
             with stop.watched(sandbox.stop):  # type: ignore[attr-defined]  # of one attempt: it can be stopped
@@ -128,9 +171,7 @@ class InProcessWorker:
             told = as_bug(error)  # without its words, which may hold values
             get_log().error("attempt.failed", run=lease.entry.run, task=lease.entry.task, error=told["message"])
             report = AttemptReport("crashed", error=told)
-        with self._lock:
-            self._ended.append(Ended(lease, report, started_at, self.clock()))
-        self._bell.set()
+        return Ended(lease, report, started_at, self.clock())
 
     def _tick(self) -> None:
         if time.monotonic() - self._ticked_s >= limits.REAP.value / 1000:
@@ -144,22 +185,29 @@ class InProcessWorker:
             with self._lock:
                 held = dict(self._running)
             try:
-                found = self.work.heartbeat(state, [lease for lease, _, _ in held.values()])
+                found = self.work.heartbeat(state, [each.lease for each in held.values()])
             except Exception as error:  # noqa: BLE001  # a worker loop: it goes on whatever happens
                 get_log().warning("heartbeat.failed", error=str(error))
                 continue
-            kept = {_key(lease) for lease in found.leases}
+            kept = {_key(lease): lease.expires_at for lease in found.leases}
             for key, (lease, stop, _) in held.items():
                 if key not in kept or lease.entry.run in found.cancelled:
                     stop.ask()
+                else:
+                    stop.held_until_s = kept[key]
 
     def _wake(self) -> None:
         while not self._over.is_set():
-            self.wait(_PAUSE_S)
-            if time.monotonic() - self._recorded_s > _OWN_S:
-                self._bell.set()
-            else:  # it was most likely this worker that was heard, which takes what follows by itself
+            if self._has_just_looked():
                 self._over.wait(_OWN_S)
+                continue
+            self.wait(_PAUSE_S)
+            if not self._has_just_looked():
+                self._bell.set()
+
+    def _has_just_looked(self) -> bool:
+        """Return whether a round was made a moment ago: it has taken what there was, and most likely rang the bell."""
+        return time.monotonic() - self._recorded_s < _OWN_S
 
 
 def _key(lease: Lease) -> tuple[EntryId, int]:

@@ -7,7 +7,7 @@ nothing that a tenant sent is looked at.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -147,6 +147,11 @@ def read_assignment(header: Mapping[str, Any], tail: bytes, script: ScriptVersio
 def stop_frame(lease: Lease) -> bytes:
     """Return what makes a runner stop an attempt."""
     return frame({"say": "stop", "id": lease.entry.id, "token": lease.token})
+
+
+def held_frame(leases: Iterable[Lease]) -> bytes:
+    """Return which of a runner's attempts hold their leases, and until when; others are as old as they were."""
+    return frame({"say": "held", "leases": [(lease.entry.id, lease.token, lease.expires_at) for lease in leases]})
 
 
 def recall_frame(lease: Lease) -> bytes:

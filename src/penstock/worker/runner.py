@@ -100,6 +100,7 @@ class Runner:
         self._lock = threading.Lock()
         self._running: dict[tuple[EntryId, int], StopSign] = {}
         self._stopped: set[tuple[EntryId, int]] = set()
+        self._held: dict[tuple[EntryId, int], float] = {}
         self._to_begin: set[tuple[EntryId, int]] = set()
         self._scripts: dict[str, ScriptVersion] = {}
         self._sandbox_failures = 0
@@ -159,6 +160,15 @@ class Runner:
             self._stop(EntryId(header["id"]), header["token"])
         elif header["say"] == "recall":
             self._give_back(EntryId(header["id"]), header["token"])
+        elif header["say"] == "held":
+            self._hold({(EntryId(entry), token): until_s for entry, token, until_s in header["leases"]})
+
+    def _hold(self, held: dict[tuple[EntryId, int], float]) -> None:
+        with self._lock:
+            self._held = held  # of all that is here: what begins later finds it
+            for key, until_s in held.items():
+                if (stop := self._running.get(key)) is not None:
+                    stop.held_until_s = until_s
 
     def _stop(self, entry: EntryId, token: int) -> None:
         with self._lock:
@@ -194,8 +204,9 @@ class Runner:
     def _attempt(self, assignment: Assignment) -> AttemptReport:
         lease = assignment.lease
         key = lease.entry.id, lease.token
-        sandbox, files, stop = self._parts.sandbox(lease.entry.workspace), self._parts.files(assignment), StopSign()
+        sandbox, files = self._parts.sandbox(lease.entry.workspace), self._parts.files(assignment)
         with self._lock:
+            stop = StopSign(held_until_s=self._held.get(key, lease.expires_at), clock=self._clock)
             self._running[key] = stop
             stopped = key in self._stopped
         try:
@@ -205,7 +216,8 @@ class Runner:
                 if lease.entry.part in TASK_PARTS:
                     report = self._parts.tasks().carry_out(lease.entry, sandbox=sandbox, stop=stop)
                 else:
-                    report = run_part(assignment, sandbox=sandbox, files=files, egress=self._parts.egress)
+                    egress = self._parts.egress
+                    report = run_part(assignment, sandbox=sandbox, files=files, egress=egress, stop=stop)
         except Exception as error:  # noqa: BLE001  # the door of an attempt: whatever it was, the others go on
             report = AttemptReport("crashed", error=as_bug(error))
         finally:

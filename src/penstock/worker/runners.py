@@ -101,6 +101,11 @@ class Runner:
         """The attempts that wait for those before them."""
         return list(self.at_hand.values())[self.threads :]
 
+    @property
+    def all_at_hand(self) -> list[Lease]:
+        """What it has at hand, begun or not."""
+        return [*self.at_hand.values(), *([self.guest] if self.guest else [])]
+
     def send(self, assignment: Assignment, *, guest: bool = False) -> None:
         """Give it an attempt, into the guest place if it is a guest.
 
@@ -119,7 +124,7 @@ class Runner:
             self.guest = assignment.lease
         else:
             self.at_hand[assignment.lease.entry.id, assignment.lease.token] = assignment.lease
-        self._write(b"".join(parts))
+        self.say(b"".join(parts))
 
     def forget(self, entry: EntryId, token: int) -> bool:
         """Note that it does not have an attempt at hand any more; return whether that was its guest."""
@@ -129,21 +134,17 @@ class Runner:
         self.guest = None
         return True
 
-    def recall(self, lease: Lease) -> None:
-        """Ask for an attempt back that it may not have begun.
+    def say(self, frame: bytes) -> None:
+        """Tell it something.
 
         Raises:
             RunnerLost: when it does not listen.
         """
-        self._write(messages.recall_frame(lease))
-
-    def stop(self, lease: Lease) -> None:
-        """Make it stop an attempt; it answers with its end.
-
-        Raises:
-            RunnerLost: when it does not listen.
-        """
-        self._write(messages.stop_frame(lease))
+        assert self.channel is not None, "only a started runner is spoken to"
+        try:
+            self.channel.sendall(frame)
+        except OSError as error:
+            raise RunnerLost from error
 
     def receive(self) -> list[Frame]:
         """Return what it has said; to be called when its channel is readable.
@@ -191,13 +192,6 @@ class Runner:
         if process.poll() is None:
             process.kill()
         return process.wait()
-
-    def _write(self, data: bytes) -> None:
-        assert self.channel is not None, "only a started runner is spoken to"
-        try:
-            self.channel.sendall(data)
-        except OSError as error:
-            raise RunnerLost from error
 
 
 @contextlib.contextmanager

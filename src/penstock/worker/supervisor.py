@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from penstock.core import limits
 from penstock.core.errors import DatabaseUnavailable, PenstockError, SandboxUnsafe, TransientError
@@ -27,6 +27,7 @@ from penstock.core.work import Assignment, Ended, Held, Round, WorkerState
 from penstock.worker import messages, places
 from penstock.worker.holding import Holding, Holdings, account_of
 from penstock.worker.runners import Runner, RunnerLost
+from penstock.worker.work import Work
 
 _LOOK_S: Final = 0.25
 _ROUND_GAP_S: Final = 0.004
@@ -35,22 +36,6 @@ _ROUND_PAUSE_MOST_S: Final = 1.0
 _IDLE_PAUSE_MOST_S: Final = 0.1
 _WAIT_S: Final = 0.25
 _STALE_S: Final = 1.0  # work that waits here for so long is for another worker
-
-
-class Work(Protocol):
-    """The use case of a worker (`usecases.work.Work`)."""
-
-    def round(self, worker: str, ended: Sequence[Ended], *, count: int, guests: bool = False) -> Round:
-        """Record ends and what follows from them, and take up to `count` new attempts, guests if it is to be those."""
-
-    def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> Held:
-        """Make leases last again, and say which are held and what is cancelled."""
-
-    def release(self, worker: str, leases: Sequence[Lease], *, reason: str) -> None:
-        """Give leases back untried."""
-
-    def leave(self, worker: str) -> None:
-        """Take the worker's row away."""
 
 
 @dataclass(slots=True)
@@ -73,6 +58,7 @@ class Supervisor:
     _waiting: deque[Holding] = field(default_factory=deque)
     _ended: dict[EntryId, Ended] = field(default_factory=dict)
     _lost: deque[Lease] = field(default_factory=deque)
+    _kept: Sequence[Lease] = ()
     _cancelled: deque[Lease] = field(default_factory=deque)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _bell: int = field(default_factory=lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
@@ -338,7 +324,7 @@ class Supervisor:
                 holding = self.held.find(lease.entry.id, lease.token)
                 if holding is not None and holding.taken_s < before_s and not holding.recalled:
                     holding.recalled = True
-                    self._tell_runner(runner, runner.recall, lease)
+                    self._tell_runner(runner, messages.recall_frame(lease))
 
     def _release(self, holdings: Sequence[Holding], *, reason: str) -> None:
         leases = [holding.lease for holding in holdings]
@@ -352,6 +338,7 @@ class Supervisor:
         self.held.drop(leases)
 
     def _heed_heartbeat(self) -> None:
+        kept, self._kept = self._kept, ()  # before what was lost: a runner hears that first
         while self._lost:
             lease = self._lost.popleft()
             holding = self.held.find(lease.entry.id, lease.token)
@@ -362,6 +349,16 @@ class Supervisor:
             holding = self.held.find(lease.entry.id, lease.token)
             if holding is not None and not holding.stopping:
                 self._cancel(holding)
+        if kept:
+            self._tell_held(kept)
+
+    def _tell_held(self, kept: Sequence[Lease]) -> None:
+        """Let runners know until when they may do what cannot be taken back."""
+        held = {(lease.entry.id, lease.token): lease for lease in kept}
+        for runner in self.runners:
+            own = [lease for lease in runner.all_at_hand if (lease.entry.id, lease.token) in held]
+            if own:
+                self._tell_runner(runner, messages.held_frame(held[lease.entry.id, lease.token] for lease in own))
 
     def _lose(self, holding: Holding) -> None:
         entry = holding.lease.entry
@@ -379,11 +376,11 @@ class Supervisor:
 
     def _stop(self, holding: Holding) -> None:
         if (runner := holding.runner) is not None:
-            self._tell_runner(runner, runner.stop, holding.lease)
+            self._tell_runner(runner, messages.stop_frame(holding.lease))
 
-    def _tell_runner(self, runner: Runner, tell: Callable[[Lease], None], lease: Lease) -> None:
+    def _tell_runner(self, runner: Runner, frame: bytes) -> None:
         try:
-            tell(lease)
+            runner.say(frame)
         except RunnerLost:
             self._bury(runner)
 
@@ -450,6 +447,7 @@ class Supervisor:
         self._cancelled.extend(
             lease for lease in leases if lease.entry.run in held.cancelled and lease.entry.part != "webhook"
         )
+        self._kept = held.leases  # after what was lost
         if self._lost or self._cancelled:
             os.eventfd_write(self._bell, 1)
 

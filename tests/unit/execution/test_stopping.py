@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from penstock.core.errors import Stopped
+from penstock.core.errors import LeaseExpired, Stopped
 from penstock.execution.stopping import StopSign
 
 
@@ -36,6 +36,21 @@ def test_a_wait_ends_when_the_run_is_cancelled():
     assert time.monotonic() - began_s < 10
     assert (caught.value.message, caught.value.hint) == ("the run was cancelled", "Run: penstock resume RUN")
     assert not sign.timed_out
+
+
+def test_what_cannot_be_taken_back_waits_for_word_that_the_lease_holds():
+    now = [100.0]
+    sign = StopSign(held_until_s=102.0, clock=lambda: now[0])
+    sign.confirm()
+    now[0] = 110.0
+    threading.Timer(0.1, lambda: setattr(sign, "held_until_s", 112.0)).start()
+    sign.confirm()
+    now[0] = 120.0
+    with pytest.raises(LeaseExpired, match=r"the lease ran out 8\.0 s ago"):
+        sign.confirm()
+    sign.ask()
+    with pytest.raises(Stopped):
+        sign.confirm()
 
 
 def test_time_that_is_up_is_told_from_a_run_that_was_cancelled():

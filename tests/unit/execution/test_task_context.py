@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from penstock.core.columns import Column
-from penstock.core.errors import NotFound, RowsOutside, SchemaRefused, Stopped, TaskFailed
+from penstock.core.errors import LeaseExpired, NotFound, RowsOutside, SchemaRefused, Stopped, TaskFailed
 from penstock.core.ports import TableWrite
 from penstock.core.tables import TableName
 from tests.lakes import WORKSPACE
@@ -297,6 +297,16 @@ def test_a_query_without_end_is_stopped_when_the_run_is_cancelled(bench):
             rows_max=1,
         )
     assert time.monotonic() - began_s < 10
+
+
+def test_nothing_is_written_and_published_by_an_attempt_whose_work_may_be_another_s(bench):
+    ctx = bench.ctx()
+    ctx.stop.held_until_s = 0.0
+    with pytest.raises(LeaseExpired):
+        ctx.write_query(TableWrite(TOTALS, "replace_table"), "SELECT 1 AS a", tables={})
+    with pytest.raises(LeaseExpired):
+        ctx.publish()
+    assert ctx.columns(TOTALS) == ()
 
 
 def test_an_attempt_ends_when_its_time_is_up(bench):

@@ -12,7 +12,7 @@ from penstock.access.egress import HttpEgress
 from penstock.checks.judging import GxSuites
 from penstock.connectors import connectors
 from penstock.core.access import Policy
-from penstock.core.errors import DestinationUnavailable, ProjectInvalid, TaskFailed
+from penstock.core.errors import DestinationUnavailable, LeaseExpired, ProjectInvalid, TaskFailed
 from penstock.project.loading import load_project
 from penstock.sandbox.strict import StrictSandbox
 from penstock.tasks import run_kinds
@@ -98,6 +98,16 @@ def test_rows_go_to_an_api_in_batches_and_a_failure_fails_the_task(bench, source
         bench.run("api")
     bench.run("api")  # of the same run: the receiver can tell that it has both batches
     assert len({headers["Idempotency-Key"] for _, headers in source.posted}) == 2
+
+
+def test_nothing_leaves_when_the_work_may_be_another_s_by_now(bench):
+    task = bench.project.pipelines["main"].tasks["csv"]
+    (before,) = (bench.folder / "reports" / "out").iterdir()
+    before.write_text("as it was")
+    with bench.open("csv") as ctx, pytest.raises(LeaseExpired):
+        ctx.stop.held_until_s = 0.0
+        bench.kinds["export"].run(task.spec, ctx)
+    assert before.read_text() == "as it was"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """A runner on its end of the channel: it says that it lives, that it is ready, and how attempts end."""
 
+import dataclasses
 import socket
 import threading
+import time
 
 import pytest
 
@@ -9,7 +11,7 @@ from penstock.core.errors import SandboxUnavailable
 from penstock.core.scripts import SandboxReport
 from penstock.worker import messages
 from penstock.worker.runner import Runner
-from tests.unit.worker.twins import SCRIPT, PatientSandbox, TwinParts, TwinWork
+from tests.unit.worker.twins import MESSAGE, SCRIPT, PatientSandbox, TwinParts, TwinWork
 
 
 class Scene:
@@ -32,9 +34,9 @@ class Scene:
             self.heard += self.frames.feed(self.channel.recv(2**16))
         return self.heard.pop(0)
 
-    def give(self, content, *, part="whole"):
-        """Send an attempt and return its lease."""
-        self.work.add(content, part=part)
+    def give(self, content, *, part="whole", message=None):
+        """Send an attempt, whose lease has run out, and return that."""
+        self.work.add(content, part=part, message=message)
         assignment = self.work.waiting.popleft()
         self.channel.sendall(messages.script_frame(assignment, SCRIPT) + messages.run_frame(assignment))
         return assignment.lease
@@ -90,6 +92,28 @@ def test_one_that_waits_is_stopped_before_it_begins(scene):
     threading.Timer(0.05, scene.parts.script.going.set).start()
     outcomes = [header["outcome"] for header, _ in (scene.hear(), scene.hear())]
     assert outcomes == ["succeeded", "cancelled"]
+
+
+def test_nothing_is_sent_by_a_lease_that_nobody_says_to_hold(scene):
+    scene.hear()
+    scene.give(b"", part="webhook", message=MESSAGE)
+    header, _ = scene.hear()
+    while header["say"] == "alive":
+        header, _ = scene.hear()
+    assert (header["outcome"], header["error"]["code"]) == ("transient", "lease_expired")
+    assert scene.parts.egress.sent == []
+
+
+def test_what_waits_to_send_goes_on_when_its_lease_is_said_to_hold(scene):
+    scene.hear()
+    scene.give(b"wait")
+    assert scene.parts.script.begun.acquire(timeout=5)
+    lasting = [dataclasses.replace(scene.give(b"", part="webhook", message=MESSAGE), expires_at=time.time() + 600)]
+    scene.channel.sendall(messages.held_frame(lasting))
+    scene.parts.script.going.set()
+    headers = [scene.hear()[0] for _ in range(2)]
+    assert [header["outcome"] for header in headers] == ["succeeded", "succeeded"]
+    assert scene.parts.egress.sent == [MESSAGE.url]
 
 
 def test_what_a_cancelled_attempt_has_made_is_dropped():

@@ -10,7 +10,7 @@ from structlog.testing import CapturingLogger
 from penstock.core import limits
 from penstock.worker.supervisor import Supervisor
 from tests.processes import wait_for
-from tests.unit.worker.twins import STATE, ThreadRunner, TwinWork
+from tests.unit.worker.twins import MESSAGE, STATE, ThreadRunner, TwinWork
 
 
 class Scene:
@@ -206,6 +206,13 @@ def test_what_was_lost_and_comes_back_at_once_is_stopped_and_begun_anew(start):
     assert [ended.lease.token for ended in scene.work.ended] == [2]
     assert [event["entry"] for event in scene.events("lease.lost")] == [entry]
     assert wait_for(lambda: not scene.runners[0].at_hand)
+
+
+def test_an_attempt_knows_by_heartbeats_that_it_may_do_what_cannot_be_taken_back(start):
+    scene = start()
+    (entry,) = scene.work.add(b"", part="webhook", message=MESSAGE)
+    assert scene.ended(entry) == ["succeeded"], "its lease had run out, and was said to hold"
+    assert scene.runners[0].parts.egress.sent == [MESSAGE.url]
 
 
 def test_an_end_that_comes_too_late_is_told_as_refused(start):

@@ -9,16 +9,16 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from penstock.core.access import WorkspaceId
+from penstock.core.access import Policy, WorkspaceId
 from penstock.core.errors import DatabaseUnavailable, SandboxUnavailable
 from penstock.core.jobs import Entry, EntryId, JobInput, Lane, Lease, small_blob
 from penstock.core.plan import RunId
 from penstock.core.scripts import Chunk, ScriptVersion
-from penstock.core.work import Assignment, Ended, Held, Round, WorkerState
+from penstock.core.work import Assignment, Ended, Held, Message, Round, WorkerState
 from penstock.storage.blobs.memory import MemoryBlobs
 from penstock.storage.job_files import JobFiles
 from penstock.worker.runner import Runner as Inside
@@ -68,13 +68,33 @@ class PatientSandbox(TwinSandbox):
         self.runner.stopped_.set()
 
 
+MESSAGE = Message("msg_1", "https://example.org/hook", b"{}", b"secret", Policy())
+
+
+class TwinEgress:
+    """A way out that leads to a list."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def check(self, url: str, *, policy: Policy) -> Any:
+        """Let everything through."""
+
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], policy: Policy, timeout_s: float | None = None
+    ) -> int:
+        """Keep where it goes."""
+        self.sent.append(url)
+        return 200
+
+
 @dataclass
 class TwinParts:
     """What a runner reaches, all in memory."""
 
     script: PatientRunner = field(default_factory=PatientRunner)
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
-    egress: Any = None
+    egress: TwinEgress = field(default_factory=TwinEgress)
 
     def report(self) -> Any:
         """Say that all is well."""
@@ -168,8 +188,10 @@ class TwinWork:
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
     _lock: Any = field(default_factory=threading.Lock)
 
-    def add(self, *contents: bytes, part: Any = "whole", workspace: str = "ws_1") -> list[EntryId]:
-        """Queue a job for each content, and return the ids of their entries."""
+    def add(
+        self, *contents: bytes, part: Any = "whole", workspace: str = "ws_1", message: Message | None = None
+    ) -> list[EntryId]:
+        """Queue a job for each content, and return the ids of their entries; their leases have run out."""
         entries = []
         for content in contents:
             number = next(self._numbers)
@@ -185,6 +207,7 @@ class TwinWork:
                 script=SCRIPT,
                 small={pointer.key: content},
                 errors_max="100%",
+                message=message,
             )
             self.waiting.append(assignment)
             entries.append(entry.id)
@@ -220,7 +243,8 @@ class TwinWork:
         with self._lock:
             self._require_up()
             self.beats.append((worker, len(leases)))
-            held = tuple(lease for lease in leases if lease.entry.id not in self.lost)
+            until_s = time.time() + 60
+            held = tuple(replace(lease, expires_at=until_s) for lease in leases if lease.entry.id not in self.lost)
             return Held(held, frozenset(RunId(run) for run in self.cancelled))
 
     def release(self, worker: str, leases: Sequence[Lease], *, reason: str) -> None:

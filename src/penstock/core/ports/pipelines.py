@@ -63,6 +63,7 @@ class TableWrite:
         part: which piece of the attempt's work this is, where it writes to one table in several.
         with_cursors: whether the cursors that are set belong to these rows. An attempt that was killed between writing
             and publishing is then gone on with: with its rows, and with its cursors.
+        anew: whether it takes the place of what attempts before have written and not published, were it the same.
     """
 
     table: TableName
@@ -75,6 +76,7 @@ class TableWrite:
     policy: str = "evolve"
     part: str = ""
     with_cursors: bool = False
+    anew: bool = False
 
 
 class Cursors(Protocol):
@@ -181,6 +183,9 @@ class PipelineContext(Protocol):
 
     def exists(self, table: TableName) -> bool:
         """Return whether a table has something in it that the run sees, if only its columns."""
+
+    def is_pending(self, table: TableName) -> bool:
+        """Return whether something is written to a table that is not published: by this attempt, or one before it."""
 
     def columns(self, table: TableName) -> tuple[Column, ...]:
         """Return the columns that a table has now; none when it is new."""
@@ -317,6 +322,14 @@ class PipelineContext(Protocol):
 
         Raises:
             Stopped: when the run was cancelled, or the attempt's time is up.
+        """
+
+    def confirm(self) -> None:
+        """Go on only with a lease that holds: to be called right before what cannot be taken back.
+
+        Raises:
+            Stopped: when the run was cancelled, or the attempt's time is up.
+            LeaseExpired: when another worker may have the work by now.
         """
 
     def log(self, text: str, *, level: str = "info", **figures: Any) -> None:
