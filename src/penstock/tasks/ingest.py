@@ -122,7 +122,7 @@ class IngestTask:
             except NeedsRerun:
                 if turn == limits.SOURCE_TURNS.value:
                     raise
-                ctx.log("another run has read the same from the source; it is read on from there")
+                ctx.log("the source was read by another attempt meanwhile; it is read again from where that came to")
                 before |= ctx.start_over()
         raise AssertionError("the last turn returns or raises")
 
@@ -169,7 +169,8 @@ def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext, before: fro
         sql, views, aside = _parquet(spec, arrived, known, ctx)
     else:
         sql, views, aside = _lines(spec, arrived, known, ctx, is_new=is_new)
-    if not arrived.rejected and aside is None and write.table + REJECTED in before:
+    left = TableName(write.table + REJECTED)
+    if not arrived.rejected and aside is None and (left in before or ctx.is_pending(left)):
         aside, views = raw_sql.NOTHING_REJECTED, dict(views)
     rejecting, files = _rejecting(arrived, aside, views)
     if rejecting is None:
@@ -177,11 +178,14 @@ def _write(spec: IngestSpec, arrived: Arrived, ctx: PipelineContext, before: fro
     count = raw_sql.count_both(sql, rejecting)
     ((good, bad),) = ctx.query(count, tables={}, files={**views, **files}, rows_max=1).answer["rows"]
     too_many = parse_error_budget(spec.errors_max).is_exceeded(failed=bad, records=good + bad, at_end=True)
-    # First what is set aside: a kill in between may put it aside twice, where the other order could lose it.
-    _write_rejected(write, rejecting, files, ctx, part="too-many" if too_many else f"attempt-{ctx.occurrence.attempt}")
+    # First what is set aside: when a kill comes in between, the next attempt's takes its place, and none is lost.
+    _write_rejected(write, rejecting, files, ctx, too_many=too_many)
     if too_many:
         raise _too_many(spec, ctx, rejected=bad, records=good + bad)
-    return ctx.write_query(write, sql, tables={}, files=views).rows, bad
+    written = ctx.write_query(write, sql, tables={}, files=views)
+    if written.repeated:  # with other records set aside than these
+        raise NeedsRerun("an earlier attempt has written the rows", hint="Read the source again, and replace both.")
+    return written.rows, bad
 
 
 def _lines(
@@ -286,14 +290,15 @@ def _rejecting(arrived: Arrived, aside: str | None, views: Mapping[str, str]) ->
 
 
 def _write_rejected(
-    write: TableWrite, query: str, files: Mapping[str, str], ctx: PipelineContext, *, part: str
+    write: TableWrite, query: str, files: Mapping[str, str], ctx: PipelineContext, *, too_many: bool
 ) -> None:
     other = replace(
         write,
         table=TableName(write.table + REJECTED),
         policy="evolve",
         with_cursors=False,
-        part=part,
+        part="too-many" if too_many else "",
+        anew=not too_many,  # those of a failed attempt are published, once for all its retries
     )
     written = ctx.write_query(other, query, tables={}, files=files)
     if written.rows:
