@@ -460,6 +460,19 @@ def cut(database):
         )
 
 
+def test_lists_reach_a_server_as_they_are(fresh_database):
+    database = fresh_database("postgresql")
+    given = {
+        "texts": ["plain", "", "NULL", None, 'a "quoted" one', "back\\slash", "{a, b}", " spaced ", "ü\n\t'%s'"],
+        "numbers": [1, -2, None, 2**62],
+        "times": [0.1, 1e300, -0.0, 1700000000.123456, None],
+        "none": [],
+    }
+    ask = Statement("SELECT :texts::text[], :numbers::bigint[], :times::float8[], :none::text[]")
+    with database.read() as tx:
+        assert ask.fetch(tx, given) == [tuple(given.values())]
+
+
 def test_who_asks_is_not_kept_and_gets_what_came_of_it(database):
     """For an event loop, which must not wait."""
 

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import psycopg
+import psycopg.adapt
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
@@ -60,6 +61,7 @@ class PostgresDatabase:
             pool_pre_ping=False,  # a round trip for each use; a broken connection is found by its error instead
             connect_args=_OPTIONS,
         )
+        sqlalchemy.event.listen(self.engine, "connect", _prepare)
         self._writers = ThreadPoolExecutor(pool_size, thread_name_prefix="database-writer")
 
     @contextlib.contextmanager
@@ -118,6 +120,27 @@ class PostgresDatabase:
             else:
                 return connection
         raise AssertionError("the last try returns or raises")
+
+
+class _ListDumper(psycopg.adapt.Dumper):
+    """Writes a list of texts or numbers as an array, of the type that the statement says.
+
+    The driver's own looks for a type in the items, in Python: of a submit's 25 arrays of one it took half the time.
+    """
+
+    def dump(self, obj: list[str | float | None]) -> bytes:
+        """Return the array as PostgreSQL reads it."""
+        return f"{{{','.join(map(_item, obj))}}}".encode()
+
+
+def _item(value: str | float | None) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return "NULL" if value is None else repr(value)
+
+
+def _prepare(connection: psycopg.Connection, _record: object) -> None:
+    connection.adapters.register_dumper(list, _ListDumper)
 
 
 class _Disconnected(DatabaseUnavailable):
