@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 import time
@@ -13,6 +14,7 @@ import pytest
 from penstock.core import limits
 from penstock.core.access import Quotas
 from penstock.core.limits import Limit
+from tests.processes import wait_for
 from tests.serving import Api, Tenant
 
 JSON = {"Content-Type": "application/json"}
@@ -137,7 +139,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(api, tenant):
     before, files = api.blobs(), large_files(api)
     host, port = api.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
-        connection.sendall(head(tenant, 10_000_000) + b"x" * 5_000_000)
+        connection.sendall(head(tenant.api_key, 10_000_000) + b"x" * 5_000_000)
         time.sleep(0.3)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and running(api) > 0:
@@ -152,7 +154,7 @@ def test_a_slow_body_is_given_up(api, tenant, monkeypatch, drip):
     monkeypatch.setattr(limits, "BODY_IDLE", Limit("body_idle", 1, "s", ""))
     host, port = api.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(head(tenant, 10_000))
+        connection.sendall(head(tenant.api_key, 10_000))
         began, answer = time.monotonic(), b""
         connection.settimeout(0.1)
         while b"\r\n\r\n" not in answer and time.monotonic() - began < 30:
@@ -166,6 +168,45 @@ def test_a_slow_body_is_given_up(api, tenant, monkeypatch, drip):
     assert b"body_timeout" in answer or b"content-length" in answer
     assert time.monotonic() - began < 30
     assert not [key for key in api.blobs() if key.endswith("/uploads/")]
+
+
+@pytest.mark.parametrize("content_type", ["application/x-ndjson", "application/json"])
+def test_what_comes_with_a_key_that_is_ended_meanwhile_is_not_accepted(api, tenant, http, content_type):
+    key, before = api.key_of(tenant, "editor"), (http.get("/api/v1/jobs").json()["items"], api.blobs())
+    with api.http(key=key) as editor:
+        key_id = editor.get("/api/v1/me").json()["key"]
+    body = (
+        b'{"script": "clean", "input": [{"id": 1}]}' if content_type == "application/json" else b'{"id": 1}\n' * 40_000
+    )
+    host, port = api.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(head(key, len(body), content_type=content_type) + body[:-5])
+        wait_for(lambda: running(api) == 1)
+        assert http.delete(f"/api/v1/keys/{key_id}").status_code == 200
+        connection.sendall(body[-5:])
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 401"), answer
+    assert (http.get("/api/v1/jobs").json()["items"], api.blobs()) == before
+
+
+def test_an_address_sends_few_bodies_at_once_before_it_shows_who_it_is(api, tenant, http, monkeypatch):
+    monkeypatch.setattr(limits, "BODIES_ANONYMOUS", Limit("bodies_anonymous", 2, "requests", ""))
+    host, port = api.url.removeprefix("http://").split(":")
+    words = b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    login = b"POST /api/v1/login HTTP/1.1\r\n" + words
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            connection.sendall(login + b"{")
+        wait_for(lambda: running(api) == 2)
+        refused = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+        refused.sendall(login + b"{")
+        assert refused.recv(65536).startswith(b"HTTP/1.1 429")
+        body = {"script": "clean", "input": [{"id": 1}]}
+        assert http.post("/api/v1/jobs", json=body).status_code == 202, "it shows its key first"
+    wait_for(lambda: running(api) == 0)
+    with api.http() as nobody:
+        problem_of(nobody.post("/api/v1/login", json={"token": "x" * 40}), status=401, code="not_logged_in")
 
 
 @pytest.mark.parametrize(
@@ -312,11 +353,12 @@ def test_logs_hold_neither_bodies_nor_queries_nor_keys(api, tenant, http, capfd)
     api.work()
 
 
-def head(tenant: Tenant, size_bytes: int) -> bytes:
+def head(key: str, size_bytes: int, *, content_type: str = "application/x-ndjson") -> bytes:
     """Return the head of an upload, as bytes on the wire."""
+    query = "" if content_type == "application/json" else "?script=clean"
     return (
-        "POST /api/v1/jobs?script=clean HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
-        f"Authorization: Bearer {tenant.api_key}\r\nContent-Length: {size_bytes}\r\n\r\n"
+        f"POST /api/v1/jobs{query} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: {content_type}\r\nAuthorization: Bearer {key}\r\nContent-Length: {size_bytes}\r\n\r\n"
     ).encode()
 
 

@@ -21,7 +21,7 @@ from penstock.base.logs import get_log
 from penstock.base.text import harmless
 from penstock.core import limits
 from penstock.core.access import Actor
-from penstock.core.errors import NotAllowed, NotLoggedIn, PenstockError, ServerUnavailable, TooLarge
+from penstock.core.errors import NotAllowed, NotLoggedIn, PenstockError, ServerUnavailable, TooLarge, TooMany
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -58,7 +58,7 @@ class Observed:
         Args:
             app: what answers.
             metrics: where requests are counted.
-            crowd: counts the requests of each workspace.
+            crowd: counts the requests of each workspace, and the slow bodies of each address.
             refused: records that somebody was refused.
             unbounded: methods and paths that hold their bodies to bounds of their own.
         """
@@ -78,7 +78,8 @@ class Observed:
         facts = RequestFacts(_request_id(scope), origin, harmless(f"{scope['method']} {scope['path']}"[:200]))
         keep_facts(scope, facts)
         bounded = (scope["method"], scope["path"]) not in self._unbounded
-        body = _Body(receive, facts, bytes_max=limits.REQUEST_BODY.value * _MIB if bounded else None)
+        bytes_max = limits.REQUEST_BODY.value * _MIB if bounded else None
+        body = _Body(receive, facts, crowd=self._crowd, bytes_max=bytes_max)
         answer = _Answer(send, facts, body)
         self._running += 1
         self._metrics.running.set(self._running)
@@ -151,11 +152,12 @@ class _Broken(Exception):
 
 
 class _Body:
-    """The body of a request, held to a size and a pace."""
+    """The body of a request, held to a size and a pace; of those that nobody is known to send, an address has a few."""
 
-    def __init__(self, receive: Receive, facts: RequestFacts, *, bytes_max: int | None) -> None:
+    def __init__(self, receive: Receive, facts: RequestFacts, *, crowd: Crowd, bytes_max: int | None) -> None:
         self._receive = receive
         self._facts = facts
+        self._crowd = crowd
         self._bytes_max = bytes_max
         self._waited_s = 0.0
         self._complete = False
@@ -164,7 +166,7 @@ class _Body:
         """Return the next piece."""
         if self._complete:
             return await self._receive()  # what waits for the other end to go may wait long
-        message = await self._next()
+        message = await (self._next() if self._facts.actor is not None else self._next_of_nobody())
         if message["type"] == "http.disconnect":
             raise ClientGone
         self._facts.received_bytes += len(message.get("body", b""))
@@ -190,6 +192,20 @@ class _Body:
                     message = await self._receive()
                     left_bytes -= len(message.get("body", b""))
                     self._complete = message["type"] == "http.disconnect" or not message.get("more_body", False)
+
+    async def _next_of_nobody(self) -> Message:
+        """Return the next piece of a body that comes before a key was looked at."""
+        name = f"body from {self._facts.origin}"
+        if not self._crowd.enter(name, most=limits.BODIES_ANONYMOUS.value):
+            raise TooMany(
+                f"{limits.BODIES_ANONYMOUS.value} requests from {self._facts.origin} are sending their bodies already",
+                hint="Send fewer at once, and each in one go.",
+                retry_after_s=1,
+            )
+        try:
+            return await self._next()
+        finally:
+            self._crowd.leave(name)
 
     async def _next(self) -> Message:
         # What arrived buys time: neither a silent sender nor one that drips a byte now and then holds on for ever.

@@ -82,23 +82,29 @@ class Quick:
 
     async def _actor(self, scope: Scope, headers: Headers) -> Actor:
         """Return who asks, held to their rate; without the database when that was known a second ago."""
-        keys, known = self._server.keys, self._server.quotas.known
-        facts, key = facts_of(scope), headers[b"authorization"].decode("latin-1").partition(" ")[2].strip()
-        actor = keys.recognise(key, origin=facts.origin, request_id=facts.request_id)
-        if actor is None:
-            actor = await self._in_thread(
-                lambda: keys.authenticate(key, origin=facts.origin, request_id=facts.request_id)
-            )
-        facts.actor = actor
+        facts, known = facts_of(scope), self._server.quotas.known
+        facts.actor = actor = await self._who(scope, headers)
         workspace = actor.workspace
         quotas = known(workspace) or await self._in_thread(lambda: self._server.quotas.of(workspace))
         hold_to_bounds(self._rates, facts, actor, quotas)
         return actor
 
+    async def _who(self, scope: Scope, headers: Headers) -> Actor:
+        """Return who shows the key of a request as of now."""
+        keys, facts = self._server.keys, facts_of(scope)
+        key = headers[b"authorization"].decode("latin-1").partition(" ")[2].strip()
+        actor = keys.recognise(key, origin=facts.origin, request_id=facts.request_id)
+        if actor is None:
+            actor = await self._in_thread(
+                lambda: keys.authenticate(key, origin=facts.origin, request_id=facts.request_id)
+            )
+        return actor
+
     async def _submit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        actor = await self._actor(scope, headers)
+        await self._actor(scope, headers)
         body = await _whole(receive)
+        actor = await self._who(scope, headers)  # the body may have taken its time
         received = await self._taken(body, actor)
         key = headers.get(b"idempotency-key")
         request = request_of(received, key and key.decode())

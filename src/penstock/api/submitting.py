@@ -96,12 +96,16 @@ SUBMIT_BODY: Final[dict[str, Any]] = {
 
 
 def accept(
-    finish: Callable[[], Received], *, server: Any, actor: Actor, idempotency_key: str | None
+    finish: Callable[[], Received], *, server: Any, actor: Actor, key: str, idempotency_key: str | None
 ) -> tuple[Job, bool]:
-    """Return the job that a request made, and whether it is new; an input that no job came of goes again."""
+    """Return the job that a request made, and whether it is new; an input that no job came of goes again.
+
+    The API key must hold still: a body may take hours to come.
+    """
     received = finish()
     try:
-        job, created = server.jobs.submit(request_of(received, idempotency_key), actor=actor)
+        request, confirm = request_of(received, idempotency_key), partial(server.keys.confirm, text=key)
+        job, created = server.jobs.submit(request, actor=actor, confirm=confirm)
     except UserError:  # after any other error the job may be there nevertheless; what is nobody's is swept up later
         _drop(received, server)
         raise

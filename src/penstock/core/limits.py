@@ -100,6 +100,9 @@ HEAD_TIME: Final = Limit("head_time", 30, "s", "a connection that sends no reque
 READER_IDLE: Final = Limit("reader_idle", 30, "s", "who reads less than `body_rate` holds a request and its memory")
 BODY_IDLE: Final = Limit("body_idle", 30, "s", "a sender that went silent holds a connection", "body_timeout")
 BODY_RATE: Final = Limit("body_rate", 1_024, "bytes/s", "one that drips bytes holds it just as long", "body_timeout")
+BODIES_ANONYMOUS: Final = Limit(
+    "bodies_anonymous", 64, "requests", "bodies that one address sends slowly before it shows who it is", "too_many"
+)
 BODY_DRAIN: Final = Limit("body_drain", 5, "s", "what is still sent after a refusal is thrown away, for a while")
 ENVELOPE: Final = Limit("envelope", 1, "MiB", "inline records are split off in memory; more is streamed", "too_large")
 JSON_DEPTH: Final = Limit("json_depth", 64, "levels", "nesting without end costs whoever reads it", "request_invalid")

@@ -69,8 +69,15 @@ class Jobs:
     clock: Clock
     webhook_problems: Callable[[Webhook, WorkspaceId], list[dict[str, str]]]
 
-    def submit(self, request: JobRequest, *, actor: Actor) -> tuple[Job, bool]:
+    def submit(
+        self, request: JobRequest, *, actor: Actor, confirm: Callable[[Any], Actor] | None = None
+    ) -> tuple[Job, bool]:
         """Accept a job, durably, and return it; False when the idempotency key had been used for it before.
+
+        Args:
+            request: the job.
+            actor: who asks.
+            confirm: returns who asks as of the transaction, where the input took its time; else raises why not.
 
         Raises:
             NotFound: when there is no such script or version.
@@ -78,7 +85,7 @@ class Jobs:
             TooMany: when a quota of the workspace is used up.
             RequestInvalid: when an option is out of its range.
         """
-        job, created = self.database.write(self._acceptance(request, actor))
+        job, created = self.database.write(self._acceptance(request, actor, confirm))
         if created:
             self.queue.announce()
         return job, created
@@ -91,7 +98,9 @@ class Jobs:
         """
         return self.database.ask(self._acceptance(request, actor))
 
-    def _acceptance(self, request: JobRequest, actor: Actor) -> Callable[[Any], tuple[Job, bool]]:
+    def _acceptance(
+        self, request: JobRequest, actor: Actor, confirm: Callable[[Any], Actor] | None = None
+    ) -> Callable[[Any], tuple[Job, bool]]:
         """Return the work that accepts a job; whatever can be checked without the database is checked now.
 
         Raises:
@@ -106,6 +115,8 @@ class Jobs:
         problems = [] if hook is None else self.webhook_problems(hook, actor.workspace)
 
         def accept(tx: Any) -> tuple[Job, bool]:
+            if confirm is not None:
+                require(confirm(tx), "jobs:write")
             now = self.clock()
             if key := request.idempotency_key:
                 bound = self.records.remember_key(

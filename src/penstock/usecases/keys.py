@@ -60,6 +60,14 @@ class Keys:
                 self.database.write(lambda tx: self.records.note_use(tx, key), durable=False)
         return replace(found, origin=origin, request_id=request_id)
 
+    def confirm(self, tx: Any, text: str) -> Actor:
+        """Return who shows a key as of a transaction: for what is accepted long after the key was shown.
+
+        Raises:
+            NotLoggedIn: when it has ended meanwhile.
+        """
+        return self.records.authenticate(tx, text)
+
     def list(self, *, actor: Actor, after: str = "", limit: int = 100) -> Sequence[ApiKey]:
         """Return the actor's keys; of all members when the actor may end them."""
         member = None if actor.may("keys:write") else actor.member

@@ -32,7 +32,6 @@ from penstock.usecases.work import Work
 from penstock.worker.bugs import as_bug
 
 _PAUSE_S: Final = 0.1
-_OWN_S: Final = 0.01
 _END_S: Final = 10.0
 
 
@@ -71,7 +70,6 @@ class InProcessWorker:
     _over: threading.Event = field(default_factory=threading.Event)
     _helpers: list[threading.Thread] = field(default_factory=list)
     _ticked_s: float = 0.0
-    _recorded_s: float = 0.0
 
     def __post_init__(self) -> None:
         self._threads = ThreadPoolExecutor(self.places, thread_name_prefix="attempt")
@@ -125,9 +123,11 @@ class InProcessWorker:
                 with self._lock:
                     self._ended = ended + self._ended
                 raise
-            self._recorded_s = time.monotonic()
             leases = [assignment.lease for assignment in made.assignments]
-            taken = [_Held(lease, StopSign(), self.sandbox(lease)) for lease in leases]
+            taken = [
+                _Held(lease, StopSign(held_until_s=lease.expires_at, clock=self.clock), self.sandbox(lease))
+                for lease in leases
+            ]
             with self._lock:
                 for each in ended:
                     self._running.pop(_key(each.lease), None)
@@ -197,17 +197,13 @@ class InProcessWorker:
                     stop.held_until_s = kept[key]
 
     def _wake(self) -> None:
+        """Ring when the queue has something, while nothing runs here: what ends takes what follows by itself."""
         while not self._over.is_set():
-            if self._has_just_looked():
-                self._over.wait(_OWN_S)
-                continue
-            self.wait(_PAUSE_S)
-            if not self._has_just_looked():
+            if self._running:
+                self._over.wait(_PAUSE_S)
+            else:
+                self.wait(_PAUSE_S)
                 self._bell.set()
-
-    def _has_just_looked(self) -> bool:
-        """Return whether a round was made a moment ago: it has taken what there was, and most likely rang the bell."""
-        return time.monotonic() - self._recorded_s < _OWN_S
 
 
 def _key(lease: Lease) -> tuple[EntryId, int]:

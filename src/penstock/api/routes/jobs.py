@@ -10,7 +10,7 @@ from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from penstock.api.dependencies import CurrentActor, CurrentServer, IdempotencyKey, Json, who_asks
+from penstock.api.dependencies import CurrentActor, CurrentServer, IdempotencyKey, Json, bearer_key, who_asks
 from penstock.api.downloads import respond_bytes
 from penstock.api.events import event_stream
 from penstock.api.job_models import (
@@ -65,7 +65,9 @@ async def submit_job(
     or a form with one file.
     """
     finish = await receive(request, server=server, actor=actor)
-    job, created = await run_in_threadpool(accept, finish, server=server, actor=actor, idempotency_key=idempotency_key)
+    key = bearer_key(request)
+    accepting = functools.partial(accept, finish, server=server, actor=actor, key=key, idempotency_key=idempotency_key)
+    job, created = await run_in_threadpool(accepting)
     watch = request.app.state.watch
     return await answer(job, created=created, prefer=prefer, server=server, actor=actor, watch=watch)
 
