@@ -173,6 +173,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200 if self.headers.get("X-Key") == source.secret else 401, found)
             case "/query":
                 self._send(200 if query.get("key") == source.secret else 401, found)
+            case "/session":
+                start = int(query.get("start", "0"))
+                known = self.headers.get("Cookie") == "session=7"
+                more = f"/session?start={start + size}" if start + size < len(found) else ""
+                body = {"orders": found[start : start + size], "next": more} if known or not start else {}
+                self._send(200, body, {} if start else {"Set-Cookie": "session=7; Path=/; HttpOnly"})
             case "/loop":
                 self._send(200, {"orders": found[:1], "paging": {"next": "again"}})
             case "/moved":

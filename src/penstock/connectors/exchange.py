@@ -8,6 +8,7 @@ URL: a part of it may be a secret.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import functools
 import ssl
@@ -16,7 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from penstock.base.lazily import Lazily
 from penstock.core import limits
@@ -33,6 +34,7 @@ _TRY_AGAIN: Final = frozenset([408, 425, 500, 502, 503, 504])
 _RESOLVED_S: Final = 60.0  # how long an answer of the name service is used for new connections
 _BYTES_MAX: Final = limits.SOURCE_PAGE.value * 2**20
 _WAIT_MAX_S: Final = 24 * 3600.0
+_CONNECTIONS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,12 @@ class Exchange:
         self._ctx = ctx
         self._name = name
         self._base = base_url.rstrip("/") + "/"
-        self._client = httpx.Client(
-            verify=_tls(),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=timeout_s,
-            limits=httpx.Limits(max_connections=64),
+        # Its transport alone: a client above it takes as long again for each request, mostly to parse URLs anew.
+        self._transport = httpx.HTTPTransport(
+            verify=_tls(), trust_env=False, limits=httpx.Limits(max_connections=_CONNECTIONS_MAX)
         )
+        self._timeout = httpx.Timeout(timeout_s).as_dict()
+        self._cookies = httpx.Cookies()
         self._resolved: dict[tuple[str, str], tuple[float, Destination]] = {}
         self._lock = threading.Lock()
 
@@ -94,7 +95,7 @@ class Exchange:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        self._transport.close()
 
     def send(self, request: Request) -> Answer:
         """Return what is answered, when that is a success or 401.
@@ -107,8 +108,7 @@ class Exchange:
         """
         place = urljoin(self._base, request.url)
         self._require_same_place(place, request)
-        url = str(httpx.URL(place).copy_merge_params(dict(request.params))) if request.params else place
-        answer = self._send_first(self._resolve(url), request)
+        answer = self._send_first(self._resolve(_with_params(place, dict(request.params))), request)
         if answer.status == 401 or 200 <= answer.status < 300:
             return answer
         raise self._refusal(answer, request)
@@ -149,13 +149,19 @@ class Exchange:
             **dict(request.headers),
             "Host": host if default else f"{host}:{destination.port}",
         }
-        with self._client.stream(
+        asked = httpx.Request(
             request.method,
             f"{destination.scheme}://{place}:{destination.port}{destination.target}",
             content=request.body,
             headers=headers,
-            extensions={"sni_hostname": destination.host},  # the certificate must be the name's, not the address's
-        ) as answer:
+            cookies=self._cookies,
+            # The certificate must be the name's, not the address's.
+            extensions={"timeout": self._timeout, "sni_hostname": destination.host},
+        )
+        with contextlib.closing(self._transport.handle_request(asked)) as answer:
+            if "set-cookie" in answer.headers:
+                answer.request = asked
+                self._cookies.extract_cookies(answer)
             body = self._body(answer, request)
             encoding = answer.headers.get("content-encoding", "identity").strip().lower() or "identity"
             return Answer(answer.status_code, answer.headers, body, encoding)
@@ -217,6 +223,15 @@ class Exchange:
 
     def _at(self, request: Request) -> str:
         return f"the connection {self._name!r}, {request.what[:200]!r}"
+
+
+def _with_params(url: str, params: Mapping[str, str]) -> str:
+    """Return a URL with parameters, which take the place of those of the same names that it has."""
+    if not params:
+        return url
+    if "?" in url or "#" in url:
+        return str(httpx.URL(url).copy_merge_params(params))
+    return f"{url}?{urlencode(params)}"  # which is the same, and parsed once less
 
 
 def retry_after_s(text: str, *, now_s: float | None = None) -> float | None:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import ssl
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import pytest
@@ -215,6 +215,19 @@ def test_a_source_without_end_is_left(fetch, source, monkeypatch):
     monkeypatch.setattr(limits, "SOURCE_PAGES", dataclasses.replace(limits.SOURCE_PAGES, value=2))
     with pytest.raises(TaskFailed, match="more than 2 pages"):
         fetch({"path": "page", "records_at": "orders", "pages": {"kind": "page", "size": 3}})
+
+
+def test_a_cookie_that_a_source_sets_comes_with_the_next_request(fetch):
+    assert fetch({"path": "session", "records_at": "orders", "pages": {"kind": "url", "next_at": "next"}}) == SEVEN
+
+
+def test_params_arrive_as_they_are_and_take_the_place_of_those_in_the_path(fetch, source):
+    odd = {"q": "a b+c&d=é/?:@%41", "list[]": "1,2;3"}
+    assert fetch({"path": "all", "params": odd}) == SEVEN
+    assert fetch({"path": "all?limit=3&q=x", "params": odd}) == SEVEN
+    plain, merged = (parse_qs(urlsplit(target).query) for target in source.asked)
+    assert plain == {name: [value] for name, value in odd.items()}
+    assert merged == {"limit": ["3"], **plain}
 
 
 def test_nothing_is_reached_that_may_not_be(fetch):
