@@ -31,6 +31,7 @@ from penstock.core.work import Assignment, Ended
 from penstock.database.schema import scripts, versions
 from penstock.wiring.server import Server, open_server
 from penstock.wiring.settings import read_settings
+from tests.processes import wait_for
 
 CODE = b"def process(data):\n    return data\n"
 WORKER = "wrk_test"
@@ -92,6 +93,17 @@ class Api:
             assert not self.server.work.round(WORKER, ended, count=0).refused
             done += len(jobs)
         return done
+
+    def work_soon(self) -> threading.Thread:
+        """Carry out in a moment, beside, what is there or else what comes first, however late."""
+
+        def work() -> None:
+            time.sleep(0.2)
+            wait_for(self.work)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        return worker
 
     def blobs(self) -> list[str]:
         """Return the keys of all that is stored, but for rows."""

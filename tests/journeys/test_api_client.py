@@ -111,7 +111,7 @@ def test_a_job_is_watched_to_its_end(api, client):
 
 
 def test_waiting_with_the_request_gives_the_end(api, client):
-    threading.Timer(0.2, api.work).start()
+    api.work_soon()
     assert client.jobs.submit("clean", RECORDS, wait_s=10).state == "succeeded"
 
 
@@ -288,7 +288,7 @@ def terminal(api, tenant, monkeypatch, tmp_path):
 
 
 def test_a_file_goes_and_its_result_comes_with_one_command(api, terminal):
-    threading.Timer(0.3, api.work).start()
+    api.work_soon()
     printed = terminal("jobs", "submit", "clean", "orders.ndjson", "--label", "day:1", "-o", "clean.ndjson")
     assert "succeeded" in printed
     assert "2: 2 produced" in printed
@@ -349,7 +349,7 @@ def test_a_watch_goes_on_when_events_do_not_come_through(api, client, monkeypatc
 
     monkeypatch.setattr(type(client.jobs), "_events", broken)
     job = client.jobs.submit("clean", RECORDS)
-    threading.Timer(0.3, api.work).start()
+    api.work_soon()
     began = time.monotonic()
     assert [step.state for step in client.jobs.watch(job.id)][-1] == "succeeded"
     assert time.monotonic() - began < 10

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import threading
 import time
 
 import httpx
@@ -142,8 +141,8 @@ def test_the_same_key_and_body_make_the_same_job_and_leave_one_input(api, http):
 def test_a_job_whose_answer_got_lost_keeps_its_input(api, http, monkeypatch):
     submit_really = type(api.server.jobs).submit
 
-    def lost(self, request, *, actor):
-        submit_really(self, request, actor=actor)
+    def lost(self, request, **given):
+        submit_really(self, request, **given)
         raise DatabaseUnavailable("the connection broke after the commit", hint="h")
 
     body, key = LINES * 2_000, {"Idempotency-Key": "lost-1"}
@@ -157,12 +156,7 @@ def test_a_job_whose_answer_got_lost_keeps_its_input(api, http, monkeypatch):
 
 
 def test_who_prefers_to_wait_gets_the_end(api, http):
-    def work() -> None:
-        time.sleep(0.2)
-        api.work()
-
-    worker = threading.Thread(target=work)
-    worker.start()
+    worker = api.work_soon()
     answered = submit(http, Prefer="respond-async, wait=10")
     worker.join()
     assert answered.status_code == 200

@@ -14,7 +14,7 @@ from penstock.core.errors import SandboxUnavailable
 from penstock.core.scripts import Chunk, ChunkResult, InputFile, ScriptVersion
 from penstock.sandbox.open_versions import OpenVersions
 from penstock.sandbox.strict import StrictSandbox
-from tests.processes import descendants_of, still_there
+from tests.processes import descendants_of, still_there, wait_for
 
 COUNTS = b"seen = []\ndef process(data):\n    seen.append(1)\n    return {'seen': len(seen)}\n"
 SLOW = b"def process(data):\n    while True: pass\n"
@@ -147,9 +147,10 @@ def test_a_child_that_is_killed_while_it_is_parked_is_no_fault_of_its_script(ver
     given = script(COUNTS + b"# parked\n")
     part = versions.for_part("ws_1")
     with part.open_script(given, parallel=1) as runner:
-        time.sleep(0.2)  # until they have said their numbers
-        parked = descendants_of(zygote(versions, "ws_1", given)._zygote.pid)
-        assert len(parked) == 2
+        zygote_pid = zygote(versions, "ws_1", given)._zygote.pid
+        wait_for(lambda: len(descendants_of(zygote_pid)) == 2)
+        time.sleep(0.5)  # until they have said their numbers
+        parked = descendants_of(zygote_pid)
         for pid in parked:
             os.kill(pid, signal.SIGKILL)
         assert still_there(parked) == []

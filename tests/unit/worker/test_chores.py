@@ -60,13 +60,13 @@ def test_after_an_outage_everybody_may_say_that_they_live_before_anybody_is_judg
         if not up:
             raise DatabaseUnavailable("gone", hint="Wait.")
 
-    patient = Patient(do, reach=reach, pause_s=0.05)
+    patient = Patient(do, reach=reach, pause_s=1.0)
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
             patient()
     up = True
     patient()
     assert (len(done), len(reached)) == (0, 2)
-    time.sleep(0.06)
+    time.sleep(1.05)
     patient()
     assert (len(done), len(reached)) == (1, 2)

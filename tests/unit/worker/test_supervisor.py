@@ -116,6 +116,7 @@ def test_a_database_that_is_down_loses_nothing_and_refuses_nothing(start):
     scene.begun()
     scene.work.down = True
     scene.let_go()
+    wait_for(lambda: scene.events("round.failed"))
     time.sleep(0.3)
     assert not scene.work.ended
     scene.work.down = False
