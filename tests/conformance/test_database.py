@@ -203,6 +203,27 @@ def test_work_that_asks_for_another_transaction_is_told_instead_of_waiting_for_i
     assert keys(database) == {"b"}
 
 
+def test_who_finds_nobody_writing_does_it_and_those_who_come_meanwhile_leave_it_to_one_thread(fresh_database):
+    database = fresh_database("sqlite")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(tx):
+        begun.set()
+        assert go_on.wait(60)
+        return threading.get_ident()
+
+    with ThreadPoolExecutor(4) as threads:
+        alone = threads.submit(lambda: (threading.get_ident(), database.write(hold)))
+        assert begun.wait(60)
+        others = [threads.submit(database.write, lambda tx: threading.current_thread().name) for _ in range(3)]
+        wait_for(lambda: database._asked == len(others))
+        go_on.set()
+        asked_by, done_by = alone.result()
+        assert asked_by == done_by
+        assert {each.result() for each in others} == {"database-writer"}
+    assert database.write(lambda tx: threading.get_ident()) == threading.get_ident()
+
+
 def test_closing_finishes_what_was_asked_for_and_refuses_the_rest(fresh_database_url):
     url = fresh_database_url("sqlite")
     database = open_database(url)

@@ -2,8 +2,9 @@
 
 A durable commit waits for the disk, some 0.1 to 4 ms. The writing thread takes all the work that has come in
 meanwhile into one transaction, each piece in a savepoint of its own, so that what fails takes nothing else with it and
-all share one wait. Other processes write to the same file, and SQLite's own waiting is unfair between them (one of two
-gets nearly all turns), so the turn is asked for again every one to three milliseconds.
+all share one wait. Who comes while nobody writes does it by itself: waking two threads, one after the other, takes as
+long as a small transaction does. Other processes write to the same file, and SQLite's own waiting is unfair between
+them (one of two gets nearly all turns), so the turn is asked for again every one to three milliseconds.
 """
 
 from __future__ import annotations
@@ -113,8 +114,12 @@ class SqliteDatabase:
         self._works: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._asking = threading.Lock()
+        self._asked = 0  # pieces of work that nobody has taken up yet
         self._closing = threading.Event()
-        self._synchronous = ""  # what the writing thread's connection is set to
+        self._turn = threading.Lock()  # who has it writes, with what follows
+        self._turn_of = 0
+        self._connection: sqlalchemy.Connection | None = None
+        self._synchronous = ""  # what that connection is set to
 
     @contextlib.contextmanager
     def rebuild(self) -> Iterator[sqlalchemy.Connection]:
@@ -151,14 +156,19 @@ class SqliteDatabase:
                     _control(driver, "ROLLBACK")
 
     def write(self, work: Callable[[Any], T], /, *, durable: bool = True) -> T:
-        """Run `work` in the next transaction of the writing thread, and return once that is committed.
+        """Run `work` in the next transaction, and return once that is committed.
 
         Raises:
             Bug: when `work` itself writes; it would wait for itself.
             DatabaseUnavailable: when the file cannot be written to now, or the database is closed.
         """
         piece = _Work(work, durable=durable)
-        self._ask(piece)
+        if self._asked or self._turn.locked():
+            self._ask(piece)
+        else:
+            with self._turn:
+                self._check_open()
+                self._carry_out([piece])
         result: T = piece.wait()
         return result
 
@@ -181,54 +191,62 @@ class SqliteDatabase:
             self._works.put(None)
         if self._writer is not None:
             self._writer.join()
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
         self.engine.dispose()
 
     def _ask(self, piece: _Work) -> None:
-        if threading.current_thread() is self._writer:
+        if threading.get_ident() == self._turn_of:
             raise Bug("work in a transaction asked for another transaction", hint="Report it; pass the one it has on.")
         with self._asking:
-            if self._closing.is_set():
-                raise DatabaseUnavailable("the records database is closed", hint="Start the server again.")
+            self._check_open()
             if self._writer is None:
                 self._writer = threading.Thread(target=self._write, name="database-writer", daemon=True)
                 self._writer.start()
+            self._asked += 1
             self._works.put(piece)
 
-    def _write(self) -> None:
-        connection: sqlalchemy.Connection | None = None
-        ending = False
-        while not ending:
-            batch, ending = self._next_batch()
-            if not batch:
-                continue
-            try:
-                with _reporting(self.path):
-                    connection = connection or self._connect()
-                    settle = self._run(connection, batch)
-            except BaseException as error:  # noqa: BLE001  # the whole batch failed: each waiting thread raises it
-                for piece in batch:
-                    piece.settle(None, error)
-                if connection is not None:
-                    connection.invalidate()
-                    connection.close()
-                    connection = None
-                continue
-            settle()
-        if connection is not None:
-            connection.close()
+    def _check_open(self) -> None:
+        if self._closing.is_set():
+            raise DatabaseUnavailable("the records database is closed", hint="Start the server again.")
 
-    def _next_batch(self) -> tuple[list[_Work], bool]:
-        batch: list[_Work] = []
-        piece = self._works.get()
-        while piece is not None:
-            batch.append(piece)
-            if len(batch) >= _BATCH_MAX:
-                return batch, False
-            try:
-                piece = self._works.get_nowait()
-            except queue.Empty:
-                return batch, False
-        return batch, True
+    def _write(self) -> None:
+        while (piece := self._works.get()) is not None:
+            with self._turn:
+                self._carry_out([piece, *self._others()])
+
+    def _others(self) -> Iterator[_Work]:
+        """Yield what has come meanwhile, too, and count all as taken up."""
+        taken = 1
+        while taken < _BATCH_MAX and not self._works.empty():
+            piece = self._works.get()
+            if piece is None:
+                self._works.put(None)
+                break
+            taken += 1
+            yield piece
+        with self._asking:
+            self._asked -= taken
+
+    def _carry_out(self, batch: list[_Work]) -> None:
+        """Write what was asked for, and tell whoever waits; the turn is had."""
+        self._turn_of = threading.get_ident()
+        try:
+            with _reporting(self.path):
+                self._connection = self._connection or self._connect()
+                settle = self._run(self._connection, batch)
+        except BaseException as error:  # noqa: BLE001  # the whole batch failed: each waiting thread raises it
+            for piece in batch:
+                piece.settle(None, error)
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.invalidate()
+                connection.close()
+        else:
+            settle()
+        finally:
+            self._turn_of = 0
 
     def _connect(self) -> sqlalchemy.Connection:
         connection = self.engine.connect()

@@ -70,17 +70,17 @@ class SqlWorkRecords:
     def close_attempts(self, tx: Connection, ended: Sequence[Ended]) -> None:
         """Record attempts that have ended."""
         if ended:
-            _INSERT_ATTEMPT.run(tx, [_attempt(each) for each in ended])
+            _INSERT_ATTEMPT.do(tx, [_attempt(each) for each in ended])
 
     def close_jobs(self, tx: Connection, endings: Sequence[Ending]) -> None:
         """Record how jobs ended, with their accounts, results and dead letters."""
         if not endings:
             return
-        _CLOSE_RUN.run(
+        _CLOSE_RUN.do(
             tx, [{"run": each.run, "state": each.state, "at": each.at, "error": _json(each.error)} for each in endings]
         )
-        _CLOSE_TASK.run(tx, [{"run": each.run, "state": each.state} for each in endings])
-        _CLOSE_JOB.run(
+        _CLOSE_TASK.do(tx, [{"run": each.run, "state": each.state} for each in endings])
+        _CLOSE_JOB.do(
             tx,
             [
                 {
@@ -96,7 +96,7 @@ class SqlWorkRecords:
     def start(self, tx: Connection, run_ids: Sequence[RunId], *, now: float) -> None:
         """Record that jobs run, those that did not yet."""
         if run_ids:
-            _START.run(tx, [{"run": run, "now": now} for run in run_ids])
+            _START.do(tx, [{"run": run, "now": now} for run in run_ids])
 
     def work(self, tx: Connection, run_ids: Sequence[RunId]) -> Mapping[RunId, Work]:
         """Return what it takes to go on with some jobs."""
@@ -131,19 +131,19 @@ class SqlWorkRecords:
             "dead_letters": report.dead_letters and asdict(report.dead_letters),
         }
         values = {"run": work.run, "number": number, "report": orjson.dumps(kept).decode()}
-        if not _CLOSE_PIECE.run(tx, values).rowcount:
+        if not _CLOSE_PIECE.do(tx, values):
             return None
         counted = _COUNT_PIECE.run(tx, {"run": work.run}).one()
         spec = orjson.loads(counted.spec)
         spec["records"] = spec.get("records", 0) + report.report["records"]
         spec["failed"] = spec.get("failed", 0) + report.report["failed"]
-        _SPEC.run(tx, {"run": work.run, "spec": orjson.dumps(spec).decode()})
-        _COUNT_RECORDS.run(tx, {"run": work.run, "records": report.report["records"]})
+        _SPEC.do(tx, {"run": work.run, "spec": orjson.dumps(spec).decode()})
+        _COUNT_RECORDS.do(tx, {"run": work.run, "records": report.report["records"]})
         return PiecesDone(counted.parts_done, spec["records"], spec["failed"])
 
     def begin_join(self, tx: Connection, run_id: RunId) -> bool:
         """Record that the chunks are to be put together; False when somebody has already."""
-        return bool(_JOIN.run(tx, {"run": run_id}).rowcount)
+        return bool(_JOIN.do(tx, {"run": run_id}))
 
     def pieces(self, tx: Connection, run_id: RunId, *, number: int | None = None) -> tuple[Piece, ...]:
         """Return the chunks of a job in order, or one of them."""
@@ -157,12 +157,12 @@ class SqlWorkRecords:
     ) -> None:
         """Count what was used on a day."""
         values = {"workspace": workspace, "day": day, "cpu_s": cpu_s, "jobs": jobs, "records": records}
-        _ADD_USAGE.run(tx, values)
+        _ADD_USAGE.do(tx, values)
 
     def add_stored(self, tx: Connection, stored: Mapping[RunId, int]) -> None:
         """Count bytes that jobs have stored."""
         if stored:
-            _ADD_STORED.run(tx, [{"run": run, "more": size_bytes} for run, size_bytes in stored.items()])
+            _ADD_STORED.do(tx, [{"run": run, "more": size_bytes} for run, size_bytes in stored.items()])
 
     def add_delivery(self, tx: Connection, work: Work) -> None:
         """Record that a webhook is to be sent."""
@@ -199,7 +199,7 @@ class SqlWorkRecords:
 
     def put_worker(self, tx: Connection, worker: WorkerState, *, now: float) -> None:
         """Record that a worker is alive."""
-        _PUT_WORKER.run(tx, asdict(worker) | {"now": now})
+        _PUT_WORKER.do(tx, asdict(worker) | {"now": now})
 
     def remove_worker(self, tx: Connection, worker: str) -> None:
         """Record that a worker has left."""

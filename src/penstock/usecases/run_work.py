@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from penstock.core import limits
 from penstock.core.jobs import ENDED, AttemptReport, Entry, Lease
-from penstock.core.plan import TaskName
+from penstock.core.plan import RunId, TaskName
 from penstock.core.ports import Clock, Queue
 from penstock.core.ports.runs import RunRecords
 from penstock.core.runs import PUBLISH, Item, PipelineRun, RunTask
@@ -33,17 +33,28 @@ class RunWork:
     clock: Clock
     note_end: Callable[[Any, PipelineRun], None] = lambda _tx, _run: None
 
-    def settle(self, tx: Any, ended: Sequence[Ended], *, now: float) -> None:
-        """Record what follows from attempts that have ended."""
+    def settle(self, tx: Any, ended: Sequence[Ended], *, now: float) -> Mapping[RunId, PipelineRun]:
+        """Record what follows from attempts that have ended, and return their runs as they stand then."""
         runs = dict(self.records.load(tx, list({each.lease.entry.run for each in ended}), to_change=True))
         for each in ended:
             run = runs[each.lease.entry.run]
             if run.state not in ENDED:
                 runs[run.id] = self._settle(tx, run, each, now)
+        return runs
 
-    def take(self, tx: Any, leases: Sequence[Lease], *, now: float) -> list[Lease]:
-        """Record that attempts begin, and return those that do; what may not go on is closed."""
-        runs = dict(self.records.load(tx, list({lease.entry.run for lease in leases}), to_change=True))
+    def take(
+        self, tx: Any, leases: Sequence[Lease], *, now: float, settled: Mapping[RunId, PipelineRun]
+    ) -> list[Lease]:
+        """Record that attempts begin, and return those that do; what may not go on is closed.
+
+        Args:
+            tx: the round's transaction.
+            leases: of parts of runs.
+            now: seconds since 1970.
+            settled: runs as this transaction has left them.
+        """
+        unknown = {lease.entry.run for lease in leases if lease.entry.run not in settled}
+        runs = {**settled, **self.records.load(tx, list(unknown), to_change=True)}
         going = []
         for lease in leases:
             run = runs[lease.entry.run]

@@ -48,7 +48,7 @@ from penstock.core.ports import (
     SmallBlobs,
     WorkRecords,
 )
-from penstock.core.runs import TASK_PARTS
+from penstock.core.runs import TASK_PARTS, PipelineRun
 from penstock.core.scripts import ScriptVersion
 from penstock.core.versions import script_version
 from penstock.core.work import Assignment, Ended, Ending, Held, Message, Piece, Round, Ticked, WorkerState
@@ -144,10 +144,10 @@ class Work:
 
         def turn(tx: Any) -> tuple[list[EntryId], list[_Taken], list[Lease]]:
             now = self.clock()
-            refused = self._close(tx, ended, now)
+            refused, settled = self._close(tx, ended, now)
             leases = self.queue.lease(tx, worker=worker, count=count, guests=guests) if count else []
             of_runs, of_jobs = _of_runs(leases, lambda lease: lease.entry)
-            begun = self.runs.take(tx, of_runs, now=now) if of_runs else []
+            begun = self.runs.take(tx, of_runs, now=now, settled=settled) if of_runs else []
             return refused, self._take(tx, of_jobs, now), begun
 
         refused, taken, begun = self.database.write(turn, durable=bool(ended))
@@ -211,17 +211,16 @@ class Work:
 
     # ---- ends ----
 
-    def _close(self, tx: Any, ended: Sequence[Ended], now: float) -> list[EntryId]:
+    def _close(self, tx: Any, ended: Sequence[Ended], now: float) -> tuple[list[EntryId], Mapping[RunId, PipelineRun]]:
         if not ended:
-            return []
+            return [], {}
         busy_s = {each.lease.entry.id: max(0.0, each.finished_at - each.started_at) for each in ended}
         accepted = self.queue.finish(tx, [each.lease for each in ended], busy_s=busy_s)
         kept = [each for each, is_ours in zip(ended, accepted, strict=True) if is_ours]
         of_runs, of_jobs = _of_runs(kept, lambda each: each.lease.entry)
         works = dict(self.records.work(tx, list({each.lease.entry.run for each in of_jobs})))
         self.records.close_attempts(tx, kept)
-        if of_runs:
-            self.runs.settle(tx, of_runs, now=now)
+        settled = self.runs.settle(tx, of_runs, now=now) if of_runs else {}
         gathered = _Gathered()
         for each in of_jobs:
             work = works[each.lease.entry.run]
@@ -230,7 +229,7 @@ class Work:
         self._write(tx, gathered)
         self._count_kills(tx, kept)
         self._count_usage(tx, kept, now)
-        return [each.lease.entry.id for each, is_ours in zip(ended, accepted, strict=True) if not is_ours]
+        return [each.lease.entry.id for each, is_ours in zip(ended, accepted, strict=True) if not is_ours], settled
 
     def _settle(self, tx: Any, work: JobWork, ended: Ended, now: float, gathered: _Gathered) -> RunState:
         """Record what follows from one attempt's end, and return the state that its job has then."""
@@ -329,7 +328,8 @@ class Work:
                 used[2] += report.report.get("records", 0) if entry.part in _SCRIPT_PARTS else 0
         today = dt.datetime.fromtimestamp(now, dt.UTC).date().isoformat()
         for workspace, (cpu_s, jobs, records) in sums.items():
-            self.records.add_usage(tx, workspace, day=today, cpu_s=cpu_s, jobs=int(jobs), records=int(records))
+            if cpu_s or jobs or records:
+                self.records.add_usage(tx, workspace, day=today, cpu_s=cpu_s, jobs=int(jobs), records=int(records))
 
     # ---- leases ----
 
