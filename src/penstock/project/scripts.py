@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -20,6 +21,7 @@ from penstock.project.yaml_trees import read_yaml
 FOLDER: Final = "scripts"
 _LANGUAGES: Final[Mapping[str, Language]] = {".py": "python", ".js": "javascript", ".mjs": "javascript"}
 _MIB: Final = 2**20
+_SCRIPTS_KEPT: Final = 64  # at most a MiB each
 
 
 class LimitsModel(Model):
@@ -76,26 +78,32 @@ def project_script(name: str, files: Mapping[str, bytes]) -> tuple[ProjectScript
         name: such as `clean_orders`, of `scripts/clean_orders.py`.
         files: of the project.
     """
-    known = {path.removeprefix(f"{FOLDER}/"): path for path in files if path.startswith(f"{FOLDER}/")}
-    found = [known[name + ending] for ending in _LANGUAGES if name + ending in known]
+    found = [path for ending in _LANGUAGES if (path := f"{FOLDER}/{name}{ending}") in files]
     if len(found) != 1:
-        return None, [_not_one(name, found, known)]
-    path = found[0]
-    ending = path[path.rindex(".") :]
-    sheet = f"{FOLDER}/{name}.yml"
-    model, problems = _model(sheet, files)
-    if len(files[path]) > SCRIPT_BYTES.value * _MIB:
-        words = f"the script has {len(files[path]):,} bytes; at most {SCRIPT_BYTES.value} MiB may be"
+        return None, [_not_one(name, found, files)]
+    path, sheet = found[0], f"{FOLDER}/{name}.yml"
+    return _script(path, files[path], sheet, files.get(sheet))
+
+
+@functools.lru_cache(_SCRIPTS_KEPT)
+def _script(
+    path: str, source: bytes, sheet: str, described: bytes | None
+) -> tuple[ProjectScript | None, Sequence[ProjectProblem]]:
+    """Return a script by its files: each of its attempts asks for it, and a sheet takes milliseconds to read."""
+    model, problems = _model(sheet, described)
+    if len(source) > SCRIPT_BYTES.value * _MIB:
+        words = f"the script has {len(source):,} bytes; at most {SCRIPT_BYTES.value} MiB may be"
         problems = [*problems, _problem(path, words, "A script is code, not data.")]
+    ending = path[path.rindex(".") :]
     language = _LANGUAGES[ending]
     if model is not None and model.profile is not None and (model.profile == "js") != (language == "javascript"):
         words = f"the profile {model.profile} is not for {language}"
         problems = [*problems, _problem(sheet, words, "JavaScript has the profile js, Python std and arrow.")]
     if problems or model is None:
-        return None, problems
+        return None, tuple(problems)
     version = ScriptVersion(
         name=path,
-        source=files[path],
+        source=source,
         language=language,
         profile=model.profile or ("js" if language == "javascript" else "std"),
         limits=_limits(model.limits),
@@ -106,20 +114,21 @@ def project_script(name: str, files: Mapping[str, bytes]) -> tuple[ProjectScript
         Example(one.name, tuple(one.input), None if one.output is None else tuple(one.output), one.error)
         for one in model.examples
     )
-    return ProjectScript(version, examples, (path, sheet) if sheet in files else (path,)), ()
+    return ProjectScript(version, examples, (path,) if described is None else (path, sheet)), ()
 
 
-def _not_one(name: str, found: Sequence[str], known: Mapping[str, str]) -> ProjectProblem:
+def _not_one(name: str, found: Sequence[str], files: Mapping[str, bytes]) -> ProjectProblem:
     if found:
         return _problem(found[0], f"there are two scripts {name!r}: {' and '.join(found)}", "Rename one of the two.")
+    known = (path.removeprefix(f"{FOLDER}/") for path in files if path.startswith(f"{FOLDER}/"))
     names = {path.rpartition(".")[0] for path in known if path[path.rfind(".") :] in _LANGUAGES}
     return _problem(f"{FOLDER}/{name}.py", f"there is no script {name!r}", nearest(name, names))
 
 
-def _model(sheet: str, files: Mapping[str, bytes]) -> tuple[ScriptModel | None, list[ProjectProblem]]:
-    if sheet not in files:
+def _model(sheet: str, described: bytes | None) -> tuple[ScriptModel | None, list[ProjectProblem]]:
+    if described is None:
         return ScriptModel.model_validate({}), []
-    tree = read_yaml(sheet, files[sheet])
+    tree = read_yaml(sheet, described)
     problems = list(tree.problems)
     if tree.value is None:
         return (None if problems else ScriptModel.model_validate({})), problems

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from typing import Final
 
 from penstock.base.hashing import fingerprint
 from penstock.core.errors import ProjectInvalid
@@ -12,12 +14,19 @@ from penstock.core.scripts import ScriptVersion
 from penstock.project.scripts import project_script
 from penstock.tasks.project_texts import problem
 
+_HASHES_KEPT: Final = 64  # each keeps the script's bytes: at most a MiB
+
 
 def script_hash(said: str, project: Project) -> str:
     """Return the hash of the script's files in the project; of its name alone when it is a registered one."""
     script, _ = project_script(said, project.files)
     files = () if script is None else script.files
-    return fingerprint(said, [(path, project.files[path].hex()) for path in files])
+    return _hash(said, tuple((path, project.files[path]) for path in files))
+
+
+@functools.lru_cache(_HASHES_KEPT)
+def _hash(said: str, files: tuple[tuple[str, bytes], ...]) -> str:
+    return fingerprint(said, [(path, content.hex()) for path, content in files])
 
 
 def script_problems(task: Task, project: Project) -> Iterator[ProjectProblem]:
