@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -224,3 +225,27 @@ def test_a_run_whose_process_is_gone_does_not_seem_to_run(shop: Here):
     assert shop.shown("status", left)["ended"]
     assert shop.penstock("logs", left, "--follow").err == "nothing was said\n"
     assert shop.shown("resume", left)["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        ("lake", "and the catalog {folder}/lake/catalog.db is missing"),
+        ("lake/warehouse", "and the folder of their files {folder}/lake/warehouse is missing"),
+        (
+            "penstock.db",
+            "the catalog {folder}/lake/catalog.db has tables, such as marts.daily, and the records know none",
+        ),
+    ],
+)
+def test_half_of_what_was_published_is_not_taken_for_all_of_it(shop: Here, tmp_path: Path, gone: str, words: str):
+    copy = Here(tmp_path / "copy")
+    shutil.copytree(shop.path, copy.path)
+    folder = copy.path / ".penstock" / "local"
+    for path in folder.glob(f"{gone}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for command in ("run", "tables"):  # the first leaves the second nothing to be mistaken about
+        said = copy.penstock(command, exit_code=75).err
+        assert "the lake and the records do not belong together" in said
+        assert words.format(folder=folder) in said
+        assert "move both away, the records (penstock.db) and the folder lake" in said

@@ -46,27 +46,35 @@ def open_lake(
         s3_region: asked for from the service when it is not given.
 
     Raises:
-        LakeUnavailable: when the catalog cannot be opened.
+        LakeUnavailable: when the catalog cannot be opened, or is not that of the records.
         SettingInvalid: when the warehouse is neither.
     """
     from penstock.sandbox.footers import LockedFooters
     from penstock.sandbox.rewriting import LockedRewrite
+    from penstock.storage.tables.belonging import require_both
     from penstock.storage.tables.lake import IcebergLake
 
     folder = home.absolute() / "lake"
+    catalog_url = catalog_url or f"sqlite:///{folder / 'catalog.db'}"
+    warehouse = warehouse or str(folder / "warehouse")
     s3 = {"s3.endpoint": s3_endpoint, "s3.region": s3_region}
 
     def catalog() -> Catalog:
         from penstock.storage.tables.catalog import Catalog  # with pyiceberg and pyarrow, half a second
 
         opened = Catalog(
-            catalog_url or f"sqlite:///{folder / 'catalog.db'}",
-            warehouse or str(folder / "warehouse"),
+            catalog_url,
+            warehouse,
             s3={name: value for name, value in s3.items() if value},
         )
         stack.callback(opened.close)
         return opened
 
+    require_both(
+        database,
+        catalog=Path(catalog_url.removeprefix("sqlite:///")) if catalog_url.startswith("sqlite:") else None,
+        warehouse=None if warehouse.startswith("s3://") else Path(warehouse),
+    )
     with contextlib.ExitStack() as stack:
         footers = stack.enter_context(contextlib.closing(LockedFooters(strict)))
         lake = IcebergLake(database, catalog, clock, footers=footers, rewrite=LockedRewrite(heavy))

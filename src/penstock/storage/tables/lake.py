@@ -30,6 +30,7 @@ from penstock.core.tables import (
     branch_name,
 )
 from penstock.storage.tables import journal, lineage
+from penstock.storage.tables.belonging import not_in_catalog
 from penstock.storage.tables.leases import Leases
 from penstock.storage.tables.rewriting import rewrite as rewrite_here
 
@@ -109,7 +110,7 @@ class IcebergLake:
             lineage.require_readable(tx, workspace, name, snapshot)
         table = self._parts.catalog.load(workspace, name)
         if table is None:
-            raise journal.no_table(name)
+            raise not_in_catalog(name)
         if table.metadata.snapshot_by_id(snapshot) is None:
             raise SnapshotGone(f"{snapshot} of the table {name} has expired", hint="Read what is published now.")
         from penstock.storage.tables import reading

@@ -22,6 +22,7 @@ from penstock.core.plan import RunId
 from penstock.core.tables import DataFile, Maintained, Partition, Reading, SnapshotId, TableName
 from penstock.database.statements import Statement
 from penstock.storage.tables import commits, journal
+from penstock.storage.tables.belonging import not_in_catalog
 from penstock.storage.tables.catalog import reporting
 from penstock.storage.tables.commits import CommitLost
 from penstock.storage.tables.data_files import data_file
@@ -183,7 +184,7 @@ class Keeper:
             seen = journal.shown(tx, workspace, name)
         table = self.parts.catalog.load(workspace, name)
         if table is None:
-            raise journal.no_table(name)
+            raise not_in_catalog(name)
         return table, seen
 
 

@@ -21,6 +21,7 @@ from penstock.core.errors import Conflict, NeedsRerun, SchemaRefused, SnapshotGo
 from penstock.core.plan import RunId
 from penstock.core.tables import Published, SnapshotId, TableName, branch_name
 from penstock.storage.tables import commits, journal, lineage
+from penstock.storage.tables.belonging import not_of_records
 from penstock.storage.tables.catalog import reporting
 from penstock.storage.tables.commits import CommitLost
 from penstock.storage.tables.expiry import expire
@@ -191,6 +192,8 @@ class Publisher:
         assert write.head is not None, "it is written"
         table = self._load(write)
         if commits.main_of(table) != seen:
+            if seen is None:
+                raise not_of_records(write.name)
             raise Conflict(
                 f"another program has moved `main` of the table {write.name}",
                 hint=f"Look at what it did; `penstock rollback {write.name} --to {seen}` sets it back.",
