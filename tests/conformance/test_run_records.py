@@ -205,6 +205,7 @@ def test_items_back_fills_progress_logs_and_checks(database):
     with database.read() as tx:
         assert RUNS.items(tx, RUN.id, CLEAN.name) == [items[0], Item(1, "b", "failed", {"rows": 1}, {"code": "x"})]
         assert RUNS.backfills(tx, OURS) == [replace(backfill, counts={"queued": 1})]
+        assert RUNS.backfills(tx, OURS, before=backfill.id) == []
         assert RUNS.backfills(tx, THEIRS) == []
         assert [run.id for run in RUNS.of_backfill(tx, backfill.id, state="queued", limit=5)] == [RUN.id]
         assert RUNS.progress(tx, RUN.id) == [TaskProgress(LAND.name, 0, 2, 9, "rows", 1.0)]
@@ -212,6 +213,8 @@ def test_items_back_fills_progress_logs_and_checks(database):
         assert first == line
         assert [each.task for _, each in RUNS.logs(tx, RUN.id, task=None, after=number, limit=10)] == ["clean"]
         assert RUNS.checks(tx, OURS, run=RUN.id, table="t.x", limit=9) == [check]
+        (found,) = RUNS.checks(tx, OURS, run=None, table=None, limit=9)
+        assert RUNS.checks(tx, OURS, run=None, table=None, before=found.id, limit=9) == []
         assert RUNS.checks(tx, THEIRS, run=RUN.id, table=None, limit=9) == []
     database.write(lambda tx: RUNS.clear_progress(tx, RUN.id, LAND.name))
     with database.read() as tx:
@@ -250,7 +253,10 @@ def test_a_project_has_one_active_revision_and_finds_one_by_part_of_its_hash(dat
         assert PROJECTS.revision(tx, OURS, "shop") == replace(second, active=True)
         assert PROJECTS.revision(tx, OURS, "shop", "aa") == first
         assert PROJECTS.revisions(tx, OURS, "shop") == [replace(second, active=True), first]
-        assert PROJECTS.revisions(tx, OURS) == [replace(second, active=True)]
+        assert PROJECTS.revisions(tx, OURS, "shop", before=second.revision) == [first]
+        assert PROJECTS.revisions(tx, OURS, "shop", limit=1) == [replace(second, active=True)]
+        assert PROJECTS.active_revisions(tx, OURS, after="shop") == []
+        assert PROJECTS.active_revisions(tx, OURS) == [replace(second, active=True)]
         for project, revision in (("shop", "a"), ("shop", "b"), ("shop", "%"), ("other", None)):
             with pytest.raises(NotFound):
                 PROJECTS.revision(tx, OURS, project, revision)

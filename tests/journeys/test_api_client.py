@@ -311,7 +311,9 @@ def test_a_job_is_shown_listed_fetched_and_cancelled(api, terminal):
     other = json.loads(terminal("jobs", "submit", "clean", "orders.ndjson", "--json"))["id"]
     assert "cancelled" in terminal("jobs", "cancel", other)
     terminal("jobs", "watch", other, code=2)
-    assert json.loads(terminal("jobs", "retry", other, "--json"))["replay_of"] == other
+    again = [json.loads(terminal("jobs", "retry", other, "--idempotency-key", "once", "--json")) for _ in range(2)]
+    assert [each["replay_of"] for each in again] == [other, other]
+    assert again[0]["id"] == again[1]["id"]
     api.work()
 
 

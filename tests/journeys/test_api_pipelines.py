@@ -11,15 +11,18 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import BaseModel
 
 from penstock.api import run_models as models
+from penstock.api import table_models
 from penstock.api.incident_models import IncidentShown
 from penstock.api.routes import projects as routes
 from penstock.client import Client
+from penstock.client.runs import Run
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import Conflict, NotAllowed, NotFound, PenstockError, ProjectInvalid
@@ -28,6 +31,16 @@ from tests.journeys.command import Here
 from tests.serving import Api, Tenant
 
 FILES = {name: content.encode() for name, content in SHOP.items()}
+MARKET = {
+    "penstock.yml": b"name: market\nconnections:\n  here: {kind: files, path: data}\n",
+    "pipelines/bought.yml": b"""\
+tasks:
+  land: {kind: ingest, from: {connection: here, path: "*.ndjson"}, to: raw.bought}
+  check: {kind: expectations, from: raw.bought, suite: expectations/bought.json}
+""",
+    "expectations/bought.json": b'{"expectations": [{"type": "expect_column_to_exist", "kwargs": {"column": "id"}}]}',
+    "data/bought.ndjson": b'{"id":1}\n',
+}
 
 
 @pytest.fixture(scope="module")
@@ -127,17 +140,17 @@ def test_every_answer_has_the_form_that_the_document_says(api: Api, tenant: Tena
         (f"runs/{run}/tasks/land/items", models.ItemPage),
         ("backfills", models.BackfillPage),
         ("checks", models.CheckPage),
-        ("tables", models.TablePage),
-        ("tables/raw.orders", models.TableWhole),
-        ("tables/raw.orders/history", models.HistoryPage),
-        ("tables/raw.orders/lineage", models.LineageTree),
+        ("tables", table_models.TablePage),
+        ("tables/raw.orders", table_models.TableWhole),
+        ("tables/raw.orders/history", table_models.HistoryPage),
+        ("tables/raw.orders/lineage", table_models.LineageTree),
     ]
     with api.http(tenant) as http:
         for path, form in forms:
             shown = http.get(f"/api/v1/{path}").raise_for_status().json()
             assert form.model_validate(shown, strict=True).model_dump(mode="json") == shown, path
         for path, body, form in (
-            ("tables/query", {"sql": "SELECT * FROM raw.orders"}, models.AnswerShown),
+            ("tables/query", {"sql": "SELECT * FROM raw.orders"}, table_models.AnswerShown),
             ("pipelines/shop/sales/plan", {}, models.PlanShown),
         ):
             shown = http.post(f"/api/v1/{path}", json=body).raise_for_status().json()
@@ -154,8 +167,12 @@ def test_a_plan_says_what_would_run(client: Client, run: str):
 
 def test_a_watch_tells_what_becomes_of_a_run(api: Api, tenant: Tenant, client: Client, run: str):
     other = client.runs.start("shop", "sales", date="2026-02-02").id
-    with Working(api, tenant):
-        steps = list(client.runs.watch(other))
+    steps = list[Run]()
+    with contextlib.ExitStack() as stack:
+        for step in client.runs.watch(other):
+            if not steps:  # nobody works before the first has been told
+                stack.enter_context(Working(api, tenant))
+            steps.append(step)
     assert (steps[0].ended, steps[-1].state) == (False, "succeeded")
     with api.http(tenant) as http, http.stream("GET", f"/api/v1/runs/{other}/events") as stream:
         mark = next(line for line in stream.iter_lines() if line.startswith("id: ")).removeprefix("id: ")
@@ -251,6 +268,25 @@ def test_a_start_whose_answer_is_lost_is_sent_again_and_starts_once(api: Api, te
     assert [each["id"] for each in client.runs.backfills() if each["date_from"] == "2026-05-02"] == [many["id"]]
     client.runs.cancel(one.id)
     client.runs.cancel_backfill(many["id"])
+
+
+def test_every_list_goes_on_where_a_page_ends(api: Api, tenant: Tenant, client: Client, run: str):
+    for note in ("first", "second"):
+        client.projects.deploy({**MARKET, "notes.txt": note.encode()})
+    for date in ("2026-06-01", "2026-06-02"):
+        client.runs.start("market", "bought", date=date)
+        client.runs.cancel_backfill(client.runs.backfill("shop", "sales", date_from=date, date_to=date)["id"])
+    carry_out(api, tenant)
+    with api.http(tenant) as http:
+        for path in ("projects", "projects/market/revisions", "backfills", "checks", "tables"):
+            whole, pages, cursor = http.get(f"/api/v1/{path}").json(), list[Any](), None
+            while not pages or cursor is not None:
+                query = {"limit": 1} if cursor is None else {"limit": 1, "cursor": cursor}
+                page = http.get(f"/api/v1/{path}", params=query).raise_for_status().json()
+                pages, cursor = pages + page["items"], page["next"]
+            assert pages == whole["items"], path
+            assert (len(pages) > 1, whole["next"]) == (True, None), path
+    assert len(client.runs.checks(limit=1)) == len(client.runs.backfills(limit=1)) == 1
 
 
 @contextlib.contextmanager
@@ -351,6 +387,14 @@ def test_a_project_goes_to_the_server_and_runs_there_from_the_terminal(
     assert "land succeeded: 2 rows, 1 rejected" in done.err
     assert printed(here, "query", "SELECT sum(total) AS s FROM raw.orders", "--csv", "--server") == "s\n5.5"
     assert printed(here, "status", "last", "--server") == without_log(done.out)
+    for verb, dates in (
+        ("run", ["--date", "2026-08-01"]),
+        ("backfill", ["--from", "2026-08-02", "--to", "2026-08-02"]),
+    ):
+        words = ["shop/sales", *dates, "--idempotency-key", f"my-{verb}"]
+        one, other = (printed(here, verb, *words, "--server", "--no-wait") for _ in range(2))
+        assert one == other
+        assert "goes with --server" in here.penstock(verb, *words, exit_code=2).err
     assert "America/Sao_Paulo" in printed(here, "schedules", "--server")
     assert "it waits for" in printed(here, "schedules", "pause", "shop/sales", "--server")
 

@@ -32,6 +32,13 @@ def test_nothing_breaks_what_programs_rely_on(document):
     assert surface.breaks(released, surface.surface(document)) == []
 
 
+def test_what_the_events_of_a_run_hold_is_described_as_every_answer_is(document):
+    schemas = document["components"]["schemas"]
+    told = document["paths"]["/api/v1/runs/{run_id}/events"]["get"]["responses"]["200"]["description"]
+    assert [name for name in ("RunShown", "RunChange") if name in told and name in schemas] == ["RunShown", "RunChange"]
+    assert schemas["RunChange"]["properties"]["tasks"]["items"] == {"$ref": "#/components/schemas/RunTaskShown"}
+
+
 def test_every_operation_says_what_it_does_and_how_it_fails(document):
     for path, item in document["paths"].items():
         for method, operation in item.items():

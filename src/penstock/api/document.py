@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from penstock.api.problems import MEDIA_TYPE, ProblemBody
+from penstock.api.run_models import RunChange
 
 _PROBLEM: Final = {"$ref": "#/components/schemas/ProblemBody"}
 _FOREIGN: Final = ("HTTPValidationError", "ValidationError")
@@ -32,7 +34,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas = found["components"]["schemas"]
         for name in _FOREIGN:
             schemas.pop(name, None)
-        schemas.update(_schemas_of_problems())
+        schemas.update(_schemas_of(ProblemBody) | _schemas_of(RunChange))  # of a stream, which has no schema there
         for operation in operations(found):
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = {
@@ -51,6 +53,6 @@ def operations(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield operation
 
 
-def _schemas_of_problems() -> dict[str, Any]:
-    schema = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
-    return {**schema.pop("$defs", {}), "ProblemBody": schema}
+def _schemas_of(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    return {**schema.pop("$defs", {}), model.__name__: schema}

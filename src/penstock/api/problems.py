@@ -203,9 +203,7 @@ def _place(location: Sequence[Any]) -> str:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if isinstance(
-        error.__cause__, PenstockError
-    ):  # of whatever happens to a body the framework makes this
+    if isinstance(error.__cause__, PenstockError):  # of whatever happens to a body the framework makes this
         return _answer(request, error.__cause__)
     path, method = request.url.path[:256], request.method[:16]
     listed = "GET /api/v1/openapi.json lists every path and method."

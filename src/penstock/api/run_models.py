@@ -1,4 +1,4 @@
-"""Projects, pipelines, runs, tables and checks as the API takes and shows them; `core.run_views` fills them."""
+"""Projects, pipelines, runs and checks as the API takes and shows them; `core.run_views` fills them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from penstock.core import limits
 
-_SNAPSHOT = r"^-?[0-9]{1,19}$"
 _NAME = r"^[a-z][a-z0-9_-]{0,62}$"
-_TABLE = r"^[a-z][a-z0-9_]{0,99}\.[a-z][a-z0-9_]{0,99}$"
-_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-SnapshotText = Annotated[str, Field(pattern=_SNAPSHOT, description="A snapshot: text, for it has up to 19 digits.")]
-Day = Annotated[str, Field(pattern=_DATE, description="A logical date, such as 2026-01-31.")]
+_DATE = r"^([0-9]{4}-[0-9]{2}-[0-9]{2}|today|yesterday)$"
+Day = Annotated[
+    str,
+    Field(
+        pattern=_DATE,
+        description="A logical date, such as 2026-01-31; or today or yesterday, in the zone of the pipeline's schedule.",
+    ),
+]
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 ProjectName = Annotated[str, Path(pattern=_NAME, description="The name of a project, as its penstock.yml says it.")]
 PipelineName = Annotated[str, Path(pattern=_NAME, description="The name of a pipeline: of its file in pipelines/.")]
 RunName = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,64}$", description="The id of a run: run_01...")]
-TableText = Annotated[str, Path(pattern=_TABLE, description="The name of a table: layer.name.")]
-RunCursor = Annotated[str | None, Query(pattern=r"^run_[0-9A-Z]{26}$", description="`next` of the page before.")]
+_NEXT = "`next` of the page before."
+RunCursor = Annotated[str | None, Query(pattern=r"^run_[0-9A-Z]{26}$", description=_NEXT)]
+BackfillCursor = Annotated[str | None, Query(pattern=r"^bf_[0-9A-Z]{26}$", description=_NEXT)]
+CheckCursor = Annotated[int | None, Query(ge=1, le=2**53, description=_NEXT)]
+ProjectCursor = Annotated[str, Query(pattern=_NAME, description=_NEXT)]
+RevisionCursor = Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$", description=_NEXT)]
+PageLimit = Annotated[int, Query(ge=1, le=200, description="Items at most.")]
 Scalar = str | int | float | bool | None
 
 
@@ -83,24 +91,6 @@ class DeployAsk(BaseModel):
         default_factory=dict, max_length=limits.PROJECT_FILES.value, description="Files that are not text, in base64."
     )
     note: str = Field("", max_length=500, description="Why, in a sentence.")
-
-
-class RollbackAsk(BaseModel):
-    """Which snapshot readers are to see again."""
-
-    model_config = ConfigDict(extra="forbid")
-    to: SnapshotText
-
-
-class QueryAsk(BaseModel):
-    """One SELECT over published tables."""
-
-    model_config = ConfigDict(extra="forbid")
-    sql: str = Field(min_length=1, max_length=100_000, description="Read-only; tables are layer.name.")
-    at: dict[Annotated[str, Field(pattern=_TABLE)], SnapshotText] = Field(
-        default_factory=dict, max_length=100, description="Tables that are read as of a snapshot."
-    )
-    rows_max: int = Field(1_000, ge=1, le=limits.QUERY_ROWS.value, description="More are cut off, and that is said.")
 
 
 class RevisionShown(BaseModel):
@@ -204,6 +194,7 @@ class PlanShown(BaseModel):
     pipeline: str
     revision: str
     date: str | None
+    timezone: str = Field(description="In which the date is a day.")
     params: dict[str, Any]
     again: bool
     tasks: list[DecisionShown]
@@ -295,7 +286,7 @@ class CheckPage(BaseModel):
     """Results of suites, newest first."""
 
     items: list[CheckShown]
-    next: str | None
+    next: int | None = Field(description="The cursor of the next page; null on the last.")
 
 
 class RevisionOfRun(BaseModel):
@@ -385,106 +376,3 @@ class BackfillPage(BaseModel):
 
     items: list[BackfillShown]
     next: str | None
-
-
-class TableShown(BaseModel):
-    """A table as readers see it."""
-
-    name: str
-    project: str
-    task: str
-    snapshot: str | None
-    published_at: str | None
-    published_by: str | None
-
-
-class ColumnShown(BaseModel):
-    """A column of a table, or of an answer."""
-
-    name: str
-    type: str
-
-
-class TableWhole(TableShown):
-    """A table with its columns, and how large it is."""
-
-    columns: list[ColumnShown]
-    partition_by: list[str]
-    rows: int
-    files: int
-    size_bytes: int
-
-
-class TablePage(BaseModel):
-    """Tables by name."""
-
-    items: list[TableShown]
-    next: str | None
-
-
-class LineageShown(BaseModel):
-    """Where a snapshot comes from."""
-
-    table: str
-    snapshot: str
-    run: str
-    project: str
-    task: str
-    version: str | None
-    fingerprint: str
-    mode: str
-    parent: str | None
-    rows: int
-    rows_added: int
-    at: str
-    published_at: str | None
-    expired: bool
-    inputs: dict[str, str]
-
-
-class LineageTree(LineageShown):
-    """Where a snapshot comes from, and those it was made from."""
-
-    repeated: bool = Field(description="Whether it stands in the tree before, with its inputs.")
-    upstream: list[LineageTree] = Field(description="One for each of its inputs.")
-
-
-class HistoryPage(BaseModel):
-    """What readers of a table have seen, newest first."""
-
-    items: list[LineageShown]
-    next: str | None
-
-
-class PublishedShown(BaseModel):
-    """What has changed for readers of a table."""
-
-    table: str
-    snapshot: str
-    before: str | None
-
-
-class MaintainedShown(BaseModel):
-    """What the upkeep of a table has done."""
-
-    table: str
-    files_before: int
-    files_after: int
-    snapshots_expired: int
-    files_deleted: int
-
-
-class MaintainedPage(BaseModel):
-    """The upkeep of tables."""
-
-    items: list[MaintainedShown]
-    next: str | None
-
-
-class AnswerShown(BaseModel):
-    """The rows of a query."""
-
-    columns: list[ColumnShown]
-    rows: list[list[Any]]
-    truncated: bool = Field(description="Whether there are more rows than these.")
-    snapshots: dict[str, str] = Field(description="What was read of each table.")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from penstock.cli.following import follow_backfill
-from penstock.cli.occasions import Day, occasion_options, pipeline_argument
+from penstock.cli.occasions import Day, occasion_options, pipeline_argument, server_run_options
 from penstock.cli.place import json_option, open_place, server_option
 from penstock.cli.rows import print_json
 
@@ -20,7 +20,7 @@ from penstock.cli.rows import print_json
     "--parallel", type=click.IntRange(1, 100), default=1, show_default=True, help="At most so many dates at once."
 )
 @occasion_options
-@click.option("--no-wait", is_flag=True, help="With --server: print its id, and do not wait for its end.")
+@server_run_options
 @server_option
 @json_option
 def command(
@@ -42,8 +42,6 @@ def command(
       penstock backfill sales --from 2026-01-01 --to 2026-01-31 --parallel 4 --select clean+
       penstock backfill shop/sales --from 2026-01-01 --to yesterday --server --no-wait
     """
-    if no_wait and not server:
-        raise click.UsageError("--no-wait goes with --server: here, nobody else would carry it out.")
     with open_place(server=server) as place:
         dates = {"date_from": date_from, "date_to": date_to, "parallel": parallel}
         begun = place.backfill(pipeline, {**dates, **asked})

@@ -27,7 +27,7 @@ def command(*, run: str | None, table: str | None, limit: int, server: bool, as_
       penstock checks --table marts.daily_sales --json
     """
     with open_place(server=server) as place:
-        found = place.checks(run=run, table=table)[:limit]
+        found = place.checks(run=run, table=table, limit=limit)
         empty = "" if found else _why_none(place, run=run, table=table)
     if as_json:
         print_json(list(found))

@@ -26,6 +26,7 @@ _FAILED: Final = 2
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print what the server said as JSON.")
 job_argument = click.argument("job")
+idempotency_option = click.option("--idempotency-key", metavar="KEY", help="The same key and request make one job.")
 
 
 @click.group(name="jobs")
@@ -55,7 +56,7 @@ def command() -> None:
 )
 @click.option("--webhook", metavar="URL", help="Who is told when it has ended.")
 @click.option("--webhook-secret", metavar="NAME", help="The workspace's secret that signs the message.")
-@click.option("--idempotency-key", metavar="KEY", help="The same key and input make the same job.")
+@idempotency_option
 @click.option("--wait", is_flag=True, help="Wait for its end; exit code 2 when it failed.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Wait, and write the result there.")
 @json_option
@@ -152,8 +153,9 @@ def cancel(*, job: str, as_json: bool) -> None:
 
 @command.command()
 @job_argument
+@idempotency_option
 @json_option
-def retry(*, job: str, as_json: bool) -> None:
+def retry(*, job: str, idempotency_key: str | None, as_json: bool) -> None:
     """Run JOB, which failed or was cancelled, again on the same input, as a new job.
 
     \b
@@ -161,14 +163,15 @@ def retry(*, job: str, as_json: bool) -> None:
       penstock jobs retry job_01J...
     """
     with open_client() as client:
-        _print(client.jobs.retry(job), as_json=as_json)
+        _print(client.jobs.retry(job, idempotency_key=idempotency_key), as_json=as_json)
 
 
 @command.command()
 @job_argument
 @click.option("--version", default="active", show_default=True, help="The script version to use.")
+@idempotency_option
 @json_option
-def replay(*, job: str, version: str, as_json: bool) -> None:
+def replay(*, job: str, version: str, idempotency_key: str | None, as_json: bool) -> None:
     """Run the dead letters of JOB again, as a new job.
 
     \b
@@ -176,7 +179,7 @@ def replay(*, job: str, version: str, as_json: bool) -> None:
       penstock jobs replay job_01J...
     """
     with open_client() as client:
-        _print(client.jobs.replay(job, version=version), as_json=as_json)
+        _print(client.jobs.replay(job, version=version, idempotency_key=idempotency_key), as_json=as_json)
 
 
 @command.command()

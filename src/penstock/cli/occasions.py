@@ -24,12 +24,9 @@ class Day(click.ParamType[str]):
     name = "YYYY-MM-DD"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the date as it is written everywhere; `today` and `yesterday` are dates, too."""
-        days = {"today": 0, "yesterday": 1}
+        """Return the date as it is written everywhere; `today` and `yesterday` mean one in the pipeline's own zone."""
         try:
-            if value in days:
-                return (dt.datetime.now(dt.UTC).date() - dt.timedelta(days=days[value])).isoformat()
-            return dt.date.fromisoformat(str(value)).isoformat()
+            return value if value in ("today", "yesterday") else dt.date.fromisoformat(str(value)).isoformat()
         except ValueError:
             return self.fail(f"{value!r} is not a date; write it as 2026-01-31, today or yesterday.", param, ctx)
 
@@ -54,10 +51,31 @@ def occasion_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_asked
 
 
+def server_run_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --no-wait and --idempotency-key; the key becomes part of `asked`, as the client takes it."""
+
+    @functools.wraps(function)
+    def with_key(
+        *, asked: dict[str, Any], idempotency_key: str | None, no_wait: bool, server: bool, **rest: Any
+    ) -> Any:
+        if no_wait and not server:
+            raise click.UsageError("--no-wait goes with --server: here, nobody else would carry it out.")
+        if idempotency_key is not None and not server:
+            raise click.UsageError("--idempotency-key goes with --server: here, what is up to date is not done again.")
+        asked = asked if idempotency_key is None else asked | {"idempotency_key": idempotency_key}
+        return function(asked=asked, no_wait=no_wait, server=server, **rest)
+
+    words = "With --server: the same key and request begin one and the same, however often they are sent."
+    with_key = click.option("--idempotency-key", metavar="KEY", help=words)(with_key)
+    return click.option("--no-wait", is_flag=True, help="With --server: print the id, and do not wait for the end.")(
+        with_key
+    )
+
+
 date_option = click.option(
     "--date",
     type=Day(),
-    help="The logical date; also today, yesterday (UTC). Left out: today in the schedule's zone, where a task asks.",
+    help="The logical date; also today or yesterday, in the schedule's zone. Left out: today, where a task asks.",
 )
 
 

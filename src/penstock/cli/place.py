@@ -41,7 +41,7 @@ class Place(Protocol):
     def read_backfill(self, backfill: str) -> View:
         """Return a back-fill."""
 
-    def backfills(self) -> Sequence[View]:
+    def backfills(self, *, limit: int) -> Sequence[View]:
         """Return back-fills, newest first."""
 
     def follow(self, run: str, watch: Watch) -> View:
@@ -71,7 +71,7 @@ class Place(Protocol):
     def logs(self, run: str, *, task: str | None, after: int) -> Sequence[View]:
         """Return what tasks have said, each with its `cursor`."""
 
-    def checks(self, *, run: str | None, table: str | None) -> Sequence[View]:
+    def checks(self, *, run: str | None, table: str | None, limit: int) -> Sequence[View]:
         """Return results of suites, newest first."""
 
     def tables(self) -> Sequence[View]:

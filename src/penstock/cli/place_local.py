@@ -81,9 +81,9 @@ class LocalPlace:
             raise NotFound(f"there is no back-fill {backfill[:100]!r}", hint="See: penstock status")
         return show_backfill(found[0])
 
-    def backfills(self) -> Sequence[View]:
+    def backfills(self, *, limit: int) -> Sequence[View]:
         """Return back-fills, newest first."""
-        return [show_backfill(each) for each in self.local.runs.backfills(actor=self.local.actor)]
+        return [show_backfill(each) for each in self.local.runs.backfills(actor=self.local.actor, limit=limit)]
 
     def follow(self, run: str, watch: Watch) -> View:
         """Carry a run out, telling what becomes of it, and return it once it has ended."""
@@ -144,10 +144,11 @@ class LocalPlace:
             after = found[-1][0]
         return lines
 
-    def checks(self, *, run: str | None, table: str | None) -> Sequence[View]:
+    def checks(self, *, run: str | None, table: str | None, limit: int) -> Sequence[View]:
         """Return results of suites, newest first."""
         run = None if run is None else self._id(run)
-        return [show_check(each) for each in self.local.runs.checks(actor=self.local.actor, run=run, table=table)]
+        found = self.local.runs.checks(actor=self.local.actor, run=run, table=table, limit=limit)
+        return [show_check(each) for each in found]
 
     def tables(self) -> Sequence[View]:
         """Return the tables by name."""

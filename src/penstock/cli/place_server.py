@@ -46,9 +46,9 @@ class ServerPlace:
         """Return a back-fill."""
         return self.client.runs.read_backfill(backfill)
 
-    def backfills(self) -> Sequence[View]:
+    def backfills(self, *, limit: int) -> Sequence[View]:
         """Return back-fills, newest first."""
-        return self.client.runs.backfills()
+        return self.client.runs.backfills(limit=limit)
 
     def follow(self, run: str, watch: Watch) -> View:
         """Tell what becomes of a run, and return it once it has ended."""
@@ -93,9 +93,9 @@ class ServerPlace:
         """Return what tasks have said, each with its `cursor`."""
         return self.client.runs.logs(self._id(run), task=task, after=after)
 
-    def checks(self, *, run: str | None, table: str | None) -> Sequence[View]:
+    def checks(self, *, run: str | None, table: str | None, limit: int) -> Sequence[View]:
         """Return results of suites, newest first."""
-        return self.client.runs.checks(run=None if run is None else self._id(run), table=table)
+        return self.client.runs.checks(run=None if run is None else self._id(run), table=table, limit=limit)
 
     def tables(self) -> Sequence[View]:
         """Return the tables by name."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from penstock.cli.following import follow_run
-from penstock.cli.occasions import date_option, occasion_options, pipeline_argument
+from penstock.cli.occasions import date_option, occasion_options, pipeline_argument, server_run_options
 from penstock.cli.place import json_option, open_place, server_option
 from penstock.cli.rows import print_json
 
@@ -16,7 +16,7 @@ from penstock.cli.rows import print_json
 @pipeline_argument
 @date_option
 @occasion_options
-@click.option("--no-wait", is_flag=True, help="With --server: print the run's id, and do not wait for its end.")
+@server_run_options
 @server_option
 @json_option
 def command(
@@ -34,8 +34,6 @@ def command(
       penstock run sales --select clean+ --again
       penstock run shop/sales --server
     """
-    if no_wait and not server:
-        raise click.UsageError("--no-wait goes with --server: here, nobody else would carry it out.")
     with open_place(server=server) as place:
         run = place.start(pipeline, {"date": date, **asked})
         if no_wait:

@@ -44,7 +44,7 @@ def command(*, run: str | None, limit: int, server: bool, as_json: bool) -> None
 
 
 def _list(place: Place, *, limit: int, as_json: bool) -> None:
-    runs, backfills = place.runs(limit=limit), place.backfills()
+    runs, backfills = place.runs(limit=limit), place.backfills(limit=limit)
     if as_json:
         print_json({"runs": list(runs), "backfills": list(backfills)})
         return

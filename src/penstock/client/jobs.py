@@ -204,15 +204,15 @@ class Jobs:
         """End a job."""
         return _job(self._transport.request("POST", _path(job_id, "cancel")))
 
-    def retry(self, job_id: str) -> Job:
-        """Run a job that failed or was cancelled again, and return the new one."""
-        headers = {"Idempotency-Key": new_id("idem")}
+    def retry(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
+        """Run a job that failed or was cancelled again, and return the new one; the same one for the same key."""
+        headers = {"Idempotency-Key": idempotency_key or new_id("idem")}
         return _job(self._transport.request("POST", _path(job_id, "retry"), headers=headers))
 
-    def replay(self, job_id: str, *, version: str = "active") -> Job:
-        """Run the dead letters of a job again, and return the new one."""
+    def replay(self, job_id: str, *, version: str = "active", idempotency_key: str | None = None) -> Job:
+        """Run the dead letters of a job again, and return the new one; the same one for the same key."""
         path = _path(job_id, "dead-letters/replay")
-        headers = {"Idempotency-Key": new_id("idem")}
+        headers = {"Idempotency-Key": idempotency_key or new_id("idem")}
         return _job(self._transport.request("POST", path, query={"version": version}, headers=headers))
 
     def result(self, job_id: str, to: Path | BinaryIO, *, progress: Progress | None = None) -> int:

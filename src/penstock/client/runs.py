@@ -106,9 +106,9 @@ class Runs:
         found: dict[str, Any] = self._transport.request("POST", f"/backfills/{quote(backfill, safe='')}/cancel")
         return found
 
-    def backfills(self, project: str | None = None) -> Sequence[dict[str, Any]]:
-        """Return back-fills, newest first."""
-        return list(self._transport.pages("/backfills", query={"project": project}))
+    def backfills(self, project: str | None = None, *, limit: int | None = None) -> Sequence[dict[str, Any]]:
+        """Return back-fills, newest first; `limit` of them, or all."""
+        return list(self._transport.pages("/backfills", query={"project": project}, limit=limit))
 
     def read(self, run_id: str) -> Run:
         """Return a run as it stands.
@@ -159,9 +159,11 @@ class Runs:
         """Return what a task with a `for_each` is done for, and how each ended."""
         return list(self._transport.pages(_path(run_id, f"tasks/{quote(task, safe='')}/items")))
 
-    def checks(self, *, run: str | None = None, table: str | None = None) -> Sequence[dict[str, Any]]:
-        """Return results of suites, newest first."""
-        return list(self._transport.pages("/checks", query={"run": run, "table": table}))
+    def checks(
+        self, *, run: str | None = None, table: str | None = None, limit: int | None = None
+    ) -> Sequence[dict[str, Any]]:
+        """Return results of suites, newest first; `limit` of them, or all."""
+        return list(self._transport.pages("/checks", query={"run": run, "table": table}, limit=limit))
 
     def cancel(self, run_id: str) -> Run:
         """End a run: what waits at once, what runs soon."""

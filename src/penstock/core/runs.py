@@ -193,6 +193,7 @@ class CheckResult:
     Attributes:
         verdicts: in the shape of a Great Expectations validation result, samples of failing rows masked.
         blocks: whether a failure keeps the run from publishing.
+        id: what a list goes on by; 0 before it is recorded.
     """
 
     run: RunId
@@ -206,6 +207,7 @@ class CheckResult:
     blocks: bool
     at: float
     verdicts: Sequence[Mapping[str, Any]] = ()
+    id: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,15 +68,33 @@ class SqlProjectRecords:
             raise NotFound(f"several revisions of {project} begin with {revision!r}", hint="Name more of its hash.")
         return _revision(found[0])
 
-    def revisions(self, tx: Connection, workspace: WorkspaceId, project: str | None = None) -> Sequence[Revision]:
-        """Return the revisions of a project, the newest first; the active ones of all projects when none is named."""
+    def active_revisions(
+        self, tx: Connection, workspace: WorkspaceId, *, after: str = "", limit: int = limits.LISTED.value
+    ) -> Sequence[Revision]:
+        """Return the active revision of each project, by name: of those after a name."""
         query = sqlalchemy.select(*_COLUMNS).select_from(_JOINED)
-        if project is None:
-            query = query.where(revisions.c.workspace == workspace, projects.c.revision == revisions.c.revision)
-            query = query.order_by(revisions.c.project)
-        else:
-            query = query.where(*_of(workspace, project)).order_by(revisions.c.created_at.desc())
-        return [_revision(row) for row in tx.execute(query.limit(limits.LISTED.value))]
+        query = query.where(revisions.c.workspace == workspace, projects.c.revision == revisions.c.revision)
+        query = query.where(revisions.c.project > after).order_by(revisions.c.project)
+        return [_revision(row) for row in tx.execute(query.limit(limit))]
+
+    def revisions(
+        self,
+        tx: Connection,
+        workspace: WorkspaceId,
+        project: str,
+        *,
+        before: str | None = None,
+        limit: int = limits.LISTED.value,
+    ) -> Sequence[Revision]:
+        """Return the revisions of a project, the newest first; those before a revision, if one is named."""
+        age = sqlalchemy.tuple_(revisions.c.created_at, revisions.c.revision)
+        query = sqlalchemy.select(*_COLUMNS).select_from(_JOINED).where(*_of(workspace, project))
+        if before is not None:
+            named = sqlalchemy.select(revisions.c.created_at).where(*_of(workspace, project))
+            named = named.where(revisions.c.revision == before)
+            query = query.where(age < sqlalchemy.tuple_(named.scalar_subquery(), sqlalchemy.literal(before)))
+        query = query.order_by(revisions.c.created_at.desc(), revisions.c.revision.desc())
+        return [_revision(row) for row in tx.execute(query.limit(limit))]
 
     def put_schedules(
         self, tx: Connection, workspace: WorkspaceId, project: str, states: Sequence[ScheduleState], *, now: float

@@ -247,15 +247,24 @@ class SqlRunRecords:
         tx.execute(backfills.insert(), values)
 
     def backfills(
-        self, tx: Connection, workspace: WorkspaceId, *, project: str | None = None, backfill: str | None = None
+        self,
+        tx: Connection,
+        workspace: WorkspaceId,
+        *,
+        project: str | None = None,
+        backfill: str | None = None,
+        before: str | None = None,
+        limit: int = limits.LISTED.value,
     ) -> Sequence[Backfill]:
-        """Return back-fills, newest first."""
+        """Return back-fills, newest first; those before one, if that is named."""
         query = sqlalchemy.select(backfills).where(backfills.c.workspace == workspace)
         if project is not None:
             query = query.where(backfills.c.project == project)
         if backfill is not None:
             query = query.where(backfills.c.id == backfill)
-        found = tx.execute(query.order_by(backfills.c.id.desc()).limit(limits.LISTED.value)).mappings().all()
+        if before is not None:
+            query = query.where(backfills.c.id < before)
+        found = tx.execute(query.order_by(backfills.c.id.desc()).limit(limit)).mappings().all()
         return [Backfill(**row, counts=_counts(tx, row["id"])) for row in found]
 
     def insert_items(
@@ -358,14 +367,23 @@ class SqlRunRecords:
         ]
 
     def checks(
-        self, tx: Connection, workspace: WorkspaceId, *, run: str | None, table: str | None, limit: int
+        self,
+        tx: Connection,
+        workspace: WorkspaceId,
+        *,
+        run: str | None,
+        table: str | None,
+        before: int | None = None,
+        limit: int,
     ) -> Sequence[CheckResult]:
-        """Return results of suites, the newest first."""
+        """Return results of suites, the newest first; those before one, if that is named."""
         query = sqlalchemy.select(check_results).where(check_results.c.workspace == workspace)
         if run is not None:
             query = query.where(check_results.c.run == run)
         if table is not None:
             query = query.where(check_results.c.name == table)
+        if before is not None:
+            query = query.where(check_results.c.id < before)
         return [check_of(row) for row in tx.execute(query.order_by(check_results.c.id.desc()).limit(limit))]
 
 

@@ -71,6 +71,7 @@ def task_of(row: Row[Any]) -> RunTask:
 def check_of(row: Row[Any]) -> CheckResult:
     """Return the result of a suite from its row."""
     return CheckResult(
+        id=row.id,
         run=RunId(row.run),
         task=TaskName(row.task),
         table=TableName(row.name),

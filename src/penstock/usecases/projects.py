@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from penstock.base.nearest import nearest
+from penstock.core import limits
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
 from penstock.core.errors import Bug, NotFound
 from penstock.core.ports import Audit, Blobs, Clock, ConnectionKind, Database, RunTaskKind
@@ -102,14 +103,26 @@ class Projects:
 
         return self.database.write(write)
 
-    def list(self, *, actor: Actor) -> Sequence[Revision]:
-        """Return the projects of the workspace: the active revision of each."""
+    def list(self, *, actor: Actor, after: str = "", limit: int = limits.LISTED.value) -> Sequence[Revision]:
+        """Return the projects of the workspace, by name: the active revision of each."""
         require(actor, "pipelines:read")
         with self.database.read() as tx:
-            return self.records.revisions(tx, actor.workspace)
+            return self.records.active_revisions(tx, actor.workspace, after=after, limit=limit)
 
-    def revisions(self, project: str, *, actor: Actor) -> Sequence[Revision]:
-        """Return the revisions of a project, the newest first.
+    def revision(self, project: str, *, actor: Actor) -> Revision:
+        """Return the active revision of a project.
+
+        Raises:
+            NotFound: when the workspace has no such project.
+        """
+        require(actor, "pipelines:read")
+        with self.database.read() as tx:
+            return self.records.revision(tx, actor.workspace, project)
+
+    def revisions(
+        self, project: str, *, actor: Actor, before: str | None = None, limit: int = limits.LISTED.value
+    ) -> Sequence[Revision]:
+        """Return the revisions of a project, the newest first; those before a revision, if one is named.
 
         Raises:
             NotFound: when the workspace has no such project.
@@ -117,7 +130,7 @@ class Projects:
         require(actor, "pipelines:read")
         with self.database.read() as tx:
             self.records.revision(tx, actor.workspace, project)
-            return self.records.revisions(tx, actor.workspace, project)
+            return self.records.revisions(tx, actor.workspace, project, before=before, limit=limit)
 
     def load(self, project: str, *, actor: Actor, revision: str | None = None) -> Project:
         """Return a project as it was deployed; the active revision when none is named.

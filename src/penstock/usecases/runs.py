@@ -11,22 +11,17 @@ from penstock.core import limits
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
 from penstock.core.errors import Conflict, NotFound, StillHeld
 from penstock.core.jobs import ENDED, RunState
-from penstock.core.plan import RunId, TaskName
-from penstock.core.ports import Audit, Clock, Database, Lake, Queue
+from penstock.core.plan import RunId
+from penstock.core.ports import Audit, Clock, Lake, Queue
 from penstock.core.ports.pipelines import RunTaskKind
-from penstock.core.ports.runs import RunRecords
 from penstock.core.projects import Pipeline, Project, Task
 from penstock.core.runs import (
     Backfill,
     BackfillId,
-    CheckResult,
-    Item,
-    LogLine,
     Once,
     PipelineRun,
     RunFilter,
     RunTask,
-    TaskProgress,
 )
 from penstock.execution.marks import Marks, Registered, code_of
 from penstock.execution.pipelines import lane_of
@@ -38,23 +33,21 @@ from penstock.planning.pipelines import (
     plan_pipeline,
     select,
 )
+from penstock.usecases.kept_runs import KeptRuns
 from penstock.usecases.permissions import require
 from penstock.usecases.plan_states import KnownState, UnknownState
 from penstock.usecases.projects import Projects, pipeline_of
-from penstock.usecases.run_dates import at_least_one, check_date, dates_between, today
+from penstock.usecases.run_dates import at_least_one, dates_between, meant
 from penstock.usecases.run_work import RunWork
 
-_LOGS_AT_ONCE: Final = 1_000
 _ACTIVE: Final[tuple[RunState, ...]] = ("queued", "running")
 _BADLY: Final[tuple[RunState, ...]] = ("failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
+class Runs(KeptRuns):
     """What can be asked of runs."""
 
-    database: Database
-    records: RunRecords
     projects: Projects
     work: RunWork
     queue: Queue
@@ -63,8 +56,6 @@ class Runs:
     clock: Clock
     kinds: Mapping[str, RunTaskKind]
     registered: Registered
-
-    # ---- to look ----
 
     def plan(
         self,
@@ -85,54 +76,6 @@ class Runs:
         require(actor, "pipelines:read")
         found = self.projects.load(project, actor=actor, revision=revision)
         return self._plan(actor.workspace, found, pipeline_of(found, pipeline), occasion, select)
-
-    def get(self, run: str, *, actor: Actor) -> PipelineRun:
-        """Return a run with its tasks.
-
-        Raises:
-            NotFound: when the workspace has none under that id.
-        """
-        require(actor, "pipelines:read")
-        with self.database.read() as tx:
-            return self.records.read(tx, actor.workspace, run)
-
-    def list(self, wanted: RunFilter, *, actor: Actor) -> Sequence[PipelineRun]:
-        """Return runs, newest first, without their tasks."""
-        require(actor, "pipelines:read")
-        with self.database.read() as tx:
-            return self.records.list(tx, actor.workspace, wanted)
-
-    def progress(self, run: str, *, actor: Actor) -> Sequence[TaskProgress]:
-        """Return how far the attempts have come that run now."""
-        require(actor, "pipelines:read")
-        with self.database.read() as tx:
-            return self.records.progress(tx, self.records.read(tx, actor.workspace, run).id)
-
-    def logs(self, run: str, *, actor: Actor, task: str | None = None, after: int = 0) -> Sequence[tuple[int, LogLine]]:
-        """Return what tasks have said, each with its number, to go on `after`; a thousand at most."""
-        require(actor, "pipelines:read")
-        with self.database.read() as tx:
-            found = self.records.read(tx, actor.workspace, run)
-            return self.records.logs(tx, found.id, task=task, after=after, limit=_LOGS_AT_ONCE)
-
-    def checks(self, *, actor: Actor, run: str | None = None, table: str | None = None) -> Sequence[CheckResult]:
-        """Return results of suites, the newest first."""
-        require(actor, "pipelines:read")
-        with self.database.read() as tx:
-            return self.records.checks(tx, actor.workspace, run=run, table=table, limit=limits.LISTED.value)
-
-    def items(self, run: str, task: str, *, actor: Actor) -> Sequence[Item]:
-        """Return what a task was done for, in order: rows of a table, among others."""
-        require(actor, "pipelines:read")
-        require(actor, "data:read")
-        with self.database.read() as tx:
-            return self.records.items(tx, self.records.read(tx, actor.workspace, run).id, TaskName(task))
-
-    def backfills(self, *, actor: Actor, project: str | None = None, backfill: str | None = None) -> Sequence[Backfill]:
-        """Return back-fills, newest first."""
-        require(actor, "pipelines:read")
-        with self.database.read() as tx:
-            return self.records.backfills(tx, actor.workspace, project=project, backfill=backfill)
 
     # ---- to act ----
 
@@ -202,8 +145,9 @@ class Runs:
                 return self._backfill(tx, actor, made)
         found = self.projects.load(project, actor=actor)
         chosen = pipeline_of(found, pipeline)
-        dates = dates_between(date_from, date_to)
         now = self.clock()
+        date_from, date_to = (meant(date, _zone_of(chosen), now=now) for date in (date_from, date_to))
+        dates = dates_between(date_from, date_to)
         backfill = Backfill(
             id=BackfillId(once.makes if once else new_id("bf")),
             workspace=actor.workspace,
@@ -399,9 +343,9 @@ class Runs:
         }
         chosen = select(pipeline, words)
         wanted = [pipeline.tasks[name] for name in (pipeline.tasks if chosen is None else chosen)]
-        if occasion.date is None and any(asks_for_date(task, code=code[task.name]) for task in wanted):
-            occasion = replace(occasion, date=today(_zone_of(pipeline), now=self.clock()))
-        check_date(occasion.date)
+        asked = any(asks_for_date(task, code=code[task.name]) for task in wanted)
+        if date := occasion.date or ("today" if asked else None):
+            occasion = replace(occasion, date=meant(date, _zone_of(pipeline), now=self.clock()))
         marks = Marks(self.lake, workspace, occasion.date)
         heads = marks.heads(sorted({table for task in pipeline.tasks.values() for table in task.reads}))
         with self.database.read() as tx:

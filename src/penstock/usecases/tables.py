@@ -76,10 +76,11 @@ class Tables:
     scratch: Path
     _places: QueryPlaces = field(default_factory=lambda: QueryPlaces())
 
-    def list(self, *, actor: Actor) -> Sequence[TableState]:
-        """Return the tables of the workspace, by name."""
+    def list(self, *, actor: Actor, after: str = "", limit: int | None = None) -> Sequence[TableState]:
+        """Return the tables of the workspace, by name: those after a name, up to a limit."""
         require(actor, "pipelines:read")
-        return self.lake.tables(actor.workspace)
+        found = sorted((state for state in self.lake.tables(actor.workspace) if state.name > after), key=_name_of)
+        return found[:limit]
 
     def history(self, table: str, *, actor: Actor, count: int = 20) -> Sequence[Lineage]:
         """Return what readers of a table have seen, the newest first."""
@@ -295,3 +296,7 @@ def _mentions(sql: str, table: TableName) -> bool:
     """Return whether a query may read a table: what it names in vain costs little."""
     layer, name = table.split(".")
     return re.search(rf'\b{layer}"?\s*\.\s*"?{name}\b', sql, re.IGNORECASE) is not None
+
+
+def _name_of(state: TableState) -> str:
+    return state.name

@@ -12,7 +12,16 @@ from starlette.responses import Response
 
 from penstock.api.dependencies import CurrentActor, CurrentServer, Json
 from penstock.api.problems import invalid
-from penstock.api.run_models import DeployAsk, DeployedShown, ProjectName, RevisionPage, RevisionShown
+from penstock.api.run_models import (
+    DeployAsk,
+    DeployedShown,
+    PageLimit,
+    ProjectCursor,
+    ProjectName,
+    RevisionCursor,
+    RevisionPage,
+    RevisionShown,
+)
 from penstock.core import limits
 from penstock.core.access import Actor
 from penstock.core.errors import RequestInvalid, TooLarge
@@ -31,10 +40,13 @@ _BODY: Final = {
 
 
 @router.get("", name="list_projects", response_model=RevisionPage)
-def list_projects(server: CurrentServer, actor: CurrentActor) -> Response:
+def list_projects(
+    server: CurrentServer, actor: CurrentActor, cursor: ProjectCursor = "", limit: PageLimit = 100
+) -> Response:
     """Return the active revision of each project, by name."""
-    found = server.projects.list(actor=actor)
-    return Json({"items": [show_revision(revision) for revision in found], "next": None})
+    found = server.projects.list(actor=actor, after=cursor, limit=limit + 1)
+    items = [show_revision(revision) for revision in found[:limit]]
+    return Json({"items": items, "next": items[-1]["project"] if len(found) > limit else None})
 
 
 @router.post("", name="deploy_project", status_code=201, response_model=DeployedShown, openapi_extra=_BODY)
@@ -51,15 +63,21 @@ async def deploy_project(request: Request, server: CurrentServer, actor: Current
 @router.get("/{project}", name="read_project", response_model=RevisionShown)
 def read_project(project: ProjectName, server: CurrentServer, actor: CurrentActor) -> Response:
     """Return the active revision of a project."""
-    found = server.projects.revisions(project, actor=actor)
-    return Json(show_revision(next((each for each in found if each.active), found[0])))
+    return Json(show_revision(server.projects.revision(project, actor=actor)))
 
 
 @router.get("/{project}/revisions", name="list_revisions", response_model=RevisionPage)
-def list_revisions(project: ProjectName, server: CurrentServer, actor: CurrentActor) -> Response:
+def list_revisions(
+    project: ProjectName,
+    server: CurrentServer,
+    actor: CurrentActor,
+    cursor: RevisionCursor = None,
+    limit: PageLimit = 100,
+) -> Response:
     """Return the revisions of a project, newest first."""
-    found = server.projects.revisions(project, actor=actor)
-    return Json({"items": [show_revision(revision) for revision in found], "next": None})
+    found = server.projects.revisions(project, actor=actor, before=cursor, limit=limit + 1)
+    items = [show_revision(revision) for revision in found[:limit]]
+    return Json({"items": items, "next": items[-1]["revision"] if len(found) > limit else None})
 
 
 @router.post("/{project}/revisions/{revision}/activate", name="activate_revision", response_model=RevisionShown)

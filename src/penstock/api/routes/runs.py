@@ -12,10 +12,12 @@ from starlette.responses import Response
 from penstock.api.dependencies import CurrentActor, CurrentServer, Json, who_asks
 from penstock.api.run_events import member_names, run_event_stream, whole_run
 from penstock.api.run_models import (
+    BackfillCursor,
     BackfillPage,
     BackfillShown,
     ItemPage,
     LogPage,
+    PageLimit,
     RunCursor,
     RunName,
     RunPage,
@@ -43,7 +45,7 @@ def list_runs(
     state: RunState | None = None,
     backfill: Word = None,
     cursor: RunCursor = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: PageLimit = 50,
 ) -> Response:
     """Return runs, newest first, without their tasks."""
     wanted = RunFilter(
@@ -73,7 +75,7 @@ def read_run(run_id: RunName, server: CurrentServer, actor: CurrentActor) -> Res
     responses={
         200: {
             "content": {"text/event-stream": {}},
-            "description": "`state`: a run. `change`: its head, and the tasks and checks that changed.",
+            "description": "`state`: a RunShown. `change`: a RunChange, with the tasks and checks that changed.",
         },
         204: {"description": "The run has ended, and Last-Event-ID has seen it."},
     },
@@ -133,10 +135,17 @@ def resume_run(run_id: RunName, server: CurrentServer, actor: CurrentActor) -> R
 
 
 @router.get("/backfills", name="list_backfills", response_model=BackfillPage)
-def list_backfills(server: CurrentServer, actor: CurrentActor, project: Word = None) -> Response:
+def list_backfills(
+    server: CurrentServer,
+    actor: CurrentActor,
+    project: Word = None,
+    cursor: BackfillCursor = None,
+    limit: PageLimit = 50,
+) -> Response:
     """Return back-fills, newest first."""
-    found: list[Any] = list(server.runs.backfills(actor=actor, project=project))
-    return Json({"items": [show_backfill(each) for each in found], "next": None})
+    found = server.runs.backfills(actor=actor, project=project, before=cursor, limit=limit + 1)
+    items = [show_backfill(each) for each in found[:limit]]
+    return Json({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
 
 
 @router.get("/backfills/{backfill_id}", name="read_backfill", response_model=BackfillShown)

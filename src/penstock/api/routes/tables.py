@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from penstock.api.dependencies import CurrentActor, CurrentServer, Json
 from penstock.api.leaving import while_asked
-from penstock.api.run_models import (
+from penstock.api.run_models import PageLimit
+from penstock.api.table_models import (
     AnswerShown,
     HistoryPage,
     LineageTree,
@@ -18,6 +19,7 @@ from penstock.api.run_models import (
     PublishedShown,
     QueryAsk,
     RollbackAsk,
+    TableCursor,
     TablePage,
     TableText,
     TableWhole,
@@ -40,9 +42,13 @@ router = APIRouter(prefix="/api/v1/tables", tags=["tables"])
 
 
 @router.get("", name="list_tables", response_model=TablePage)
-def list_tables(server: CurrentServer, actor: CurrentActor) -> Response:
+def list_tables(
+    server: CurrentServer, actor: CurrentActor, cursor: TableCursor = None, limit: PageLimit = 100
+) -> Response:
     """Return the tables of the workspace, by name, as readers see them."""
-    return Json({"items": [show_table(table) for table in server.tables.list(actor=actor)], "next": None})
+    found = server.tables.list(actor=actor, after=cursor or "", limit=limit + 1)
+    items = [show_table(table) for table in found[:limit]]
+    return Json({"items": items, "next": items[-1]["name"] if len(found) > limit else None})
 
 
 @router.post("/query", name="query_tables", response_model=AnswerShown)

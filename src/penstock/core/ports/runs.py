@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.jobs import RunState
 from penstock.core.plan import RunId, TaskName
@@ -40,8 +41,21 @@ class ProjectRecords(Protocol):
             NotFound: when the workspace has no such project or revision.
         """
 
-    def revisions(self, tx: Any, workspace: WorkspaceId, project: str | None = None) -> Sequence[Revision]:
-        """Return the revisions of a project, the newest first; the active ones of all projects when none is named."""
+    def active_revisions(
+        self, tx: Any, workspace: WorkspaceId, *, after: str = "", limit: int = limits.LISTED.value
+    ) -> Sequence[Revision]:
+        """Return the active revision of each project, by name: of those after a name."""
+
+    def revisions(
+        self,
+        tx: Any,
+        workspace: WorkspaceId,
+        project: str,
+        *,
+        before: str | None = None,
+        limit: int = limits.LISTED.value,
+    ) -> Sequence[Revision]:
+        """Return the revisions of a project, the newest first; those before a revision, if one is named."""
 
     def put_schedules(
         self, tx: Any, workspace: WorkspaceId, project: str, states: Sequence[ScheduleState], *, now: float
@@ -102,9 +116,16 @@ class RunRecords(Protocol):
         """Record a back-fill."""
 
     def backfills(
-        self, tx: Any, workspace: WorkspaceId, *, project: str | None = None, backfill: str | None = None
+        self,
+        tx: Any,
+        workspace: WorkspaceId,
+        *,
+        project: str | None = None,
+        backfill: str | None = None,
+        before: str | None = None,
+        limit: int = limits.LISTED.value,
     ) -> Sequence[Backfill]:
-        """Return back-fills, newest first."""
+        """Return back-fills, newest first; those before one, if that is named."""
 
     def insert_items(self, tx: Any, workspace: WorkspaceId, run: RunId, task: TaskName, items: Sequence[Item]) -> None:
         """Record what a task is done for; what was there for it goes."""
@@ -135,9 +156,16 @@ class RunRecords(Protocol):
         """Return what tasks have said, each with its number, which grows."""
 
     def checks(
-        self, tx: Any, workspace: WorkspaceId, *, run: str | None, table: str | None, limit: int
+        self,
+        tx: Any,
+        workspace: WorkspaceId,
+        *,
+        run: str | None,
+        table: str | None,
+        before: int | None = None,
+        limit: int,
     ) -> Sequence[CheckResult]:
-        """Return results of suites, the newest first."""
+        """Return results of suites, the newest first; those before one, if that is named."""
 
 
 class RunUpkeepRecords(Protocol):
