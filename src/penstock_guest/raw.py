@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -92,8 +93,6 @@ class RawLines:
             following = None
             if request["form"] == "page":
                 following = making.take_page(data, request)
-            elif request["form"] == "next":
-                following = making.look_ahead(data, request)
             elif request["form"] == "chunk":
                 making.take_chunk(data, letters, request)
             elif not making.take_file(data, request):
@@ -147,16 +146,17 @@ class _Making:
         self._known = frozenset(request["known"])
 
     def take_page(self, data: bytes, request: dict[str, Any]) -> Any:
-        """Take the records of a JSON document, and return what it says of the next."""
+        """Take the records of a JSON document, and return what it says of the next; before them, where that is asked.
+
+        So the service asks for the next page while this one's records are taken, and no document is parsed twice.
+        """
         document = self._document(data)
+        following = None if request["next_at"] is None else _next(document, request["next_at"])
+        if request["ahead"]:
+            os.write(0, orjson.dumps({"next": following}))
         for number, record in enumerate(_records(document, request["records_at"]), 1):
             self._take(record, number)
-        return None if request["next_at"] is None else _next(document, request["next_at"])
-
-    def look_ahead(self, data: bytes, request: dict[str, Any]) -> Any:
-        """Return what a JSON document says of the next, and take nothing of it."""
-        document = self._document(data)
-        return None if request["next_at"] is None else _next(document, request["next_at"])
+        return following
 
     def _document(self, data: bytes) -> Any:
         try:
@@ -373,7 +373,7 @@ def _next(document: Any, at: str) -> Any:
         return None
     if type(value) not in (str, int, bool) or len(str(value)) > _MARK_MAX:
         raise Broken(f"at {at} there is neither a text nor a number of at most {_MARK_MAX} characters")
-    return value
+    return str(value) if type(value) is int and value not in _LONG else value
 
 
 def _walk(value: Any, names: list[str]) -> Any:

@@ -40,11 +40,10 @@ from penstock.connectors.pagination import (
 from penstock.core import limits
 from penstock.core.columns import Column
 from penstock.core.errors import DestinationUnavailable, SourceRefused, TaskFailed
-from penstock.core.ports import Landed, PipelineContext, RawReader
+from penstock.core.ports import BegunPage, Landed, PipelineContext, RawReader
 from penstock.core.raw import PageQuestion, RawLines, later
 
 _AHEAD_MAX: Final = 8  # pages under way at once
-_BEHIND_MAX: Final = 1  # pages whose records are read while the next is asked for: a child for each of the two
 _KNOWN_MAX: Final = 1_000
 _DAY_CHARACTERS: Final = len("2024-01-02")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -286,7 +285,7 @@ class _Asking:
             case NumberedPages() | OffsetPages() as pages:
                 yield from self._numbered(pages, pool)
             case _:
-                yield from self._chained(pool)
+                yield from self._chained()
 
     def _numbered(self, pages: NumberedPages | OffsetPages, pool: ThreadPoolExecutor) -> Iterator[RawLines]:
         """Yield pages that can be asked for ahead; how many at once grows with those that were needed."""
@@ -307,31 +306,24 @@ class _Asking:
             for future in under_way:
                 future.cancel()
 
-    def _chained(self, pool: ThreadPoolExecutor) -> Iterator[RawLines]:
+    def _chained(self) -> Iterator[RawLines]:
         """Yield pages each of which says where the next is; its records are read while that is asked for."""
-        if isinstance(self._wanted.pages, OnePage):
-            yield self._page(self._path, ())[0]
-            return
-        under_way: deque[Future[RawLines]] = deque()
-        try:
-            for answer in self._answers():
-                under_way.append(pool.submit(self._raw.page, answer.body, self._question(answer)))
-                if len(under_way) > _BEHIND_MAX:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
-        finally:
-            for future in under_way:
-                future.cancel()
+        before: BegunPage | None = None
+        for begun in self._begun():
+            if before is not None:
+                yield before.lines()
+            before = begun
+        if before is not None:
+            yield before.lines()
 
-    def _answers(self) -> Iterator[Answer]:
-        """Yield answers, each of which says where the next is."""
+    def _begun(self) -> Iterator[BegunPage]:
+        """Yield pages of which it is known where the next is, and no more than that yet."""
         pages = self._wanted.pages
         url, more = self._path, Pairs()
         seen: set[str | int] = set()
         while True:
-            answer, following = self._answer(url, more, first=not seen)
-            yield answer
+            begun, following = self._begin(url, more, first=not seen)
+            yield begun
             if following is None:
                 return
             if following in seen:
@@ -345,15 +337,15 @@ class _Asking:
             else:
                 url = str(following)
 
-    def _answer(self, url: str, params: Pairs, *, first: bool) -> tuple[Answer, str | int | None]:
-        """Return an answer, and what it says of the next."""
+    def _begin(self, url: str, params: Pairs, *, first: bool) -> tuple[BegunPage, str | int | None]:
+        """Return a page whose records are being read, and what it says of the next."""
 
-        def look(answer: Answer) -> tuple[Answer, str | int | None]:
+        def begin(answer: Answer) -> tuple[BegunPage, str | int | None]:
             with _coming_again():
-                following = self._raw.next_page(answer.body, self._question(answer))
-            return answer, next_link(answer.headers) if isinstance(self._wanted.pages, LinkPages) else following
+                begun = self._raw.begin_page(answer.body, self._question(answer))
+            return begun, next_link(answer.headers) if isinstance(self._wanted.pages, LinkPages) else begun.next
 
-        found: tuple[Answer, str | int | None] = self._caller.call(self._request(url, params, first=first), look)
+        found: tuple[BegunPage, str | int | None] = self._caller.call(self._request(url, params, first=first), begin)
         return found
 
     def _page(self, url: str, params: Pairs) -> tuple[RawLines, bytes]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from penstock.core import limits
 from penstock.core.errors import InputUnreadable, SourceRefused
 from penstock.core.raw import KINDS, PageQuestion, RawLines
 from penstock.core.scripts import Chunk, InputFile
-from penstock.sandbox.children import Children, Death
+from penstock.sandbox.children import Children, Death, Reply, Seat
 from penstock.sandbox.strict import StrictSandbox
+
+FoundT = TypeVar("FoundT")
 
 _MIB: Final = 2**20
 _INPUT_BYTES: Final = 2 * limits.SOURCE_PAGE.value * _MIB  # a page; or a chunk and what could not be cut of it
@@ -25,6 +27,7 @@ _MARK_MAX: Final = 2_000
 _HASH_CHARACTERS: Final = 32
 _GZIP: Final = b"\x1f\x8b"
 _CHUNK_RECORDS: Final = 10_000
+_BEGUN_MAX: Final = 2  # pages, each with a child to itself
 _SMALL_BYTES: Final = 4 * _MIB  # a file is worth a child of its own from here on
 _PLAIN: Final = {"letters_bytes": 0, "cursor_at": None, "known": (), "encoding": "identity"}
 _SPEC: Final = {
@@ -44,7 +47,7 @@ _SPEC: Final = {
 @contextlib.contextmanager
 def open_raw(sandbox: StrictSandbox, *, parallel: int) -> Iterator[StrictRawReader]:
     """Give what turns raw data into lines, in children of its own."""
-    with contextlib.closing(sandbox.start_program("std", _SPEC, seats=parallel)) as children:
+    with contextlib.closing(sandbox.start_program("std", _SPEC, seats=max(parallel, _BEGUN_MAX))) as children:
         yield StrictRawReader(sandbox, children, parallel=parallel)
 
 
@@ -58,12 +61,19 @@ class StrictRawReader:
 
     def page(self, data: bytes, question: PageQuestion) -> RawLines:
         """Return the records of one JSON answer, and what it says of the next."""
-        return self._ask({"form": "page", "input_bytes": len(data), "letters_bytes": 0} | asdict(question), data)
+        return self._ask(_of_page(data, question, ahead=False), data)
 
-    def next_page(self, data: bytes, question: PageQuestion) -> str | int | None:
-        """Return what a JSON answer says of the next, without its records."""
-        request = {"form": "next", "input_bytes": len(data), "letters_bytes": 0} | asdict(question)
-        return self._ask(request | {"known": ()}, data).next
+    def begin_page(self, data: bytes, question: PageQuestion) -> BegunPage:
+        """Return what a JSON answer says of the next as soon as that is known, while its records are still read."""
+        _require_room(data)
+        seat = self._children.take()
+        try:
+            first = self._children.ask(seat, _of_page(data, question, ahead=True), data)
+            following = _understood(lambda message: _following(message["next"]), _said(first).message)
+        except BaseException:
+            self._children.give_back(seat)
+            raise
+        return BegunPage(following, self._children, seat)
 
     def lines(self, file: InputFile, *, records_at: str = "") -> Iterator[RawLines]:
         """Yield the records of a file in pieces, in order; several pieces are worked on at once."""
@@ -122,39 +132,90 @@ class StrictRawReader:
         return self._ask(request, chunk.payload + chunk.dead_letters)
 
     def _ask(self, request: dict[str, Any], data: bytes) -> RawLines:
-        found = self._asked(request, data)
-        if found is None:
-            raise SourceRefused("the account of what came makes no sense", hint="Look at the source.")
-        return found
+        return _required(self._asked(request, data))
 
     def _asked(self, request: dict[str, Any], data: bytes) -> RawLines | None:
-        if len(data) > _INPUT_BYTES:
-            raise SourceRefused(
-                f"there are {len(data):,} bytes to be read at once; {_INPUT_BYTES:,} are possible",
-                hint="Ask for smaller pages, or split the file.",
-            )
-        reply = self._children.run(request, data)
-        if isinstance(reply, Death):
-            raise SourceRefused(
-                f"the process that read what came ended ({reply.detail})", hint="Look at the source; ask for less."
-            )
-        if "unreadable" in reply.message:
-            words, hint = _words(reply.message["unreadable"]), _words(reply.message.get("hint"))
-            raise InputUnreadable(f"{words} (line {_words(reply.message.get('line'))})", hint=hint)
-        if "broken" in reply.message:
-            raise SourceRefused(
-                f"what came cannot be read: {_words(reply.message['broken'])}",
-                hint="Look at records_at, and at the source.",
-                figures={"is_json": reply.message.get("is_json") is not False},
-            )
-        if "another_way" in reply.message:
-            return None
+        _require_room(data)
+        return _lines(_said(self._children.run(request, data)))
+
+
+class BegunPage:
+    """A JSON answer whose records a child is reading.
+
+    Attributes:
+        next: what it says of the next.
+    """
+
+    def __init__(self, following: str | int | None, children: Children, seat: Seat) -> None:
+        self.next = following
+        self._children = children
+        self._seat = seat
+
+    def lines(self) -> RawLines:
+        """Return its records, once they are read; to be called once."""
         try:
-            return _answer(reply.message, reply.output, reply.dead_letters)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise SourceRefused(
-                f"the account of what came makes no sense ({type(error).__name__})", hint="Look at the source."
-            ) from error
+            reply = self._children.hear(self._seat)
+        finally:
+            self._children.give_back(self._seat)
+        return _required(_lines(_said(reply)))
+
+
+def _of_page(data: bytes, question: PageQuestion, *, ahead: bool) -> dict[str, Any]:
+    return {"form": "page", "ahead": ahead, "input_bytes": len(data), "letters_bytes": 0} | asdict(question)
+
+
+def _require_room(data: bytes) -> None:
+    if len(data) > _INPUT_BYTES:
+        raise SourceRefused(
+            f"there are {len(data):,} bytes to be read at once; {_INPUT_BYTES:,} are possible",
+            hint="Ask for smaller pages, or split the file.",
+        )
+
+
+def _said(reply: Reply | Death) -> Reply:
+    """Return what a child has answered, unless that is why it cannot answer.
+
+    Raises:
+        SourceRefused: when it ended, or was given what is no page.
+        InputUnreadable: when it was given a broken file.
+    """
+    if isinstance(reply, Death):
+        raise SourceRefused(
+            f"the process that read what came ended ({reply.detail})", hint="Look at the source; ask for less."
+        )
+    if "unreadable" in reply.message:
+        words, hint = _words(reply.message["unreadable"]), _words(reply.message.get("hint"))
+        raise InputUnreadable(f"{words} (line {_words(reply.message.get('line'))})", hint=hint)
+    if "broken" in reply.message:
+        raise SourceRefused(
+            f"what came cannot be read: {_words(reply.message['broken'])}",
+            hint="Look at records_at, and at the source.",
+            figures={"is_json": reply.message.get("is_json") is not False},
+        )
+    return reply
+
+
+def _lines(reply: Reply) -> RawLines | None:
+    """Return the lines of an answer; None when the child asks for another way."""
+    if "another_way" in reply.message:
+        return None
+    return _understood(lambda message: _answer(message, reply.output, reply.dead_letters), reply.message)
+
+
+def _required(found: RawLines | None) -> RawLines:
+    if found is None:
+        raise SourceRefused("the account of what came makes no sense", hint="Look at the source.")
+    return found
+
+
+def _understood(read: Callable[[Mapping[str, Any]], FoundT], message: Mapping[str, Any]) -> FoundT:
+    """Return what is read of a child's message."""
+    try:
+        return read(message)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise SourceRefused(
+            f"the account of what came makes no sense ({type(error).__name__})", hint="Look at the source."
+        ) from error
 
 
 def _words(text: Any) -> str:
@@ -167,9 +228,6 @@ def _answer(message: Mapping[str, Any], lines: bytes, rejected: bytes) -> RawLin
     records, refused = message["records"], message["refused"]
     if (records, refused) != (lines.count(b"\n"), rejected.count(b"\n")):
         raise ValueError("another number of lines")
-    following = message["next"]
-    if type(following) not in (str, int, bool, type(None)) or len(str(following)) > _MARK_MAX:
-        raise TypeError("no next page")
     at_highest = tuple(_hash(found) for found in message["at_highest"])
     return RawLines(
         lines=lines,
@@ -177,11 +235,18 @@ def _answer(message: Mapping[str, Any], lines: bytes, rejected: bytes) -> RawLin
         records=records,
         refused=refused,
         kinds=kinds,
-        next=following,
+        next=_following(message["next"]),
         highest=_highest(message["highest"]),
         at_highest=at_highest,
         left_out=int(message["left_out"]),
     )
+
+
+def _following(found: Any) -> str | int | None:
+    if type(found) not in (str, int, bool, type(None)) or len(str(found)) > _MARK_MAX:
+        raise TypeError("no next page")
+    following: str | int | None = found
+    return following
 
 
 def _name(name: Any) -> str:

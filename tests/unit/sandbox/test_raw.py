@@ -1,5 +1,6 @@
 """Raw data as lines, in real locked children."""
 
+import contextlib
 import gzip
 
 import orjson
@@ -41,13 +42,34 @@ def test_a_page_becomes_lines_with_what_comes_next_and_the_highest_cursor(reader
     assert found.highest[1] == "2024-01-01T23:30:00Z"  # by when it is, not by its letters
 
 
-def test_what_a_page_says_of_the_next_is_found_without_its_records(reader: StrictRawReader):
-    question = PageQuestion(records_at="nowhere", next_at="paging.next")
-    assert reader.next_page(b'{"paging": {"next": 7}}', question) == 7
-    assert reader.next_page(b'{"paging": {}}', question) is None
-    with pytest.raises(SourceRefused, match="not JSON") as refused:
-        reader.next_page(b"<html>", question)
-    assert refused.value.figures == {"is_json": False}
+def test_what_a_page_says_of_the_next_is_known_before_its_records_are_read(reader: StrictRawReader):
+    question = PageQuestion(records_at="orders", next_at="paging.next")
+    first = reader.begin_page(b'{"orders": [{"id": 1}, 7], "paging": {"next": 7}}', question)
+    second = reader.begin_page(b'{"orders": [{"id": 2}], "paging": {}}', question)
+    assert (first.next, second.next) == (7, None)
+    lines = first.lines()
+    assert ([row["id"] for row in rows(lines.lines)], lines.refused, lines.next) == ([1], 1, 7)
+    assert [row["id"] for row in rows(second.lines().lines)] == [2]
+
+
+def test_a_page_that_cannot_be_read_is_refused_where_that_is_known(reader: StrictRawReader):
+    question = PageQuestion(records_at="orders", next_at="next")
+    for _ in range(3):  # each gives its child back
+        with pytest.raises(SourceRefused, match="not JSON") as refused:
+            reader.begin_page(b"<html>", question)
+        assert refused.value.figures == {"is_json": False}
+        with pytest.raises(SourceRefused, match="neither a text nor a number"):
+            reader.begin_page(b'{"orders": [], "next": {}}', question)
+        begun = reader.begin_page(b'{"items": [], "next": 99999999999999999999}', question)
+        assert begun.next == "99999999999999999999"
+        with pytest.raises(SourceRefused, match="there is no 'orders' at its top; there is: items, next"):
+            begun.lines()
+
+
+def test_two_pages_can_be_begun_where_one_child_works_at_once():
+    with contextlib.closing(StrictSandbox()) as sandbox, open_raw(sandbox, parallel=1) as reader:
+        begun = [reader.begin_page(b'[{"id": 1}]', PageQuestion()) for _ in range(2)]
+        assert [each.lines().records for each in begun] == [1, 1]
 
 
 def test_nested_values_become_their_json_text_and_long_integers_keep_every_digit(reader: StrictRawReader):

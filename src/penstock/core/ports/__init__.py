@@ -2,6 +2,7 @@
 
 from penstock.core.ports.lake import Lake
 from penstock.core.ports.pipelines import (
+    BegunPage,
     Connector,
     Cursors,
     Landed,
@@ -44,6 +45,7 @@ from penstock.core.ports.tasks import (
 
 __all__ = [
     "Audit",
+    "BegunPage",
     "Bells",
     "BlobWriter",
     "Blobs",

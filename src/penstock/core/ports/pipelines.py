@@ -101,6 +101,23 @@ class Cursors(Protocol):
         """Let what was set and taken go; the rows are not published."""
 
 
+class BegunPage(Protocol):
+    """A JSON answer whose records are being read.
+
+    Attributes:
+        next: what it says of the next; None when it says that there is no more, or nothing.
+    """
+
+    next: str | int | None
+
+    def lines(self) -> RawLines:
+        """Return its records, once they are read; to be called once.
+
+        Raises:
+            TaskFailed: when it has none where they should be.
+        """
+
+
 class RawReader(Protocol):
     """Turns raw data into lines, in locked children; safe to call from several threads."""
 
@@ -111,8 +128,10 @@ class RawReader(Protocol):
             TaskFailed: when it is not JSON, or has no records where they should be.
         """
 
-    def next_page(self, data: bytes, question: PageQuestion) -> str | int | None:
-        """Return what a JSON answer says of the next, without its records: a fraction of what `page` takes.
+    def begin_page(self, data: bytes, question: PageQuestion) -> BegunPage:
+        """Return what a JSON answer says of the next as soon as that is known, while its records are still read.
+
+        At most two may be begun whose lines nobody has asked for.
 
         Raises:
             TaskFailed: when it is not JSON.
