@@ -6,13 +6,16 @@ import dataclasses
 import datetime as dt
 import threading
 
+import click
 import pytest
 
+from penstock.cli.run_texts import plan_lines
 from penstock.core.errors import SnapshotGone
 from penstock.core.jobs import ENDED
 from penstock.core.runs import RunFilter
 from penstock.core.tables import TableName
 from penstock.planning.pipelines import Occasion
+from penstock.planning.plan_views import show_plan
 from penstock.wiring.local import open_local
 from penstock.worker.local import working
 from tests.pipelines import DAYS_AND_TOTAL
@@ -136,6 +139,20 @@ NEW_YEAR = dt.datetime(2026, 1, 1, 0, 30, tzinfo=dt.UTC).timestamp()
 def test_a_run_without_a_date_is_of_today_in_the_zone_of_its_schedule(tmp_path, task, timezone, date):
     assert planned(tmp_path, task, timezone, Occasion()) == date
     assert planned(tmp_path, task, timezone, Occasion("2024-02-29")) == "2024-02-29"
+
+
+def test_today_and_yesterday_are_those_of_the_zone_of_the_schedule(tmp_path):
+    task = "{kind: sql, sql: SELECT 1 AS a, to: marts.a}"
+    assert planned(tmp_path, task, "Pacific/Kiritimati", Occasion("yesterday")) == "2025-12-31"
+    assert planned(tmp_path, task, "America/Sao_Paulo", Occasion("today")) == "2025-12-31"
+    assert planned(tmp_path, task, "America/Sao_Paulo", Occasion("yesterday")) == "2025-12-30"
+    with open_local(tmp_path) as local:
+        runs = dataclasses.replace(local.runs, clock=lambda: NEW_YEAR)
+        made = runs.backfill("shop", None, date_from="yesterday", date_to="today", actor=local.actor)
+        assert (made.date_from, made.date_to) == ("2025-12-30", "2025-12-31")
+        plan = runs.plan("shop", None, Occasion("today"), actor=local.actor)
+    head, *_ = plan_lines(show_plan(plan, project="shop"))
+    assert click.unstyle(head) == "main of shop, 2025-12-31 in America/Sao_Paulo"
 
 
 def test_a_run_in_which_nothing_asks_for_a_date_has_none(tmp_path):

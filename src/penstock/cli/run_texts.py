@@ -36,8 +36,7 @@ View = Mapping[str, Any]
 
 def plan_lines(plan: View) -> Iterator[str]:
     """Yield what a run would do: a line for each task, then how many of which kind."""
-    day = f", {plan['date']}" if plan["date"] else ""
-    yield click.style(f"{plan['pipeline']} of {plan['project']}{day}", bold=True)
+    yield click.style(f"{plan['pipeline']} of {plan['project']}{_day(plan)}", bold=True)
     tasks = plan["tasks"]
     cells = [[task["action"], task["name"], task["kind"], _ways(task), task["reason"]] for task in tasks]
     yield from (f"  {line}" for line in aligned(cells, state_at=0))
@@ -180,11 +179,15 @@ def aligned(rows: Sequence[Sequence[str]], *, state_at: int | None = None) -> It
         yield "  ".join(cell for cell, width in zip(padded, widths, strict=True) if width).rstrip()
 
 
+def _day(view: View) -> str:
+    zone = "" if view["timezone"] == "UTC" else f" in {view['timezone']}"
+    return f", {view['date']}{zone}" if view["date"] else ""
+
+
 def _head_lines(run: View) -> Iterator[str]:
     state = click.style(run["state"], fg=COLOURS.get(run["state"]), bold=True)
     yield f"run        {run['id']}  {state}"
-    day = f", {run['date']}" if run["date"] else ""
-    yield f"pipeline   {harmless(run['pipeline'])} of {harmless(run['project'])}{day}"
+    yield f"pipeline   {harmless(run['pipeline'])} of {harmless(run['project'])}{_day(run)}"
     if run["params"]:
         said = ", ".join(f"{name}={_shortened(value)}" for name, value in run["params"].items())
         yield f"params     {said}"

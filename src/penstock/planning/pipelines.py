@@ -74,12 +74,17 @@ class Occasion:
 
 @dataclass(frozen=True, slots=True)
 class PipelinePlan:
-    """The decisions of one run, each after those it waits for."""
+    """The decisions of one run, each after those it waits for.
+
+    Attributes:
+        timezone: in which the run's date is a day: that of the pipeline's schedule.
+    """
 
     pipeline: str
     revision: str
     occasion: Occasion
     decisions: tuple[Decision, ...]
+    timezone: str = "UTC"
 
 
 def plan_pipeline(
@@ -118,7 +123,8 @@ def plan_pipeline(
         asked = Occasion(occasion.date, params)
         decided[name] = _decide(task, after, decided, code.get(name, ""), asked, state, forced)
     settled = Occasion(occasion.date, params, again=occasion.again)
-    return PipelinePlan(pipeline.name, revision, settled, tuple(decided.values()))
+    timezone = pipeline.schedule.timezone if pipeline.schedule else "UTC"
+    return PipelinePlan(pipeline.name, revision, settled, tuple(decided.values()), timezone)
 
 
 def select(pipeline: Pipeline, words: Sequence[str]) -> frozenset[TaskName] | None:

@@ -15,6 +15,7 @@ def show_plan(plan: PipelinePlan, *, project: str) -> dict[str, Any]:
         "pipeline": plan.pipeline,
         "revision": plan.revision,
         "date": plan.occasion.date,
+        "timezone": plan.timezone,
         "params": plain(plan.occasion.params),
         "again": plan.occasion.again,
         "tasks": [_show_decision(decision) for decision in plan.decisions],

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from penstock.core import limits
 from penstock.core.errors import RequestInvalid
 
-
-def check_date(date: str | None) -> None:
-    """Raise RequestInvalid for what is not a date."""
-    if date is not None:
-        _date(date)
+_WORDS: Final = {"today": 0, "yesterday": 1}  # days ago
 
 
-def today(timezone: str, *, now: float) -> str:
-    """Return the date that it is in a time zone."""
-    return dt.datetime.fromtimestamp(now, ZoneInfo(timezone)).date().isoformat()
+def meant(date: str, timezone: str, *, now: float) -> str:
+    """Return a date; for `today` and `yesterday` that which it is, or was, in a time zone.
+
+    Raises:
+        RequestInvalid: when it is none.
+    """
+    if date in _WORDS:
+        here = dt.datetime.fromtimestamp(now, ZoneInfo(timezone)).date()
+        return (here - dt.timedelta(days=_WORDS[date])).isoformat()
+    return _date(date).isoformat()
 
 
 def _date(text: str) -> dt.date:
     try:
         return dt.datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007  # a date has no zone
     except ValueError:
-        raise RequestInvalid(f"{text[:40]!r} is not a date", hint="Write it as 2026-01-31.") from None
+        raise RequestInvalid(
+            f"{text[:40]!r} is not a date", hint="Write it as 2026-01-31, today or yesterday."
+        ) from None
 
 
 def dates_between(first: str, last: str) -> list[str]:
