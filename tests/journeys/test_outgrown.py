@@ -19,6 +19,12 @@ from penstock.storage.blobs.s3 import S3Blobs
 from tests.journeys.command import PENSTOCK
 from tests.processes import wait_for
 
+SUMS = {
+    "penstock.yml": "name: sums\ndescription: Sums.\n",
+    "pipelines/rows.yml": "tasks: {rows: {kind: sql, sql: 'SELECT range AS n FROM range(1000)', to: staging.rows}}\n",
+    "pipelines/total.yml": "tasks:\n  total: {kind: sql, sql: 'SELECT sum(n)::BIGINT AS total FROM rows',"
+    " from: staging.rows, to: marts.total}\n",
+}
 CODE = "def process(data):\n    return {'n': data['n'] * 2, 'text': data['text']}\n"
 
 
@@ -39,7 +45,7 @@ class Host:
     def penstock(self, *arguments: str, exit_code: int = 0) -> str:
         """Call the command and return what it printed on both."""
         done = subprocess.run(
-            [PENSTOCK, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60
+            [PENSTOCK, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=180
         )
         assert done.returncode == exit_code, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -51,7 +57,7 @@ class Host:
         with path.open("wb") as log:
             process = subprocess.Popen([PENSTOCK, *arguments], cwd=self.folder, env=self.environment, stderr=log)
         try:
-            wait_for(lambda: until in path.read_text() or process.poll() is not None, timeout_s=60)
+            wait_for(lambda: until in path.read_text() or process.poll() is not None, timeout_s=120)
             assert process.poll() is None, path.read_text()
             yield process
         finally:
@@ -69,35 +75,45 @@ def hosts(tmp_path, postgres, s3):
         "PENSTOCK_MASTER_KEY": base64.b64encode(bytes(32)).decode(),
     }
     made = []
-    for name in ("door", "hall"):
+    for name in ("door", "hall", "yard"):
         (tmp_path / name).mkdir()
         made.append(Host(tmp_path / name, settings))
     yield made
     postgres.drop(url)
 
 
-@pytest.mark.timeout(180)
-def test_two_hosts_serve_and_work_on_postgresql_and_s3(hosts, monkeypatch):
-    door, hall = hosts
+@pytest.mark.timeout(480)
+def test_hosts_serve_work_and_read_each_others_tables_on_postgresql_and_s3(hosts, monkeypatch):
+    door, hall, yard = hosts
     for refused in ("api", "worker"):
         assert "penstock db upgrade" in door.penstock(refused, exit_code=2)
     assert "run penstock db upgrade" in door.penstock("db", "status", exit_code=2)
     door.penstock("db", "upgrade")
     assert "works     with this version" in hall.penstock("db", "status")
     port = free_port()
-    with door.serving("api", "--port", str(port), until="listening"), hall.serving("worker", until="worker.started"):
+    with door.serving("api", "--port", str(port), until="listening"):
         made = orjson.loads(door.penstock("workspaces", "create", "acme", "--json"))
         door.penstock("login", "--url", f"http://127.0.0.1:{port}", "--token", made["token"])
         (door.folder / "double.py").write_text(CODE)
         door.penstock("scripts", "push", "double.py")
         door.penstock("scripts", "publish", "double", "--activate")
-        records = [{"n": number, "text": "x" * 200} for number in range(30_000)]  # some 6 MB: cut into chunks
-        (door.folder / "in.ndjson").write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
-        door.penstock("jobs", "submit", "double", "in.ndjson", "-o", "out.ndjson")
-        lines = (door.folder / "out.ndjson").read_bytes().splitlines()
-        assert [orjson.loads(line)["n"] for line in lines] == [2 * number for number in range(30_000)]
-        (job,) = orjson.loads(door.penstock("jobs", "list", "--json"))
-        assert job["state"] == "succeeded"
+        for name, content in SUMS.items():
+            (door.folder / name).parent.mkdir(exist_ok=True)
+            (door.folder / name).write_text(content)
+        door.penstock("deploy")
+        with hall.serving("worker", until="worker.started"):
+            records = [{"n": number, "text": "x" * 200} for number in range(30_000)]  # some 6 MB: cut into chunks
+            (door.folder / "in.ndjson").write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+            door.penstock("jobs", "submit", "double", "in.ndjson", "-o", "out.ndjson")
+            lines = (door.folder / "out.ndjson").read_bytes().splitlines()
+            assert [orjson.loads(line)["n"] for line in lines] == [2 * number for number in range(30_000)]
+            (job,) = orjson.loads(door.penstock("jobs", "list", "--json"))
+            assert job["state"] == "succeeded"
+            assert "succeeded" in door.penstock("run", "rows", "--server")
+        with yard.serving("worker", until="worker.started"):  # alone: what it reads another host has written
+            assert "succeeded" in door.penstock("run", "total", "--server")
+        sql = "SELECT total, (SELECT count(*) FROM staging.rows) AS rows FROM marts.total"
+        assert orjson.loads(door.penstock("query", sql, "--server", "--json"))["rows"] == [[499_500, 1_000]]
     for name, value in door.settings.items():
         monkeypatch.setenv(name, value)
     blobs = S3Blobs(door.settings["PENSTOCK_BLOBS"], endpoint=door.settings["PENSTOCK_S3_ENDPOINT"])

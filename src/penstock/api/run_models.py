@@ -16,7 +16,7 @@ Day = Annotated[
     str,
     Field(
         pattern=_DATE,
-        description="A logical date, such as 2026-01-31; or today or yesterday, in the zone of the pipeline's schedule.",
+        description="A logical date, such as 2026-01-31; or today or yesterday, in the zone of the schedule.",
     ),
 ]
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]

@@ -22,9 +22,16 @@ class Setting:
 
 HOME: Final = Setting("PENSTOCK_HOME", ".penstock", "The folder of the embedded database, blobs and keys.")
 DATABASE_URL: Final = Setting(
-    "PENSTOCK_DATABASE_URL", "", "The records database; a SQLite file in the home folder when not given.", secret=True
+    "PENSTOCK_DATABASE_URL",
+    "",
+    "The records database, with the catalog of tables; SQLite files in the home folder when not given.",
+    secret=True,
 )
-BLOBS: Final = Setting("PENSTOCK_BLOBS", "", "Where blobs are: a folder, or s3://bucket/prefix; else in home.")
+BLOBS: Final = Setting(
+    "PENSTOCK_BLOBS",
+    "",
+    "Where blobs and the files of tables are: a folder and `lake` beside it, or s3://bucket/prefix; else in home.",
+)
 S3_ENDPOINT: Final = Setting("PENSTOCK_S3_ENDPOINT", "", "The S3 service, when it is not Amazon's.")
 MASTER_KEY: Final = Setting(
     "PENSTOCK_MASTER_KEY", "", "32 bytes in base64 that wrap every data key; else a file in home.", secret=True
