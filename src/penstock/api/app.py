@@ -40,6 +40,7 @@ def create_app(server: Server) -> FastAPI:
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # there are our own
         default_response_class=Json,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -47,7 +48,7 @@ def create_app(server: Server) -> FastAPI:
     app.state.server = server
     app.state.registry = registry
     app.state.rates = RateLimiter()
-    app.state.watch = JobWatch(server.jobs.ended, server.bells)
+    app.state.watch = JobWatch(server.jobs.ended, server.bells, at_hand=server.settings.embedded)
     registry.register(ServerMetrics(server.health.scrape, clock=server.clock))
     problems.install(app)
     found = routers()

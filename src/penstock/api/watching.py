@@ -22,6 +22,7 @@ _REST_S: Final = 0.003  # bells that ring close together are answered by one loo
 _LOOK_MOST_S: Final = 0.25
 _LOOK_SHARE: Final = 0.1  # of the time that the newest has waited: what takes long is looked at less often
 _JOBS_MAX: Final = 500  # in one look
+_AT_ONCE_MAX: Final = 32  # rows by their keys, from memory: less than a thread's turn costs
 
 
 class JobWatch:
@@ -33,9 +34,18 @@ class JobWatch:
         stopping: set once the server ends; nobody is to wait any more.
     """
 
-    def __init__(self, ended: Callable[[Sequence[str]], Sequence[Job]], bells: Bells | None = None) -> None:
-        """Take what returns those of some jobs that have ended, and the bells of this machine's processes."""
+    def __init__(
+        self, ended: Callable[[Sequence[str]], Sequence[Job]], bells: Bells | None = None, *, at_hand: bool = False
+    ) -> None:
+        """Begin with nobody who waits.
+
+        Args:
+            ended: returns those of some jobs that have ended.
+            bells: of this machine's processes.
+            at_hand: whether the database is a file of this machine, so that a few rows may be read in the event loop.
+        """
         self._ended = ended
+        self._at_hand = at_hand
         self._bells = bells
         self._bell: Bell | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -125,11 +135,13 @@ class JobWatch:
             job_ids = list(self._waiting)
             for start in range(0, len(job_ids), _JOBS_MAX):
                 with contextlib.suppress(Exception):  # an outage: those who wait find out for themselves
-                    for job in await self._in_thread(job_ids[start : start + _JOBS_MAX]):
+                    for job in await self._ended_of(job_ids[start : start + _JOBS_MAX]):
                         for future in self._waiting.get(job.id, set()):
                             _settle(future, job)
 
-    async def _in_thread(self, job_ids: Sequence[str]) -> Sequence[Job]:
+    async def _ended_of(self, job_ids: Sequence[str]) -> Sequence[Job]:
+        if self._at_hand and len(job_ids) <= _AT_ONCE_MAX:
+            return self._ended(job_ids)
         # A thread of its own: those of the framework cost twice as much, and may all be taken.
         return await asyncio.get_running_loop().run_in_executor(self._looker, self._ended, job_ids)
 

@@ -122,11 +122,13 @@ class Supervisor:
         """Return when a round is due: in how many seconds, None while there is no reason for one.
 
         A round costs about a millisecond whatever it holds. So one that follows another at once waits for company,
-        which costs little: a worker that is not busy never waits.
+        when there may be any: what runs alone is recorded as soon as it has ended.
         """
         if not self._ended and self._count() == 0 and not self._wants_guest():
             return None
-        due_s = max(self._round_again_s, self._round_ended_s + _ROUND_GAP_S if self._ended else 0.0)
+        due_s = self._round_again_s
+        if 0 < len(self._ended) < len(self.held):
+            due_s = max(due_s, self._round_ended_s + _ROUND_GAP_S)
         return max(0.0, due_s - time.monotonic())
 
     def _pause_s(self) -> float:
@@ -457,9 +459,9 @@ class Supervisor:
             self._idle.wait()
             if self._over.is_set():
                 return
-            self._idle.clear()
             time.sleep(self._idle_pause_s)
             self.wait(_WAIT_S)
+            self._idle.clear()  # now: a round that found nothing meanwhile is answered by this bell, too
             if not self._over.is_set():
                 os.eventfd_write(self._bell, 1)
 

@@ -90,6 +90,24 @@ def test_what_comes_later_is_noticed(start):
     assert time.monotonic() - started_s < 10
 
 
+def test_what_runs_alone_is_recorded_as_soon_as_it_has_ended(start, monkeypatch):
+    monkeypatch.setattr("penstock.worker.supervisor._ROUND_GAP_S", 600.0)  # so long an end waits for others
+    scene = start(threads=2)
+    for line in (b"a", b"b", b"c"):
+        assert scene.ended(*scene.work.add(line)) == ["succeeded"]
+
+
+def test_an_end_waits_a_little_for_those_of_others_that_run(start, monkeypatch):
+    monkeypatch.setattr("penstock.worker.supervisor._ROUND_GAP_S", 600.0)
+    scene = start(threads=2)
+    entries = scene.work.add(b"wait", b"a")
+    scene.begun()
+    time.sleep(0.2)
+    assert not scene.work.ended, "more may end in a moment, and one transaction is enough for all"
+    scene.let_go()
+    assert scene.ended(*entries) == ["succeeded"] * 2
+
+
 def test_each_attempt_is_told_in_one_line_without_values(start):
     scene = start()
     scene.ended(*scene.work.add(b"secret"))
