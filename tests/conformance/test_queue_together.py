@@ -6,6 +6,8 @@ from threading import Barrier
 import pytest
 
 from penstock.core.jobs import Lease
+from penstock.database.statements import Statement
+from penstock.queue.sharing import FIRST_CHARGE_S
 from tests.queues import Stand, sql_stand
 
 WORKERS = 6
@@ -82,3 +84,20 @@ def test_everybody_does_everything_at_once(shared):
     waiting = sum(sum(shared.counts(name)) for name in ("acme", "other"))
     assert waiting == sum(added for added, _ in counts) - sum(left for _, left in counts)
     assert shared.reconcile() == 0
+
+
+def test_what_is_just_being_removed_is_left_out_and_nobody_is_charged_for_it(fresh_database):
+    stand = sql_stand(fresh_database("postgresql"))  # SQLite has one writer
+    alone, beside = stand.add_many(1, "alone")[0], stand.add_many(2, "both")
+
+    def cancel_two(tx: object) -> list[Lease]:
+        stand.queue.cancel(tx, alone.run)
+        stand.queue.cancel(tx, beside[0].run)
+        return stand.lease(3)  # in a transaction of its own
+
+    assert [lease.entry for lease in stand.write(cancel_two)] == [beside[1]]
+    times = Statement("SELECT workspace, virtual_time FROM queue_workspaces ORDER BY workspace")
+    assert stand.write(times.fetch) == [("alone", 0.0), ("both", FIRST_CHARGE_S)]
+    assert stand.counts("both") == (0, 0, 1)
+    assert stand.reconcile() == 0
+    stand.queue.close()

@@ -17,13 +17,17 @@ from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.jobs import Depth, Lane
 from penstock.database.statements import Statement
-from penstock.queue.sharing import DRAIN_WINDOW_S, REMEMBERED, drain_rate, furthest_ahead
+from penstock.queue.sharing import DRAIN_WINDOW_S, REMEMBERED, drain_rate
 
 NAMES: Final = ("scheduled", "ready", "running", "finished", "busy_s", "charged_s")
 _NOTE: Final = Statement(
     f"INSERT INTO queue_changes (workspace, lane, {', '.join(NAMES)})"
     f" VALUES (:workspace, :lane, {', '.join(':' + name for name in NAMES)})"
 )
+
+_TURN: Final = "SELECT virtual_time FROM queue_turn WHERE id = 1"
+_HOLD: Final = Statement(_TURN, postgresql=f"{_TURN} FOR UPDATE")
+_FIRST_TURN: Final = Statement("INSERT INTO queue_turn (id, virtual_time) VALUES (1, 0) ON CONFLICT (id) DO NOTHING")
 
 _ADD_TO_LANES: Final = f"""
     INSERT INTO queue_lanes (workspace, lane, ready, running, running_max, mean_s, finished)
@@ -37,6 +41,7 @@ _ADD_TO_LANES: Final = f"""
             ELSE (queue_lanes.mean_s * {REMEMBERED} + excluded.mean_s * excluded.finished)
                 / ({REMEMBERED} + excluded.finished) END,
         finished = queue_lanes.finished + excluded.finished"""
+_FURTHEST: Final = "((SELECT virtual_time FROM TURN) + :debt)"
 _AHEAD: Final = "(queue_workspaces.virtual_time + excluded.virtual_time / queue_workspaces.weight)"
 _ADD_TO_WORKSPACES: Final = f"""
     INSERT INTO queue_workspaces
@@ -47,24 +52,35 @@ _ADD_TO_WORKSPACES: Final = f"""
         scheduled = queue_workspaces.scheduled + excluded.scheduled,
         ready = queue_workspaces.ready + excluded.ready,
         running = queue_workspaces.running + excluded.running,
-        virtual_time = CASE WHEN {_AHEAD} > :furthest THEN :furthest ELSE {_AHEAD} END,
+        virtual_time = CASE WHEN {_AHEAD} > {_FURTHEST} THEN {_FURTHEST} ELSE {_AHEAD} END,
         finished = queue_workspaces.finished + excluded.finished,
         drained_per_s = (queue_workspaces.drained_per_s * {DRAIN_WINDOW_S} + excluded.finished) / ({DRAIN_WINDOW_S} +
             CASE WHEN excluded.drained_at > queue_workspaces.drained_at
                 THEN excluded.drained_at - queue_workspaces.drained_at ELSE 0 END),
         drained_at = excluded.drained_at"""
-_ADD_UP_SQLITE: Final = [
-    Statement(_ADD_TO_LANES.replace("SOURCE", "queue_changes")),
-    Statement(_ADD_TO_WORKSPACES.replace("SOURCE", "queue_changes")),
-    Statement("DELETE FROM queue_changes"),
+_ADD_UP: Final = [
+    Statement(sql.replace("SOURCE", "queue_changes").replace("TURN", "queue_turn WHERE id = 1"))
+    for sql in (_ADD_TO_LANES, _ADD_TO_WORKSPACES, "DELETE FROM queue_changes")
 ]
-_ADD_UP_POSTGRESQL: Final = Statement(
-    "",
-    postgresql=f"""
-    WITH taken AS (DELETE FROM queue_changes RETURNING *),
-        lanes AS ({_ADD_TO_LANES.replace("SOURCE", "taken")})
-    {_ADD_TO_WORKSPACES.replace("SOURCE", "taken")}""",
-)
+
+
+# In one trip. Who waited for the turn sees what was there before; what came meanwhile is added up the next time.
+def _hold_and_add_up(lock: str) -> Statement:
+    lanes, workspaces = (
+        sql.replace("SOURCE", "taken").replace("TURN", "turn") for sql in (_ADD_TO_LANES, _ADD_TO_WORKSPACES)
+    )
+    return Statement(
+        "",
+        postgresql=f"""
+        WITH turn AS MATERIALIZED ({_TURN} {lock}),
+            taken AS (DELETE FROM queue_changes WHERE EXISTS (SELECT 1 FROM turn) RETURNING *),
+            lanes AS ({lanes}), workspaces AS ({workspaces})
+        SELECT virtual_time FROM turn""",
+    )
+
+
+_HOLD_AND_ADD_UP: Final = _hold_and_add_up("FOR UPDATE")
+_HOLD_IF_FREE_AND_ADD_UP: Final = _hold_and_add_up("FOR UPDATE SKIP LOCKED")
 _DEPTH: Final = Statement("""
     SELECT SUM(scheduled), SUM(ready), SUM(running), MAX(drained_per_s), MAX(drained_at),
         (SELECT MIN(ready_at) FROM queue_entries WHERE workspace = :workspace AND ready_at IS NOT NULL)
@@ -74,11 +90,6 @@ _DEPTH: Final = Statement("""
         UNION ALL
         SELECT scheduled, ready, running, 0, 0 FROM queue_changes WHERE workspace = :workspace
     ) AS counted""")
-
-_TURN: Final = "SELECT virtual_time FROM queue_turn WHERE id = 1"
-_HOLD: Final = Statement(_TURN, postgresql=f"{_TURN} FOR UPDATE")
-_HOLD_IF_FREE: Final = Statement(_TURN, postgresql=f"{_TURN} FOR UPDATE SKIP LOCKED")
-_FIRST_TURN: Final = Statement("INSERT INTO queue_turn (id, virtual_time) VALUES (1, 0) ON CONFLICT (id) DO NOTHING")
 
 # By how much each counter is less than what there is.
 _MISSING: Final = """
@@ -166,38 +177,47 @@ def hold_turn(tx: Any) -> float:
 
     On SQLite whoever writes holds it anyway.
     """
-    rows = _HOLD.fetch(tx)
-    if not rows:
-        _FIRST_TURN.do(tx)
-        rows = _HOLD.fetch(tx)
-    return float(rows[0][0])
+    return _virtual_time(tx, _HOLD, {})
+
+
+def hold_turn_and_add_up(tx: Any, *, now: float) -> float:
+    """Hold the turn, add the changes that are there to the counters, and return the virtual time.
+
+    Args:
+        tx: the transaction.
+        now: for the drain rate.
+    """
+    if tx.dialect.name == "postgresql":
+        return _virtual_time(tx, _HOLD_AND_ADD_UP, _figures(now))
+    virtual_time = hold_turn(tx)
+    for statement in _ADD_UP:
+        statement.do(tx, _figures(now))
+    return virtual_time
 
 
 def add_up_if_free(tx: Any, *, now: float) -> None:
     """Add up the changes, unless somebody holds the turn, who does it anyway."""
-    for (virtual_time,) in _HOLD_IF_FREE.fetch(tx):
-        add_up(tx, virtual_time=virtual_time, now=now)
+    if tx.dialect.name == "postgresql":
+        _HOLD_IF_FREE_AND_ADD_UP.fetch(tx, _figures(now))
+    else:
+        hold_turn_and_add_up(tx, now=now)
 
 
-def add_up(tx: Any, *, virtual_time: float, now: float) -> None:
-    """Add the changes that are there to the counters. The turn is held.
+def _virtual_time(tx: Any, hold: Statement, values: dict[str, Any]) -> float:
+    rows = hold.fetch(tx, values)
+    if not rows:
+        _FIRST_TURN.do(tx)
+        rows = hold.fetch(tx, values)
+    return float(rows[0][0])
 
-    Args:
-        tx: the transaction.
-        virtual_time: the queue's own.
-        now: for the drain rate.
-    """
-    values = {
+
+def _figures(now: float) -> dict[str, Any]:
+    return {
         "lane_max": limits.LANE_RUNNING.value,
         "workspace_max": limits.WORKSPACE_RUNNING.value,
-        "furthest": furthest_ahead(virtual_time),
+        "debt": limits.QUEUE_DEBT.value,
         "now": now,
     }
-    if tx.dialect.name == "postgresql":
-        _ADD_UP_POSTGRESQL.do(tx, values)
-    else:
-        for statement in _ADD_UP_SQLITE:
-            statement.do(tx, values)
 
 
 def depth(tx: Any, workspace: WorkspaceId, *, now: float) -> Depth:
@@ -214,8 +234,7 @@ def reconcile(tx: Any, *, now: float) -> int:
     What is missing is found by one statement, so in one snapshot, in which entries and changes agree whatever others
     are doing.
     """
-    virtual_time = hold_turn(tx)
-    add_up(tx, virtual_time=virtual_time, now=now)
+    hold_turn_and_add_up(tx, now=now)
     lanes = [dict(row) for row in _MISSING_IN_LANES.run(tx).mappings()]
     workspaces = [dict(row) for row in _MISSING_IN_WORKSPACES.run(tx).mappings()]
     for row in lanes:

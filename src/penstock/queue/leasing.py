@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,19 +47,10 @@ _LANES_AND_FRONTS: Final = Statement(
 _LEASED: Final = """
     state = 'leased', ready_at = NULL, token = token + 1,
     worker = :worker, leased_at = :now, expires_at = :expires_at"""
-_LEASE: Final = Statement(
-    f"""
+_LEASE: Final = Statement(f"""
     UPDATE queue_entries SET {_LEASED}, charged_s = json_extract(given.value, '$[1]')
     FROM json_each(:picks) AS given WHERE queue_entries.id = json_extract(given.value, '$[0]')
-    RETURNING {COLUMNS}, token""",
-    # A row that is being removed is locked by whoever removes it: waiting for it could be mutual.
-    postgresql=f"""
-    UPDATE queue_entries SET {_LEASED}, charged_s = given.charge_s
-    FROM unnest(:ids::text[], :charges::float8[]) AS given (given_id, charge_s)
-    WHERE id IN (
-        SELECT id FROM queue_entries WHERE id = ANY(:ids::text[]) AND leased_at IS NULL FOR UPDATE SKIP LOCKED
-    ) AND id = given_id RETURNING {COLUMNS}, token""",
-)
+    RETURNING {COLUMNS}, token""")
 _CHARGE_WORKSPACE: Final = Statement("""
     UPDATE queue_workspaces SET ready = ready - :taken, running = running + :taken, virtual_time = :virtual_time
     WHERE workspace = :workspace""")
@@ -68,20 +58,33 @@ _CHARGE_LANE: Final = Statement("""
     UPDATE queue_lanes SET ready = ready - :taken, running = running + :taken
     WHERE workspace = :workspace AND lane = :lane""")
 _PASS_TURN: Final = Statement("UPDATE queue_turn SET virtual_time = :virtual_time WHERE id = 1")
-_CHARGE_ALL: Final = Statement(
+# All of that in one trip. A row that is being removed is locked by whoever removes it: waiting for it could be mutual.
+# So it is left out, and its workspace is not charged for it.
+_LEASE_AND_CHARGE: Final = Statement(
     "",
-    postgresql="""
-    WITH workspaces AS (
-        UPDATE queue_workspaces w
-        SET ready = ready - given.taken, running = running + given.taken, virtual_time = given.virtual_time
-        FROM unnest(:workspaces::text[], :takens::int[], :virtual_times::float8[]) AS given (name, taken, virtual_time)
-        WHERE w.workspace = given.name
+    postgresql=f"""
+    WITH picked AS (
+        SELECT * FROM unnest(:ids::text[], :workspaces::text[], :lanes::text[], :charges::float8[])
+            AS given (picked_id, of_workspace, of_lane, charge_s)
+    ), leased AS (
+        UPDATE queue_entries SET {_LEASED}, charged_s = charge_s FROM picked
+        WHERE id IN (
+            SELECT id FROM queue_entries WHERE id = ANY(:ids::text[]) AND leased_at IS NULL FOR UPDATE SKIP LOCKED
+        ) AND id = picked_id RETURNING {COLUMNS}, token
+    ), taken AS (
+        SELECT of_workspace, of_lane, COUNT(id) AS leases, SUM(CASE WHEN id IS NULL THEN charge_s ELSE 0 END) AS left_s
+        FROM picked LEFT JOIN leased ON id = picked_id GROUP BY of_workspace, of_lane
     ), lanes AS (
-        UPDATE queue_lanes l SET ready = ready - given.taken, running = running + given.taken
-        FROM unnest(:lane_workspaces::text[], :lanes::text[], :lane_takens::int[]) AS given (workspace, name, taken)
-        WHERE l.workspace = given.workspace AND l.lane = given.name
-    )
-    UPDATE queue_turn SET virtual_time = :virtual_time WHERE id = 1""",
+        UPDATE queue_lanes SET ready = ready - leases, running = running + leases FROM taken
+        WHERE workspace = of_workspace AND lane = of_lane
+    ), workspaces AS (
+        UPDATE queue_workspaces
+        SET ready = ready - leases, running = running + leases, virtual_time = charged_to - left_s / weight
+        FROM (SELECT of_workspace, SUM(leases) AS leases, SUM(left_s) AS left_s FROM taken GROUP BY of_workspace) AS t
+        JOIN unnest(:charged::text[], :virtual_times::float8[]) AS given (charged, charged_to) ON charged = of_workspace
+        WHERE workspace = of_workspace AND leases > 0
+    ), passed AS (UPDATE queue_turn SET virtual_time = :virtual_time WHERE id = 1)
+    SELECT * FROM leased""",
 )
 
 
@@ -102,15 +105,16 @@ def lease(tx: Any, *, worker: str, count: int, guests: bool, now: float) -> list
     """Take up to `count` entries; of guests, one of each workspace that runs nothing."""
     if guests and not _GUESTS_WAIT.fetch(tx):  # busy workers ask again and again: none of them needs the turn for it
         return []
-    virtual_time = counting.hold_turn(tx)
-    counting.add_up(tx, virtual_time=virtual_time, now=now)
+    virtual_time = counting.hold_turn_and_add_up(tx, now=now)
     shares = _shares(tx, count, guests=guests)
     if not shares:
         return []
     turns = take_turns(shares, virtual_time=virtual_time, count=count)
-    leases = _mark(tx, turns, worker=worker, now=now)
-    _charge(tx, turns, {share.workspace: share.weight for share in shares}, leases)
-    return leases
+    expires_at = now + limits.LEASE.value
+    values = {"worker": worker, "now": now, "expires_at": expires_at}
+    rows = _take_sqlite(tx, turns, values) if tx.dialect.name == "sqlite" else _take_postgresql(tx, turns, values)
+    leased = {row[0]: Lease(entry_of(row), row[13], worker, now, expires_at) for row in rows}
+    return [leased[head.id] for _, head in turns.heads if head.id in leased]
 
 
 def _shares(tx: Any, count: int, *, guests: bool) -> list[Share]:
@@ -141,42 +145,28 @@ def _fronts_postgresql(tx: Any, values: dict[str, Any]) -> list[tuple[_OpenLane,
     return [(_OpenLane(*row[:7]), row[7], row[8]) for row in _LANES_AND_FRONTS.fetch(tx, values)]
 
 
-def _mark(tx: Any, turns: Turns, *, worker: str, now: float) -> list[Lease]:
-    expires_at = now + limits.LEASE.value
-    values: dict[str, Any] = {"worker": worker, "now": now, "expires_at": expires_at}
-    if tx.dialect.name == "sqlite":
-        values["picks"] = json.dumps([(head.id, head.charge_s) for _, head in turns.heads])
-    else:
-        values["ids"] = [head.id for _, head in turns.heads]
-        values["charges"] = [head.charge_s for _, head in turns.heads]
-    leased = {row[0]: Lease(entry_of(row), row[13], worker, now, expires_at) for row in _LEASE.fetch(tx, values)}
-    return [leased[head.id] for _, head in turns.heads if head.id in leased]
-
-
-def _charge(tx: Any, turns: Turns, weights: dict[WorkspaceId, float], leases: Sequence[Lease]) -> None:
-    virtual_times = dict(turns.virtual_times)
-    if len(leases) < len(turns.heads):  # some were cancelled between the choice and the lock
-        left = {lease.entry.id for lease in leases}
-        for workspace, head in turns.heads:
-            if head.id not in left:
-                virtual_times[workspace] -= head.charge_s / weights[workspace]
-    workspaces = Counter(lease.entry.workspace for lease in leases)
-    lanes = Counter((lease.entry.workspace, lease.entry.lane) for lease in leases)
-    if tx.dialect.name == "postgresql":
-        values = {
-            "workspaces": list(workspaces),
-            "takens": list(workspaces.values()),
-            "virtual_times": [virtual_times[workspace] for workspace in workspaces],
-            "lane_workspaces": [workspace for workspace, _ in lanes],
-            "lanes": [lane for _, lane in lanes],
-            "lane_takens": list(lanes.values()),
-            "virtual_time": turns.virtual_time,
-        }
-        _CHARGE_ALL.do(tx, values)
-        return
+def _take_sqlite(tx: Any, turns: Turns, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    picks = json.dumps([(head.id, head.charge_s) for _, head in turns.heads])
+    rows = _LEASE.fetch(tx, values | {"picks": picks})
+    workspaces = Counter(workspace for workspace, _ in turns.heads)
+    lanes = Counter((workspace, head.lane) for workspace, head in turns.heads)
     for workspace, taken in workspaces.items():
-        charged = {"workspace": workspace, "taken": taken, "virtual_time": virtual_times[workspace]}
+        charged = {"workspace": workspace, "taken": taken, "virtual_time": turns.virtual_times[workspace]}
         _CHARGE_WORKSPACE.do(tx, charged)
     for (workspace, lane), taken in lanes.items():
         _CHARGE_LANE.do(tx, {"workspace": workspace, "lane": lane, "taken": taken})
     _PASS_TURN.do(tx, {"virtual_time": turns.virtual_time})
+    return rows
+
+
+def _take_postgresql(tx: Any, turns: Turns, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    picked = {
+        "ids": [head.id for _, head in turns.heads],
+        "workspaces": [workspace for workspace, _ in turns.heads],
+        "lanes": [head.lane for _, head in turns.heads],
+        "charges": [head.charge_s for _, head in turns.heads],
+        "charged": list(turns.virtual_times),
+        "virtual_times": list(turns.virtual_times.values()),
+        "virtual_time": turns.virtual_time,
+    }
+    return _LEASE_AND_CHARGE.fetch(tx, values | picked)

@@ -20,7 +20,7 @@ from penstock.database.bells import Bells
 from penstock.database.opening import SqlDatabase
 from penstock.database.sqlite import SqliteDatabase
 from penstock.database.statements import Statement
-from penstock.queue import announcing, bounding, counting, entries, leasing, situations
+from penstock.queue import announcing, bounding, closing, counting, entries, leasing, situations
 from penstock.queue.announcing import CHANNEL
 from penstock.queue.counting import Changes
 from penstock.queue.entries import COLUMNS, entry_of, held, naming
@@ -29,7 +29,6 @@ from penstock.queue.waking import BELL, PostgresWaker, SqliteWaker, Waker
 
 _WAKE: Final = Statement("SELECT 1", postgresql=f"SELECT pg_notify('{CHANNEL}', '')")
 
-_FINISH: Final = held("DELETE FROM queue_entries WHERE HELD RETURNING id, token, workspace, lane, charged_s")
 _STILL_HELD: Final = held("SELECT id, workspace, lane, charged_s, leased_at FROM queue_entries WHERE HELD")
 _HEARTBEAT: Final = held("""
     UPDATE queue_entries SET expires_at = :expires_at,
@@ -131,17 +130,9 @@ class SqlQueue:
         if not leases:
             return []
         now = self._clock()
-        held_s = {lease.entry.id: now - lease.leased_at for lease in leases}
-        changes, closed = Changes(), set()
-        for entry_id, token, workspace, lane, charged_s in _FINISH.fetch(tx, naming(tx, leases)):
-            closed.add((entry_id, token))
-            took_s = max(0.0, busy_s.get(entry_id, held_s[entry_id]))
-            change = changes.of(workspace, lane)
-            change.running -= 1
-            change.finished += 1
-            change.busy_s += took_s
-            change.charged_s += took_s - charged_s
-        self._note(tx, changes, now)
+        took_s = {lease.entry.id: max(0.0, busy_s.get(lease.entry.id, now - lease.leased_at)) for lease in leases}
+        closed = closing.close(tx, leases, took_s=took_s)
+        self._add_up_sometimes(tx, closed, now)
         return [(lease.entry.id, lease.token) in closed for lease in leases]
 
     def release(self, tx: Any, leases: Sequence[Lease], *, reason: str) -> None:
@@ -294,7 +285,7 @@ class SqlQueue:
         changes.note(tx)
         self._add_up_sometimes(tx, changes, now)
 
-    def _add_up_sometimes(self, tx: Any, changes: Changes, now: float) -> None:
+    def _add_up_sometimes(self, tx: Any, changes: Changes | set[Any], now: float) -> None:
         if changes and next(self._noted) % limits.QUEUE_CHANGES.value == 0:
             counting.add_up_if_free(tx, now=now)
 
