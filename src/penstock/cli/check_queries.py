@@ -8,14 +8,19 @@ from typing import Any, Final
 _TEXT_MAX: Final = 300
 
 
-def rows_query(table: str, failed: Sequence[Mapping[str, Any]]) -> str:
+def rows_query(table: str, failed: Sequence[Mapping[str, Any]]) -> str | None:
     """Return a query of the rows that the first expectation found wrong; of all rows, when it cannot be told simply.
+
+    None when none of them could be judged, as where the table lacks the column: there are no rows to look at then.
 
     Args:
         table: that was checked.
         failed: verdicts on expectations that were not met.
     """
-    for verdict in failed:
+    judged = [verdict for verdict in failed if not (verdict.get("exception_info") or {}).get("raised_exception")]
+    if not judged:
+        return None
+    for verdict in judged:
         config = verdict.get("expectation_config") or {}
         asked = {name: value for name, value in (config.get("kwargs") or {}).items() if value not in (None, "", {})}
         clause = _clause(str(config.get("type", "")), asked)

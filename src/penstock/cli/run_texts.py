@@ -121,9 +121,9 @@ def check_lines(check: View, *, flag: str = "") -> Iterator[str]:
         yield f"  {click.style('not met', fg=colour)}  {_verdict_words(verdict)}"
     if len(failed) > _VERDICTS_SHOWN:
         yield f"  and {len(failed) - _VERDICTS_SHOWN} more: penstock checks --run {check['run']} --json{flag}"
-    if not check["success"]:
+    if query := rows_query(check["table"], failed):
         table = f"{check['table']}={check['snapshot']}"
-        yield f"  rows     penstock query {shlex.quote(rows_query(check['table'], failed))} --at {table}{flag}"
+        yield f"  rows     penstock query {shlex.quote(query)} --at {table}{flag}"
 
 
 def log_line(line: View) -> str:

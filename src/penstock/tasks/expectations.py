@@ -156,8 +156,9 @@ def _result(spec: ExpectationsSpec, ctx: PipelineContext, reading: Reading, judg
 def _failure(spec: ExpectationsSpec, reading: Reading, judgement: Judgement) -> CheckFailed:
     shown = "; ".join(judgement.failures[:_SHOWN_MAX])
     more = len(judgement.failures) - _SHOWN_MAX
+    are = "is" if len(judgement.failures) == 1 else "are"
     return CheckFailed(
-        f"{len(judgement.failures)} of {len(judgement.verdicts)} expectations of {spec.suite} are not met by"
+        f"{len(judgement.failures)} of {len(judgement.verdicts)} expectations of {spec.suite} {are} not met by"
         f" {reading.table}: {shown}" + (f"; and {more} more" if more > 0 else ""),
         hint="Look at the rows, and correct them where they are made, or the suite; nothing is published.",
         figures={"suite": spec.suite, "table": reading.table, "rows": reading.rows, "failures": judgement.failures},

@@ -299,7 +299,7 @@ class Jobs:
         job_id, body_sha256 = bound
         if body_sha256 != request.body_sha256:
             raise Conflict(
-                f"the idempotency key {key!r} was used for {job_id}, with another body",
+                f"the idempotency key {key!r} was used for {job_id}, with another body or other options",
                 hint="Use a new key for a new request.",
             )
         try:

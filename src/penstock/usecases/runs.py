@@ -270,7 +270,7 @@ class Runs(KeptRuns):
         def write(tx: Any) -> PipelineRun:
             found = self.records.read(tx, actor.workspace, run, to_change=True)
             if found.state in ENDED:
-                raise Conflict(f"{found.id} has ended: it is {found.state}", hint=f"See: penstock status {found.id}")
+                raise Conflict(f"{found.id} has ended already: {found.state}", hint=f"See: penstock status {found.id}")
             self.audit.record(tx, actor, AuditEvent("run.cancel", found.id))
             return self.work.stop(tx, found, now=self.clock())
 
@@ -433,7 +433,7 @@ def _same(once: Once, bound: tuple[str, str] | None) -> str | None:
     made, body_sha256 = bound
     if body_sha256 != once.body_sha256:
         raise Conflict(
-            f"the idempotency key {once.key!r} was used for {made}, with another body",
+            f"the idempotency key {once.key!r} was used for {made}, with another body or other options",
             hint="Use a new key for a new request.",
         )
     return made

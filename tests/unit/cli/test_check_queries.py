@@ -21,3 +21,13 @@ from penstock.cli.check_queries import rows_query
 def test_rows_are_picked_where_the_expectation_is_simple_and_all_of_them_elsewhere(kind, kwargs, clause):
     verdict = {"expectation_config": {"type": f"expect_column_values_{kind}", "kwargs": kwargs}}
     assert rows_query("marts.daily", [verdict]) == f"FROM marts.daily{clause}"
+
+
+def test_what_could_not_be_judged_has_no_rows_to_show():
+    lacking = {
+        "expectation_config": {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "nope"}},
+        "exception_info": {"raised_exception": True, "exception_message": "there is no column 'nope'"},
+    }
+    seen = {"expectation_config": {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "id"}}}
+    assert rows_query("marts.daily", [lacking]) is None
+    assert rows_query("marts.daily", [lacking, seen]) == 'FROM marts.daily WHERE "id" IS NULL'

@@ -46,12 +46,14 @@ tasks:
   warn: {kind: expectations, from: raw.orders, suite: expectations/orders.json, on_failure: warn}
   compare: {kind: expectations, from: raw.orders, suite: expectations/compare.json, others: [raw.copy]}
   custom: {kind: expectations, from: raw.orders, suite: expectations/custom.json}
+  one: {kind: expectations, from: raw.orders, suite: expectations/one.json}
 """
 FILES = {
     "pipelines/main.yml": PIPELINE,
     "expectations/orders.json": suite(),
     "expectations/compare.json": json.dumps({"expectations": [OTHER]}),
     "expectations/custom.json": json.dumps({"expectations": [CUSTOM, *EXPECTATIONS[-1:]]}),
+    "expectations/one.json": json.dumps({"expectations": EXPECTATIONS[-1:]}),
 }
 ROWS = [
     {"id": 1, "customer": None, "total": 5.0, "mail": "ada@example.org", "_date": D1},
@@ -91,6 +93,13 @@ def test_the_day_of_the_run_is_checked_and_the_result_kept_with_its_snapshot(ben
     assert (success, evaluated, failed, blocks) == (1, 5, 0, 1)
     assert snapshot == bench.lake.heads(bench.ctx().occurrence.workspace, ["raw.orders"])["raw.orders"]
     assert [verdict["success"] for verdict in verdicts] == [True] * 5
+
+
+def test_one_that_is_not_met_is_told_in_the_singular(bench):
+    with pytest.raises(
+        CheckFailed, match=r"^1 of 1 expectations of expectations/one\.json is not met by raw\.orders: "
+    ):
+        bench.run("one")
 
 
 def test_what_is_not_met_blocks_and_is_named_with_figures_and_no_values(bench):
