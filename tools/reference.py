@@ -242,7 +242,11 @@ def openapi() -> str:
     from penstock.api.app import create_app
 
     server: Any = SimpleNamespace(  # nothing of it is used to describe the routes
-        jobs=SimpleNamespace(ended=None), health=SimpleNamespace(scrape=None), clock=None, bells=None
+        jobs=SimpleNamespace(ended=None),
+        health=SimpleNamespace(scrape=None),
+        settings=SimpleNamespace(embedded=True),
+        clock=None,
+        bells=None,
     )
     return json.dumps(create_app(server).openapi(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import orjson
 
-from tests.journeys.command import Folder
+from penstock.core import limits
+from tests.journeys.command import Folder, Here
 
 
 def test_a_script_that_can_run_is_said_to(folder: Folder):
@@ -49,3 +52,11 @@ def test_the_doctor_looks_at_one_profile_when_asked(folder: Folder):
     assert "  stopped  stopped" not in folder.penstock("doctor", "--profile", "js").stdout.decode()
     assert list(orjson.loads(folder.penstock("doctor", "--profile", "js", "--json").stdout)["profiles"]) == ["js"]
     assert "engine" not in folder.penstock("doctor", "--profile", "js").stdout.decode()
+
+
+def test_the_doctor_says_which_disk_is_nearly_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "DISK_FREE", dataclasses.replace(limits.DISK_FREE, value=2**40))
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
+    here = Here(tmp_path)
+    assert f" are free in {tmp_path}" in here.penstock("doctor", "--profile", "js").out
+    assert f" are free in {tmp_path}" in here.shown("doctor", "--profile", "js")["disk_low"]

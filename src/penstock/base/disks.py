@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,26 @@ def room(folder: Path | str) -> str:
     except OSError:
         return ""
     return f", where {size(usage.free)} of {size(usage.total)} are free"
+
+
+def low(folders: Iterable[Path | str], *, free_bytes: int, free_share: float) -> tuple[Path, str] | None:
+    """Return the folder of the disk that is nearest to full, and how much is free; None when every disk has enough.
+
+    Args:
+        folders: some may not be there yet.
+        free_bytes: so many have to be free on each disk.
+        free_share: and so much of it, 0 to 1.
+    """
+    found = []
+    for folder in map(Path, folders):
+        there = next((path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()), None)
+        try:
+            usage = shutil.disk_usage(there or os.sep)
+        except OSError:
+            continue  # whoever writes there says what is wrong with it
+        if usage.total and usage.free < max(free_bytes, free_share * usage.total):
+            found.append((usage.free, folder, f"{size(usage.free)} of {size(usage.total)} are free"))
+    return min(found)[1:] if found else None
 
 
 def _names_a_path(error: OSError) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import get_args
@@ -11,7 +12,9 @@ import click
 
 from penstock.core.engines import EngineReport
 from penstock.core.scripts import Act, Profile, SandboxReport
+from penstock.usecases.health import disk_low
 from penstock.wiring.laptop import laptop
+from penstock.wiring.settings import read_settings
 
 _LEVELS = {
     "landlock+seccomp": "two kernel layers: Landlock (files, network, signals) and seccomp (system calls)",
@@ -31,7 +34,8 @@ def command(*, profile: Profile | None, as_json: bool) -> None:
     """Say what this machine offers and whether scripts can run safely on it.
 
     Every act in the tables was just tried by a real script process of each profile, and by a real engine. Exit code 0
-    only when all were stopped. A machine without Landlock is safe for scripts, and refuses engines.
+    only when all were stopped. A machine without Landlock is safe for scripts, and refuses engines. A disk that is
+    nearly full is named when PENSTOCK_HOME, the blobs or the tables lie on it; of a server, GET /health says it, too.
 
     \b
     Examples:
@@ -45,11 +49,20 @@ def command(*, profile: Profile | None, as_json: bool) -> None:
             penstock.sandbox.start(name)
         reports = {name: penstock.sandbox.report(name) for name in profiles}
         engines = None if profile else penstock.engines.report()
+    room = disk_low(read_settings(os.environ).folders)
     safe = all(report.safe for report in reports.values()) and (engines is None or not engines.acts or engines.safe)
     if as_json:
-        click.echo(json.dumps(_as_json(reports, engines) | {"safe": safe}, indent=2))
+        click.echo(
+            json.dumps(
+                _as_json(reports, engines) | {"disk_low": room and f"{room[1]} in {room[0]}", "safe": safe}, indent=2
+            )
+        )
     else:
         _show(reports)
+        if room is not None:
+            click.echo(
+                "\n" + click.style(f"A disk is nearly full: {room[1]} in {room[0]}. Make room there.", fg="yellow")
+            )
         if engines is not None:
             _show_engines(engines)
         click.echo("\n" + click.style(_VERDICTS[safe], bold=True))

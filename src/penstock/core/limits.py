@@ -164,6 +164,8 @@ OPEN_VERSIONS_MEMORY: Final = Limit("open_versions_memory", 512, "MiB", "arenas 
 CLOCK_APART: Final = Limit(
     "clock_apart", 1, "s", "each host judges by its own clock what has expired", "setting_invalid"
 )
+DISK_FREE: Final = Limit("disk_free", 2_048, "MiB", "what a night writes fits, while somebody makes room")
+DISK_FREE_SHARE: Final = Limit("disk_free_share", 5, "%", "a large disk fills by more a day than a small one")
 KEEP_ALIVE: Final = Limit("keep_alive", 75, "s", "a connection that nobody uses holds a descriptor")
 REQUESTS_RUNNING: Final = Limit(
     "requests_running", 1_000, "requests", "more would wait for threads longer than callers do", "server_unavailable"

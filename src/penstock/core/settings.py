@@ -75,6 +75,13 @@ class Settings:
         return os.path.join(os.path.dirname(self.blobs), "lake", "warehouse")
 
     @property
+    def folders(self) -> tuple[str, ...]:
+        """Folders of this machine in which something of the server's lies; others may be on other disks."""
+        database = os.path.dirname(self.database_url.removeprefix("sqlite:///")) if self.embedded else ""
+        known = [self.home, database, self.blobs, self.warehouse, self.files]
+        return tuple(folder for folder in known if folder and not folder.startswith("s3://"))
+
+    @property
     def catalog_url(self) -> str:
         """Where the catalog of tables is; empty for a file of its own."""
         return "" if self.embedded else self.database_url

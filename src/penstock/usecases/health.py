@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
+from penstock.base.disks import low
 from penstock.base.logs import get_log
 from penstock.core import limits
 from penstock.core.errors import BlobsUnavailable, DatabaseUnavailable, SettingInvalid, TransientError
@@ -35,6 +38,7 @@ class HealthChecks:
     """What monitoring asks for. Needs no actor: it tells nothing of a workspace but the depth of its queue.
 
     Attributes:
+        folders: of this machine, whose disks must not become full.
         seen: the newest attempt and the end of the newest job that are counted, None before the first look.
     """
 
@@ -42,6 +46,7 @@ class HealthChecks:
     blobs: Blobs
     figures: Figures
     clock: Clock
+    folders: Sequence[str] = ()
     seen: tuple[int, float] | None = None
     attempts: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
@@ -53,6 +58,8 @@ class HealthChecks:
         """Return whether the server is well."""
         now = self.clock()
         checks = {"blobs": problem} if (problem := self._check_blobs(now)) else {}
+        if (room := self._low_disk()) is not None:
+            checks["disk"] = room
         try:
             with self.database.read() as tx:
                 workers = self.figures.workers(tx, alive_since=now - _ALIVE_S)
@@ -107,6 +114,14 @@ class HealthChecks:
             self.errors.update(more.errors)
             return Scrape(queues, workers, Counter(self.attempts), Counter(self.errors))
 
+    def _low_disk(self) -> str | None:
+        found = disk_low(self.folders)
+        if found is None:
+            return None
+        folder, room = found
+        get_log().warning("health.disk_low", folder=str(folder), room=room)
+        return f"a disk is nearly full: {room}; make room before it is"
+
     def _check_blobs(self, now: float) -> str | None:
         if not 0 <= now - self._blobs_checked_at < _BLOBS_CHECKED_S:
             try:
@@ -117,6 +132,11 @@ class HealthChecks:
                 self._blobs_problem = "the blob store cannot be written to now"
             self._blobs_checked_at = now
         return self._blobs_problem
+
+
+def disk_low(folders: Sequence[str]) -> tuple[Path, str] | None:
+    """Return the folder of a disk that is nearly full, and how much is free on it; None when there is none."""
+    return low(folders, free_bytes=limits.DISK_FREE.value * 2**20, free_share=limits.DISK_FREE_SHARE.value / 100)
 
 
 def _note(part: str, error: TransientError) -> None:

@@ -219,7 +219,7 @@ def _assemble(base: _Base, *, alerts: bool) -> Server:
         jobs=Jobs(database, *records, *stores, quotas, audit, clock, hooks.problems),
         work=Work(database, *records, *stores, quotas, secrets, base.bells, of_runs.work, clock),
         uploads=Uploads(database, blobs, quotas),
-        health=HealthChecks(database, blobs, SqlFigures(), clock),
+        health=HealthChecks(database, blobs, SqlFigures(), clock, base.settings.folders),
         workspaces=access.workspaces,
         members=access.members,
         keys=access.keys,

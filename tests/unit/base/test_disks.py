@@ -2,8 +2,9 @@
 
 import errno
 import os
+import shutil
 
-from penstock.base.disks import room, said
+from penstock.base.disks import low, room, said
 
 
 def test_a_full_disk_is_told_with_its_folder_and_what_is_free_there(tmp_path):
@@ -21,3 +22,14 @@ def test_a_broken_disk_is_told_with_its_folder_alone(tmp_path):
 
 def test_of_a_folder_that_is_gone_nothing_is_said_to_be_free(tmp_path):
     assert room(tmp_path / "gone") == ""
+
+
+def test_a_disk_that_is_nearly_full_is_told_before_it_is(tmp_path):
+    usage = shutil.disk_usage(tmp_path)
+    folder = tmp_path / "to" / "be"
+    assert low([folder], free_bytes=0, free_share=0.0) is None
+    for bounds in ({"free_bytes": usage.total + 1, "free_share": 0.0}, {"free_bytes": 0, "free_share": 2.0}):
+        found = low(["/proc", folder], **bounds)  # of what is no disk nothing is said
+        assert found is not None
+        assert found[0] == folder
+        assert found[1].endswith(" are free")
