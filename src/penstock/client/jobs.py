@@ -17,6 +17,7 @@ import orjson
 
 from penstock.base.ids import new_id
 from penstock.client.events import read_events
+from penstock.client.records import read_records, record_lines
 from penstock.client.transport import Transport
 from penstock.core.errors import OutputFailed, ServerUnavailable, TransientError
 from penstock.core.jobs import ENDED
@@ -106,6 +107,9 @@ class Jobs:
             labels: names and values.
             webhook: `url`, and `secret`, the name of the secret that signs.
             options: priority, not_before, deadline, attempts_max, output_format, errors_max, chunk_records, format.
+
+        Raises:
+            RequestInvalid: when records hold what JSON has no word for, such as NaN; or the server cannot take it.
         """
         headers = {"Idempotency-Key": idempotency_key or new_id("idem")}
         if wait_s is not None:
@@ -115,13 +119,12 @@ class Jobs:
         if isinstance(records, Path):
             return self._submit_file(records, asked, labels, webhook, headers, progress, timeout_s)
         body = {**asked, "labels": labels or {}, "webhook": webhook}
-        items = list(records)
-        content = orjson.dumps({**body, "input": items})
+        lines = record_lines(records)
+        content = orjson.dumps(body)[:-1] + b',"input":[' + b",".join(lines) + b"]}"
         if len(content) <= _INLINE_BYTES_MAX:
             return self._send(content, {}, {**headers, "Content-Type": "application/json"}, timeout_s)
-        lines = b"".join(orjson.dumps(item) + b"\n" for item in items)
         query = _query(asked, labels, webhook)
-        return self._send(lines, query, {**headers, "Content-Type": _TYPES["ndjson"]}, timeout_s)
+        return self._send(b"\n".join(lines), query, {**headers, "Content-Type": _TYPES["ndjson"]}, timeout_s)
 
     def read(self, job_id: str) -> Job:
         """Return a job as it stands.
@@ -236,7 +239,7 @@ class Jobs:
     def records(self, job_id: str) -> Sequence[dict[str, Any]]:
         """Return what a job gave as objects: for results that fit in memory, in NDJSON."""
         with self._transport.stream("GET", _path(job_id, "result")) as response:
-            return [orjson.loads(line) for line in b"".join(response.iter_bytes()).splitlines()]
+            return read_records(b"".join(response.iter_bytes()))
 
     def _submit_file(
         self,
