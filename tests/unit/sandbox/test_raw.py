@@ -72,6 +72,17 @@ def test_two_pages_can_be_begun_where_one_child_works_at_once():
         assert [each.lines().records for each in begun] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    "other", [{"b": None, "a": "x"}, {"a": {"b": 2}}, {"_hash": 1}, {"a": 2**63}, {}, {"": 1}, 7], ids=str
+)
+def test_records_taken_together_are_as_those_that_are_taken_one_by_one(reader: StrictRawReader, other):
+    page = orjson.dumps([{"a": 1, "b": "ü"}, {"b": "y", "a": 2}, other])
+    together = reader.page(page, PageQuestion())
+    one_by_one = reader.page(page, PageQuestion(cursor_at="nowhere"))  # each is looked at for its cursor
+    assert together == one_by_one
+    assert len(rows(together.lines)) + len(rows(together.rejected)) == 3
+
+
 def test_nested_values_become_their_json_text_and_long_integers_keep_every_digit(reader: StrictRawReader):
     page = b'[{"customer": {"id": 12345678901234567890123}, "n": 99999999999999999999, "k": 9223372036854775808}]'
     found = reader.page(page, PageQuestion())
