@@ -124,8 +124,9 @@ def test_a_run_says_what_it_did_and_whose_it_is(client: Client, tenant: Tenant, 
     assert [line["cursor"] for line in said] == sorted(line["cursor"] for line in said)
     assert client.runs.logs(run, after=said[-1]["cursor"]) == []
     assert client.runs.checks(run=run) == []
-    with pytest.raises(Conflict, match="has succeeded"):
+    with pytest.raises(Conflict, match="has succeeded") as refused:
         client.runs.resume(run)
+    assert "penstock run --server --again" in refused.value.hint
 
 
 def test_every_answer_has_the_form_that_the_document_says(api: Api, tenant: Tenant, run: str):
@@ -266,7 +267,9 @@ def test_a_start_whose_answer_is_lost_is_sent_again_and_starts_once(api: Api, te
     assert len(sent) == 4
     assert [each.id for each in client.runs.list(pipeline="sales") if each.date == "2026-05-01"] == [one.id]
     assert [each["id"] for each in client.runs.backfills() if each["date_from"] == "2026-05-02"] == [many["id"]]
-    client.runs.cancel(one.id)
+    ended = client.runs.cancel(one.id)
+    assert ended.error is not None
+    assert f"penstock resume --server {one.id}" in ended.error["hint"]
     client.runs.cancel_backfill(many["id"])
 
 

@@ -34,6 +34,7 @@ from penstock.core.errors import (
     TransientError,
     UserError,
 )
+from penstock.core.hints import for_server
 from penstock.core.projects import ProjectProblem
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -128,7 +129,7 @@ def respond(error: PenstockError, *, request_id: str, headers: dict[str, str] | 
         "status": status,
         "detail": error.message,
         "code": error.code,
-        "hint": error.hint,
+        "hint": for_server(error.hint),
         "retry": isinstance(error, TransientError),
         "request_id": request_id,
     }

@@ -18,6 +18,7 @@ from penstock.api.watching import JobWatch
 from penstock.core import limits
 from penstock.core.access import Actor
 from penstock.core.errors import NotFound, PenstockError, TooMany
+from penstock.core.hints import with_server_hints
 from penstock.core.jobs import ENDED
 from penstock.core.run_views import show_change, show_run
 from penstock.core.runs import CheckResult, PipelineRun, Revision, TaskProgress
@@ -51,9 +52,10 @@ class Seen:
 
     def whole(self, whose: Whose) -> dict[str, Any]:
         """Return all of it."""
-        return show_run(
+        shown = show_run(
             self.run, progress=self.progress, checks=self.checks, revision=whose.revision, names=whose.names
         )
+        return with_server_hints(shown)
 
     def change(self, before: Seen, whose: Whose) -> dict[str, Any] | None:
         """Return what has changed; None when it is not the same tasks any more."""
@@ -61,7 +63,8 @@ class Seen:
             return None
         known = {(check.task, check.table, check.suite, check.at) for check in before.checks}
         checks = [each for each in self.checks if (each.task, each.table, each.suite, each.at) not in known]
-        return show_change(self.run, before=before.run, progress=self.progress, checks=checks, names=whose.names)
+        change = show_change(self.run, before=before.run, progress=self.progress, checks=checks, names=whose.names)
+        return with_server_hints(change)
 
 
 def whole_run(server: Any, run_id: str, actor: Actor) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class ScriptVersion:
     Attributes:
         input_schema: JSON Schema, as text, that each record must fit, or None.
         output_schema: JSON Schema, as text, that each output record must fit, or None.
+        limits_from: what says the limits: options of a command, a `version`, or a project's file, by its path.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ScriptVersion:
     limits: ScriptLimits = field(default_factory=ScriptLimits)
     input_schema: str | None = None
     output_schema: str | None = None
+    limits_from: str = "options"
 
 
 @dataclass(frozen=True, slots=True)

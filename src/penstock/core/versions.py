@@ -309,6 +309,7 @@ def script_version(version: Version, code: bytes) -> ScriptVersion:
         limits=version.limits,
         input_schema=schema_text(version.input_schema),
         output_schema=schema_text(version.output_schema),
+        limits_from="version",
     )
 
 

@@ -16,7 +16,7 @@ from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import Bug, NeedsRerun, PenstockError, SpoolFull, Stopped, TaskFailed, TransientError
 from penstock.core.jobs import AttemptReport, Entry
-from penstock.core.plan import TaskName
+from penstock.core.plan import RunId, TaskName
 from penstock.core.ports import Occurrence, Sandbox
 from penstock.core.ports.pipelines import RunTaskKind
 from penstock.core.ports.runs import RunRecords
@@ -67,12 +67,12 @@ class TaskAttempts:
         try:
             return AttemptReport("succeeded", report=self._part(entry, sandbox, stop))
         except PenstockError as error:
-            return _failed(error, timed_out=stop.timed_out)
+            return _failed(error, run=entry.run, timed_out=stop.timed_out)
         except OSError as error:
             if error.errno not in PASSING:
                 raise
             words = f"what a task puts aside cannot be written: {said(error, self.folder)}"
-            return _failed(SpoolFull(words, hint=ROOM_HINT), timed_out=False)
+            return _failed(SpoolFull(words, hint=ROOM_HINT), run=entry.run, timed_out=False)
 
     def _part(self, entry: Entry, sandbox: Sandbox, stop: StopSign) -> dict[str, Any]:
         with self.parts.database.read() as tx:
@@ -189,8 +189,9 @@ class _Attempt:
         )
 
 
-def _failed(error: PenstockError, *, timed_out: bool) -> AttemptReport:
-    told: dict[str, Any] = {"code": error.code, "message": error.message, "hint": error.hint}
+def _failed(error: PenstockError, *, run: RunId, timed_out: bool) -> AttemptReport:
+    hint = error.hint.replace("penstock resume RUN", f"penstock resume {run}")  # whoever stops it does not know which
+    told: dict[str, Any] = {"code": error.code, "message": error.message, "hint": hint}
     if isinstance(error, NeedsRerun):
         told |= {"tables": list(error.tables), "inputs": list(error.inputs)}
     if isinstance(error, TaskFailed) and error.figures:

@@ -109,6 +109,7 @@ def _script(
         limits=_limits(model.limits),
         input_schema=schema_text(model.input_schema),
         output_schema=schema_text(model.output_schema),
+        limits_from=sheet,
     )
     examples = tuple(
         Example(one.name, tuple(one.input), None if one.output is None else tuple(one.output), one.error)

@@ -24,7 +24,6 @@ from penstock.core.scripts import (
     Phase,
     Problem,
     SandboxReport,
-    ScriptLimits,
     ScriptVersion,
 )
 from penstock.sandbox import selftest
@@ -154,7 +153,7 @@ class StrictScriptRunner:
     """Runs chunks of one script version; safe to call from several threads."""
 
     def __init__(self, script: ScriptVersion, children: Children | Claim, entry_point: str) -> None:
-        self._limit_words = _limit_words(script.limits)
+        self._limit_words = _limit_words(script)
         self._children = children
         self.entry_point = entry_point
 
@@ -248,7 +247,7 @@ def _script_spec(script: ScriptVersion) -> dict[str, Any]:
         "name": script.name,
         "profile": script.profile,
         "warm": script.tier == "warm",
-        "limit_words": _limit_words(script.limits),
+        "limit_words": _limit_words(script),
         "input_bytes": _CHUNK_BYTES,
         **asdict(script.limits),
         "records_bytes": script.limits.output_bytes,
@@ -264,18 +263,25 @@ def _schemas(script: ScriptVersion) -> bytes:
     return orjson.dumps({"input": script.input_schema, "output": script.output_schema})
 
 
-def _limit_words(bounds: ScriptLimits) -> dict[str, str]:
-    """Return, for each limit's code, a sentence with its name, its value, and the flag that raises it."""
+def _limit_words(script: ScriptVersion) -> dict[str, str]:
+    """Return, for each limit's code, a sentence with its name, its value, and what raises it for this script."""
+    bounds = script.limits
     values = {
-        limits.WALL: f"{bounds.wall_s:g}",
-        limits.CPU: bounds.cpu_s,
-        limits.MEMORY: bounds.memory_bytes // _MIB,
-        limits.OUTPUT: bounds.output_bytes // _MIB,
-        limits.RECURSION: bounds.recursion,
+        limits.WALL: (f"{bounds.wall_s:g}", "wall_s"),
+        limits.CPU: (bounds.cpu_s, "cpu_s"),
+        limits.MEMORY: (bounds.memory_bytes // _MIB, "memory_mib"),
+        limits.OUTPUT: (bounds.output_bytes // _MIB, "output_mib"),
+        limits.RECURSION: (bounds.recursion, "recursion"),
+    }
+    raises = {
+        limit: {"options": limit.flag, "version": f"a version that is pushed with {limit.flag}"}.get(
+            script.limits_from, f"`limits: {{{key}: ...}}` in {script.limits_from}"
+        )
+        for limit, (_, key) in values.items()
     }
     return {
-        str(limit.code): f"the {limit.name} limit of {value} {limit.unit} was reached; {limit.flag} raises it"
-        for limit, value in values.items()
+        str(limit.code): f"the {limit.name} limit of {value} {limit.unit} was reached; {raises[limit]} raises it"
+        for limit, (value, _) in values.items()
     }
 
 

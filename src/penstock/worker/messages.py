@@ -78,6 +78,7 @@ def script_frame(assignment: Assignment, script: ScriptVersion) -> bytes:
         "limits": asdict(script.limits),
         "input_schema": script.input_schema,
         "output_schema": script.output_schema,
+        "limits_from": script.limits_from,
     }
     return frame(header, script.source)
 
@@ -93,6 +94,7 @@ def read_script(header: Mapping[str, Any], source: bytes) -> ScriptVersion:
         ScriptLimits(**header["limits"]),
         header["input_schema"],
         header["output_schema"],
+        header["limits_from"],
     )
 
 

@@ -48,6 +48,20 @@ def test_a_death_says_what_caused_it_and_in_which_record(sandbox, code, words, s
     assert words in death.detail
 
 
+@pytest.mark.parametrize(
+    ("limits_from", "words"),
+    [
+        ("scripts/orders.yml", "`limits: {wall_s: ...}` in scripts/orders.yml raises it"),
+        ("version", "a version that is pushed with --wall raises it"),
+    ],
+)
+def test_a_limit_is_raised_where_the_script_s_limits_are_said(sandbox, limits_from, words):
+    script = dataclasses.replace(script_of(on_third("time.sleep(99)"), wall_s=0.5), limits_from=limits_from)
+    with sandbox.open_script(script, parallel=1) as runner:
+        death = runner.run(chunk_of(5), seed=0, emit="ndjson", skip={})
+    assert (death.code, death.detail) == ("limit_wall", f"the wall limit of 0.5 s was reached; {words}")
+
+
 def test_a_death_during_a_batch_is_no_single_records_fault(sandbox):
     death = death_of(sandbox, REACH + "def process_batch(records): os._exit(1)", 3)
     assert (death.code, death.phase) == ("no_result", "whole_chunk")

@@ -19,7 +19,15 @@ LEASE = Lease(
 )
 POINTER = BlobPointer("ws_1/x", 3, "00")
 SCRIPT = ScriptVersion(
-    "s.py", b"def process(d): pass\n", "python", "arrow", "warm", ScriptLimits(wall_s=0.5), '{"type": "object"}', None
+    "s.py",
+    b"def process(d): pass\n",
+    "python",
+    "arrow",
+    "warm",
+    ScriptLimits(wall_s=0.5),
+    '{"type": "object"}',
+    None,
+    "version",
 )
 ASSIGNMENT = Assignment(
     lease=LEASE,

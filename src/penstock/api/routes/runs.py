@@ -26,6 +26,7 @@ from penstock.api.run_models import (
 )
 from penstock.core.access import Actor
 from penstock.core.errors import NotFound
+from penstock.core.hints import with_server_hints
 from penstock.core.plan import RunId
 from penstock.core.run_views import show_backfill, show_item, show_log_line, show_run_line
 from penstock.core.runs import Backfill, BackfillId, RunFilter
@@ -58,7 +59,7 @@ def list_runs(
     )
     found = server.runs.list(wanted, actor=actor)
     names = member_names(server, actor)
-    items = [show_run_line(run, names=names) for run in found[:limit]]
+    items = [with_server_hints(show_run_line(run, names=names)) for run in found[:limit]]
     return Json({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
 
 
@@ -117,7 +118,7 @@ def read_run_logs(
 def list_task_items(run_id: RunName, task: TaskText, server: CurrentServer, actor: CurrentActor) -> Response:
     """Return what a task with a `for_each` is done for, and how each ended."""
     found = server.runs.items(run_id, task, actor=actor)
-    return Json({"items": [show_item(item) for item in found], "next": None})
+    return Json({"items": [with_server_hints(show_item(item)) for item in found], "next": None})
 
 
 @router.post("/runs/{run_id}/cancel", name="cancel_run", response_model=RunShown)
