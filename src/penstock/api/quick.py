@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +25,7 @@ from penstock.api.uploads import take_envelope
 from penstock.api.watching import JobWatch
 from penstock.core import limits
 from penstock.core.access import Actor
-from penstock.core.jobs import ENDED
+from penstock.core.jobs import ENDED, Job
 
 if TYPE_CHECKING:
     from penstock.wiring.server import Server
@@ -58,7 +58,6 @@ class Quick:
         self._rates = rates
         self._watch = watch
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="job-reader")
-        self._ringing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -111,9 +110,9 @@ class Quick:
         if request.options.webhook is not None:  # where it leads is looked at, which may take a second
             job, created = await self._in_thread(lambda: self._server.jobs.submit(request, actor=actor))
         else:
-            job, created = await asyncio.wrap_future(self._server.jobs.submit_soon(request, actor=actor))
-            if created:
-                self._ring_soon()
+            accepted = self._server.jobs.submit_soon(request, actor=actor)
+            accepted.add_done_callback(self._ring)  # before the event loop has its turn: by then a worker may be at it
+            job, created = await asyncio.wrap_future(accepted)
         prefer = headers.get(b"prefer", b"").decode("latin-1")
         response = await answer(
             job, created=created, prefer=prefer, server=self._server, actor=actor, watch=self._watch
@@ -139,15 +138,10 @@ class Quick:
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
-    def _ring_soon(self) -> None:
-        """Wake the workers, once for all jobs whose commit was one."""
-        if not self._ringing:
-            self._ringing = True
-            asyncio.get_running_loop().call_soon(self._ring)
-
-    def _ring(self) -> None:
-        self._ringing = False
-        self._server.queue.announce()
+    def _ring(self, accepted: Future[tuple[Job, bool]]) -> None:
+        """Wake the workers for a job that is new."""
+        if accepted.exception() is None and accepted.result()[1]:
+            self._server.queue.announce()
 
 
 def _shows_key(headers: Headers) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _BELL: Final = "ended"  # as usecases.work rings it
 _LOOK_MIN_S: Final = 0.02  # a bell rings earlier, unless the worker is on another machine
+_LOOK_HEARING_S: Final = 0.1  # when none can be: for jobs that end without a worker, and bells that were lost
 _REST_S: Final = 0.003  # bells that ring close together are answered by one look
 _LOOK_MOST_S: Final = 0.25
 _LOOK_SHARE: Final = 0.1  # of the time that the newest has waited: what takes long is looked at less often
@@ -46,6 +47,7 @@ class JobWatch:
         """
         self._ended = ended
         self._at_hand = at_hand
+        self._look_min_s = _LOOK_MIN_S if bells is None or not at_hand else _LOOK_HEARING_S
         self._bells = bells
         self._bell: Bell | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -149,11 +151,11 @@ class JobWatch:
         """Return when a bell has rung, or it is time to look without one; never at once after the last look."""
         while not self._stirred.is_set():
             age_s = (time.monotonic() - self._newest_s) * _LOOK_SHARE
-            left_s = self._looked_s + min(max(age_s, _LOOK_MIN_S), _LOOK_MOST_S) - time.monotonic()
+            left_s = self._looked_s + min(max(age_s, self._look_min_s), _LOOK_MOST_S) - time.monotonic()
             if left_s <= 0:
                 break
             with contextlib.suppress(TimeoutError):  # a short while: a newer job may have come meanwhile
-                async with asyncio.timeout(min(left_s, _LOOK_MIN_S)):
+                async with asyncio.timeout(min(left_s, self._look_min_s)):
                     await self._stirred.wait()
         await asyncio.sleep(max(0.0, self._looked_s + _REST_S - time.monotonic()))
 
