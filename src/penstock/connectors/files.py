@@ -6,6 +6,7 @@ them. Otherwise the pattern is for what was deployed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -17,11 +18,12 @@ from typing import Any, Final
 from pydantic import Field
 
 from penstock.base.hashing import fingerprint
+from penstock.base.text import size
 from penstock.connectors.gates import Settings
 from penstock.connectors.sending import ToFile
 from penstock.connectors.taking import Found, FromFiles, checked_pattern, matches, outside, take_new
 from penstock.core.columns import Column
-from penstock.core.errors import OutputFailed, TaskFailed
+from penstock.core.errors import OutputFailed, TaskFailed, TooLarge
 from penstock.core.ports import Landed, PipelineContext
 
 _HASH_CHARACTERS: Final = 16
@@ -65,6 +67,7 @@ class FilesConnector:
                 " all hosts see.",
             )
         target = _inside(folder, PurePosixPath(settings.path, wanted.path))
+        _require_room(folder, target, file.stat().st_size, room=ctx.files_room())
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _replace(file, target)
@@ -122,6 +125,23 @@ def _inside(folder: Path, path: PurePosixPath | Path) -> Path:
     if not target.is_relative_to(root):
         raise outside(str(path))
     return target
+
+
+def _require_room(folder: Path, target: Path, size_bytes: int, *, room: int | None) -> None:
+    """Raise TooLarge when a file does not fit beside the others of its workspace, the one that it replaces left out."""
+    if room is None:
+        return
+    used = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # it has just gone
+                used += 0 if (found := Path(path, name)) == target else found.lstat().st_size
+    if used + size_bytes > room:
+        raise TooLarge(
+            f"the workspace's files have {size(used)}, and {size(size_bytes)} more do not fit;"
+            f" with what else it stores, stored_bytes_max leaves them {size(max(room, 0))}",
+            hint="Remove files that nobody needs, or have an operator raise the quota. See: penstock quota",
+        )
 
 
 def _replace(file: Path, target: Path) -> None:

@@ -133,6 +133,10 @@ class TaskContext:
         """Where connections may read and write files: the project's own folder; None where there is none."""
         return self.parts.files_folder
 
+    def files_room(self) -> int | None:
+        """Return how many bytes the files in that folder may have together; None where nobody bounds them."""
+        return self.parts.files_room(self.occurrence.workspace)
+
     def file(self, path: str) -> bytes:
         """Return a file of the project.
 

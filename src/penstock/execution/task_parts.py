@@ -37,6 +37,7 @@ class TaskParts:
         clock: gives seconds since 1970.
         parallel: how many children of one attempt work at once.
         files_folder: where connections may read and write files; None where they may not.
+        files_room: from a workspace to how many bytes its files may have together; None where nobody bounds them.
         script: from a workspace, a name and a version or range to a registered script version; raises NotFound.
     """
 
@@ -53,4 +54,5 @@ class TaskParts:
     clock: Clock
     parallel: int = 2
     files_folder: Path | None = None
+    files_room: Callable[[str], int | None] = lambda _workspace: None
     script: Callable[[str, str, str], ScriptVersion] = _no_script

@@ -114,6 +114,7 @@ def assemble_attempts(
     resolve: Resolve,
     files: Callable[[WorkspaceId], Path | None],
     parallel: int,
+    files_room: Callable[[str], int | None] = lambda _workspace: None,
 ) -> TaskAttempts:
     """Return what carries out attempts of runs."""
     from penstock.checks.judging import GxSuites
@@ -135,6 +136,7 @@ def assemble_attempts(
         raw=partial(open_raw, strict, parallel=parallel),
         clock=clock,
         parallel=parallel,
+        files_room=files_room,
         script=registered_scripts(database, projects.blobs),
     )
     return TaskAttempts(

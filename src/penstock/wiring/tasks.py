@@ -10,6 +10,7 @@ from pathlib import Path
 from penstock.access.audit import SqlAudit
 from penstock.access.egress import HttpEgress
 from penstock.access.master import load_master_keys
+from penstock.access.quotas import SqlQuotas
 from penstock.access.secrets import SqlSecrets
 from penstock.access.workspaces import SqlWorkspaces
 from penstock.core.access import Destination, WorkspaceId
@@ -45,6 +46,7 @@ def open_task_attempts(settings: Settings, *, strict: StrictSandbox) -> Iterator
             resolve=_resolving(database),
             files=lambda workspace: Path(settings.files, workspace) if settings.files else None,
             parallel=cores(),
+            files_room=_files_room(database),
         )
 
 
@@ -57,6 +59,17 @@ def _secrets(settings: Settings, database: Database) -> Callable[[str, str], str
             return secrets.resolve(tx, WorkspaceId(workspace), name).decode()
 
     return secret
+
+
+def _files_room(database: Database) -> Callable[[str], int]:
+    quotas = SqlQuotas(time.time)
+
+    def files_room(workspace: str) -> int:
+        with database.read() as tx:
+            usage = quotas.read(tx, WorkspaceId(workspace))
+        return usage.quotas.stored_bytes_max - usage.stored_bytes
+
+    return files_room
 
 
 def _resolving(database: Database) -> Callable[[str, str], Destination]:

@@ -28,8 +28,8 @@ def test_a_disk_that_is_nearly_full_is_told_before_it_is(tmp_path):
     usage = shutil.disk_usage(tmp_path)
     folder = tmp_path / "to" / "be"
     assert low([folder], free_bytes=0, free_share=0.0) is None
-    for bounds in ({"free_bytes": usage.total + 1, "free_share": 0.0}, {"free_bytes": 0, "free_share": 2.0}):
-        found = low(["/proc", folder], **bounds)  # of what is no disk nothing is said
+    for free_bytes, free_share in ((usage.total + 1, 0.0), (0, 2.0)):
+        found = low(["/proc", folder], free_bytes=free_bytes, free_share=free_share)  # /proc is no disk
         assert found is not None
         assert found[0] == folder
         assert found[1].endswith(" are free")

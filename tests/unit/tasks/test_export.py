@@ -1,6 +1,7 @@
 """Exports: a published table leaves as a file that appears whole, or in batches; nothing else changes."""
 
 import contextlib
+import dataclasses
 import datetime as dt
 
 import orjson
@@ -12,7 +13,7 @@ from penstock.access.egress import HttpEgress
 from penstock.checks.judging import GxSuites
 from penstock.connectors import connectors
 from penstock.core.access import Policy
-from penstock.core.errors import DestinationUnavailable, LeaseExpired, ProjectInvalid, TaskFailed
+from penstock.core.errors import DestinationUnavailable, LeaseExpired, ProjectInvalid, TaskFailed, TooLarge
 from penstock.project.loading import load_project
 from penstock.sandbox.strict import StrictSandbox
 from penstock.tasks import run_kinds
@@ -124,3 +125,21 @@ def test_mistakes_are_found_before_anything_runs(task, message):
     with pytest.raises(ProjectInvalid) as refused:
         load_project(files, kinds=kinds, connection_kinds=connectors())
     assert message in refused.value.problems[0].message
+
+
+def test_a_file_that_does_not_fit_beside_the_workspace_s_others_is_refused(bench, monkeypatch):
+    folder = bench.folder / "mine"
+    (folder / "reports").mkdir(parents=True)
+    others = folder / "dropped.csv"
+    others.write_bytes(bytes(290))
+    parts = dataclasses.replace(bench.parts, files_folder=folder, files_room=lambda _workspace: 300)
+    monkeypatch.setattr(bench, "parts", parts)
+    with pytest.raises(TooLarge, match="the workspace's files have 290 B, and ") as refused:
+        bench.run("lines")
+    assert "stored_bytes_max leaves them 300 B" in refused.value.message
+    assert list((folder / "reports").iterdir()) == []
+    others.unlink()
+    bench.run("lines")
+    monkeypatch.setattr(bench, "parts", dataclasses.replace(parts, files_room=lambda _workspace: 150))
+    bench.run("lines")  # what it replaces does not count
+    assert [path.name for path in (folder / "reports").iterdir()] == ["t.ndjson"]

@@ -174,6 +174,9 @@ class PipelineContext(Protocol):
     def files_folder(self) -> Path | None:
         """Where connections may read and write files: the project's own folder; on a server perhaps none."""
 
+    def files_room(self) -> int | None:
+        """Return how many bytes the files in that folder may have together; None where nobody bounds them."""
+
     def file(self, path: str) -> bytes:
         """Return a file of the project."""
 
