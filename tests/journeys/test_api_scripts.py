@@ -7,6 +7,7 @@ import itertools
 import httpx
 import pytest
 
+from penstock.cli import script_texts
 from penstock.client import Client
 from penstock.core.errors import (
     ApprovalNeeded,
@@ -176,7 +177,7 @@ def test_how_many_of_a_script_run_at_once_is_an_operator_s_to_say(api, tenant, h
     assert http.get(path).json()["running_max"] is None
 
 
-def test_a_second_person_approves(api, tenant, client):
+def test_a_second_person_approves(api, tenant, client, capsys):
     client.scripts.push("orders", {"code": CODE, "limits": {"wall_s": 120}})
     with pytest.raises(ApprovalNeeded):
         client.scripts.publish("orders", "1.0.0")
@@ -187,7 +188,14 @@ def test_a_second_person_approves(api, tenant, client):
         viewer.scripts.decide(asked.id, "approve")
     with Client(api.url, api.key_of(tenant, "operator")) as operator:
         assert [one.id for one in operator.scripts.approvals(state="waiting")] == [asked.id]
-        assert operator.scripts.decide(asked.id, "approve", reason="fine").state == "approved"
+        decided = operator.scripts.decide(asked.id, "approve", reason="fine")
+    assert (decided.state, decided.shown["requested_by_name"]) == ("approved", "ada")
+    assert decided.shown["decided_by_name"].startswith("operator-")
+    assert decided.shown["decided_by"].startswith("mem_")
+    script_texts.show_approvals(list(client.scripts.approvals()))
+    table = capsys.readouterr().out
+    assert decided.shown["decided_by_name"] in table
+    assert "mem_" not in table.partition("APPROVAL")[2]
     assert client.scripts.publish("orders", "1.0.0").state == "published"
 
 

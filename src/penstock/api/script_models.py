@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -279,9 +280,11 @@ class ApprovalShown(BaseModel):
     asks: list[str]
     state: Literal["waiting", "approved", "refused", "overridden", "lapsed"]
     requested_by: str
+    requested_by_name: str = Field(description="The member's name; the id of one who was removed.")
     requested_at: str
     reason: str
     decided_by: str | None
+    decided_by_name: str | None
     decided_at: str | None
     decision_reason: str | None
 
@@ -380,8 +383,9 @@ def show_trial(trial: Trial) -> dict[str, Any]:
     }
 
 
-def show_approval(approval: Approval) -> dict[str, Any]:
-    """Return an approval as JSON."""
+def show_approval(approval: Approval, *, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return an approval as JSON; `names` are those of members, by id."""
+    decided_by = approval.decided_by
     return {
         "id": approval.id,
         "version_id": approval.version,
@@ -389,9 +393,11 @@ def show_approval(approval: Approval) -> dict[str, Any]:
         "asks": list(approval.asks),
         "state": approval.state,
         "requested_by": approval.requested_by,
+        "requested_by_name": names.get(approval.requested_by, approval.requested_by),
         "requested_at": iso(approval.requested_at),
         "reason": approval.reason,
-        "decided_by": approval.decided_by,
+        "decided_by": decided_by,
+        "decided_by_name": decided_by and names.get(decided_by, decided_by),
         "decided_at": iso(approval.decided_at),
         "decision_reason": approval.decision_reason,
     }

@@ -188,8 +188,8 @@ def show_approvals(found: Sequence[Approval]) -> None:
             one.id,
             one.state,
             _when(one.shown["requested_at"]),
-            one.shown["requested_by"],
-            one.shown["decided_by"] or "-",
+            one.shown["requested_by_name"],
+            one.shown["decided_by_name"] or "-",
             "; ".join(one.asks),
             one.shown["reason"],
         )

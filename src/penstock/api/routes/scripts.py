@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from penstock.api.dependencies import CurrentActor, CurrentServer, Json
+from penstock.api.run_events import member_names
 from penstock.api.script_models import (
     ApprovalPage,
     ApprovalShown,
@@ -33,6 +34,8 @@ from penstock.api.script_models import (
     show_trial,
     show_version,
 )
+from penstock.core.access import Actor
+from penstock.core.versions import Approval
 from penstock.usecases.trials import Sample
 
 router = APIRouter(prefix="/api/v1", tags=["scripts"])
@@ -228,7 +231,7 @@ def ask_approval(
 ) -> Response:
     """Ask that a draft may go beyond the default; it holds for exactly what the draft is now."""
     made = server.approvals.ask(script, version, reason=ask.reason, actor=actor)
-    return Json(show_approval(made), status_code=201)
+    return Json(_approval(made, server, actor), status_code=201)
 
 
 @router.get("/approvals", name="list_approvals", response_model=ApprovalPage)
@@ -241,23 +244,31 @@ def list_approvals(
 ) -> Response:
     """Return approvals, the newest first."""
     found = server.approvals.list(state=state, before=cursor, limit=limit + 1, actor=actor)
-    items = [show_approval(approval) for approval in found[:limit]]
+    names = member_names(server, actor)
+    items = [show_approval(approval, names=names) for approval in found[:limit]]
     return Json({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
 
 
 @router.post("/approvals/{approval}/approve", name="approve", response_model=ApprovalShown)
 def approve(approval: ApprovalWord, server: CurrentServer, actor: CurrentActor, why: Why = None) -> Response:
     """Agree, as a second person."""
-    return Json(show_approval(server.approvals.approve(approval, reason=why.reason if why else "", actor=actor)))
+    done = server.approvals.approve(approval, reason=why.reason if why else "", actor=actor)
+    return Json(_approval(done, server, actor))
 
 
 @router.post("/approvals/{approval}/refuse", name="refuse", response_model=ApprovalShown)
 def refuse(approval: ApprovalWord, server: CurrentServer, actor: CurrentActor, why: Why = None) -> Response:
     """Disagree, as a second person."""
-    return Json(show_approval(server.approvals.refuse(approval, reason=why.reason if why else "", actor=actor)))
+    done = server.approvals.refuse(approval, reason=why.reason if why else "", actor=actor)
+    return Json(_approval(done, server, actor))
 
 
 @router.post("/approvals/{approval}/override", name="override", response_model=ApprovalShown)
 def override(approval: ApprovalWord, server: CurrentServer, actor: CurrentActor, why: Why = None) -> Response:
     """Go without a second person, as an admin who is the only member; the record says so."""
-    return Json(show_approval(server.approvals.override(approval, reason=why.reason if why else "", actor=actor)))
+    done = server.approvals.override(approval, reason=why.reason if why else "", actor=actor)
+    return Json(_approval(done, server, actor))
+
+
+def _approval(approval: Approval, server: Any, actor: Actor) -> dict[str, Any]:
+    return show_approval(approval, names=member_names(server, actor))
