@@ -197,7 +197,9 @@ class TaskContext:
     def columns(self, table: TableName) -> tuple[Column, ...]:
         """Return the columns that a table has now; none when it is new."""
         snapshot = self._head(table)
-        return () if snapshot is None else self.parts.lake.read(self.occurrence.workspace, table, at=snapshot).columns
+        if snapshot is None:
+            return ()
+        return self.parts.lake.read(self.occurrence.workspace, table, at=snapshot, partitions=()).columns  # no files
 
     def _head(self, table: TableName) -> SnapshotId | None:
         workspace, run = self.occurrence.workspace, self.occurrence.run

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from pydantic import BaseModel
+from pyiceberg.manifest import ManifestFile
 
 from penstock.core.columns import Column
 from penstock.core.errors import LeaseExpired, NotFound, RowsOutside, SchemaRefused, Stopped, TaskFailed
@@ -88,6 +89,14 @@ def test_the_partition_of_a_day_is_replaced_and_its_column_added(bench):
     bench.ctx().write_query(BY_DAY, "SELECT 7 AS id", tables={})
     bench.publish()
     assert bench.rows(ORDERS) == [(7, DAY)]
+
+
+def test_what_a_partitioned_table_holds_is_not_read_for_its_columns(bench, monkeypatch):
+    bench.ctx().write_query(BY_DAY, "SELECT 1 AS a", tables={})
+    bench.publish()
+    bench.next_run()
+    monkeypatch.setattr(ManifestFile, "fetch_manifest_entry", lambda *_, **__: pytest.fail("a manifest was read"))
+    assert [column.name for column in bench.ctx().columns(ORDERS)] == ["a", "_date"]
 
 
 def test_rows_of_other_days_are_counted_and_never_shown(bench):
