@@ -70,15 +70,19 @@ class Projects:
             ProjectInvalid: with every problem of every file; then nothing changes.
         """
         require(actor, "pipelines:deploy")
-        project = self.check(files)
+        return self.deploy_checked(self.check(files), actor=actor, note=note)
+
+    def deploy_checked(self, project: Project, *, actor: Actor, note: str = "") -> Revision:
+        """Do the same with a project that its files have just made."""
+        require(actor, "pipelines:deploy")
         now = self.clock()
         key = f"{actor.workspace}/projects/{project.name}/{project.revision}.tar.gz"
         revision = Revision(
             workspace=actor.workspace,
             project=project.name,
             revision=project.revision,
-            blob=self.blobs.put(key, pack(files)),
-            files=len(files),
+            blob=self.blobs.put(key, pack(project.files)),
+            files=len(project.files),
             created_at=now,
             created_by=actor.member,
             active=True,

@@ -80,7 +80,7 @@ class Local:
         self.projects.keep(LOCAL, project)
         known = {each.project: each.revision for each in self.projects.list(actor=self.actor)}
         if known.get(project.name) != project.revision:
-            self.projects.deploy(files, actor=self.actor)
+            self.projects.deploy_checked(project, actor=self.actor)
         return project
 
 
