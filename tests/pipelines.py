@@ -20,8 +20,10 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel
 
+from penstock.access.egress import HttpEgress
 from penstock.checks.judging import GxSuites
-from penstock.core.access import Destination
+from penstock.connectors import connectors
+from penstock.core.access import Destination, Policy
 from penstock.core.errors import NotFound
 from penstock.core.plan import RunId, TaskName
 from penstock.core.ports import Occurrence
@@ -32,6 +34,7 @@ from penstock.execution.task_context import TaskContext
 from penstock.execution.task_parts import TaskParts
 from penstock.project.loading import load_project
 from penstock.sandbox.heavy import HeavySandbox
+from penstock.sandbox.raw import open_raw
 from penstock.sandbox.strict import StrictSandbox
 from penstock.storage.attempt_records import SqlAttemptRecords
 from penstock.storage.tables.lake import IcebergLake
@@ -232,6 +235,23 @@ def pipeline_context(
         project, known = load(files, kinds=kinds, connection_kinds=connection_kinds)
         inner = stack.enter_context(contextlib.ExitStack())
         yield PipelineBench(folder, lake, database, parts, project, date, known, inner, clock, secrets)
+
+
+@contextlib.contextmanager
+def ingest_context(
+    folder: Path, *, strict: StrictSandbox, files: Mapping[str, bytes | str], parallel: int = 2
+) -> Iterator[PipelineBench]:
+    """Open a project whose tasks reach what they say: every kind of connection, on loopback only, and its raw data."""
+    egress, policy = HttpEgress(), Policy(egress=("127.0.0.1",))
+    with pipeline_context(
+        folder,
+        files=files,
+        connection_kinds=connectors(),
+        strict=strict,
+        raw=lambda: open_raw(strict, parallel=parallel),
+        resolve=lambda _workspace, url: egress.check(url, policy=policy),
+    ) as bench:
+        yield bench
 
 
 def load(

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from penstock.connectors import connectors
 from penstock.core.errors import PenstockError, TaskFailed
-from penstock.sandbox.raw import open_raw
 from penstock.sandbox.strict import StrictSandbox
 from tests.databases import Shop
-from tests.pipelines import pipeline_context
+from tests.pipelines import ingest_context
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +38,7 @@ def file_shop(folder: Path, strict: StrictSandbox, wanted: str, *, path: str = "
         "pipelines/main.yml": f"tasks:\n  load:\n    kind: ingest\n    from: {{ connection: db, {wanted} }}\n"
         "    to: raw.orders\n",
     }
-    with pipeline_context(
-        folder, files=files, connection_kinds=connectors(), strict=strict, raw=lambda: open_raw(strict, parallel=1)
-    ) as bench:
+    with ingest_context(folder, strict=strict, files=files, parallel=1) as bench:
         yield Shop(bench)
 
 

@@ -10,13 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from penstock.access.egress import HttpEgress
-from penstock.connectors import connectors
-from penstock.core.access import Policy
 from penstock.core.errors import CheckFailed, InputUnreadable, SchemaRefused, TaskFailed
-from penstock.sandbox.raw import open_raw
-from penstock.sandbox.strict import StrictSandbox
-from tests.pipelines import pipeline_context
+from tests.pipelines import ingest_context
 from tests.sources import Source, serve
 
 TAKEN = ["_run", "_run_", "_RUN__", "_Hash", "_date", "_source", "_landed_at", "_runs", "id"]
@@ -47,14 +42,8 @@ def put(folder, names):
         database.commit()
 
 
-@pytest.fixture(scope="module")
-def strict():
-    with contextlib.closing(StrictSandbox()) as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def project(tmp_path, strict):
+def project(tmp_path, sandbox):
     """Return a function that opens a project with some tasks, whose sources have the same records."""
     with contextlib.ExitStack() as stack:
 
@@ -64,23 +53,13 @@ def project(tmp_path, strict):
             source.records, source.size = records(list(names)), 10
             if "sqlite" in tasks:
                 put(tmp_path / "data", list(names))
-            egress, policy = HttpEgress(), Policy(egress=("127.0.0.1",))
             files = {
                 "penstock.yml": "name: shop\nconnections:\n  disk: { kind: files, path: data }\n"
                 f"  sqlite: {{ kind: sqlite, path: data/a.db }}\n  rest: {{ kind: rest, url: '{source.url}' }}\n",
                 "pipelines/main.yml": f"tasks:\n{tasks}",
                 "expectations/s.json": json.dumps({"expectation_suite_name": "s", "expectations": list(suite)}),
             }
-            return stack.enter_context(
-                pipeline_context(
-                    tmp_path,
-                    files=files,
-                    connection_kinds=connectors(),
-                    strict=strict,
-                    raw=lambda: open_raw(strict, parallel=1),
-                    resolve=lambda _workspace, url: egress.check(url, policy=policy),
-                )
-            )
+            return stack.enter_context(ingest_context(tmp_path, strict=sandbox, files=files, parallel=1))
 
         yield opened
 

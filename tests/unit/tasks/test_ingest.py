@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import gzip
 import os
-from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,22 +13,14 @@ from penstock.checks.judging import GxSuites
 from penstock.connectors import connectors
 from penstock.core.errors import InputNotFound, InputUnreadable, ProjectInvalid, SchemaRefused, TaskFailed
 from penstock.project.loading import load_project
-from penstock.sandbox.raw import open_raw
-from penstock.sandbox.strict import StrictSandbox
 from penstock.tasks import run_kinds
-from tests.pipelines import pipeline_context
+from tests.pipelines import ingest_context
 
 AUDIT = ("_run", "_date", "_landed_at", "_source", "_hash")
 
 
-@pytest.fixture(scope="module")
-def strict():
-    with contextlib.closing(StrictSandbox()) as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def ingest(tmp_path, strict):
+def ingest(tmp_path, sandbox):
     """Return a function that opens a project with one ingest of files."""
     with contextlib.ExitStack() as stack:
 
@@ -39,15 +30,7 @@ def ingest(tmp_path, strict):
                 "pipelines/main.yml": f"tasks:\n  land: {{ kind: ingest, {task} }}\n",
             }
             (tmp_path / "data").mkdir(exist_ok=True)
-            return stack.enter_context(
-                pipeline_context(
-                    tmp_path,
-                    files=project,
-                    connection_kinds=connectors(),
-                    strict=strict,
-                    raw=lambda: open_raw(strict, parallel=2),
-                )
-            )
+            return stack.enter_context(ingest_context(tmp_path, strict=sandbox, files=project))
 
         yield open_one
 
@@ -268,7 +251,7 @@ def test_a_link_that_leads_out_of_the_project_is_not_followed(ingest, tmp_path_f
         bench.run("land")
 
 
-def test_on_a_server_without_a_folder_only_deployed_files_are_read(tmp_path, strict):
+def test_on_a_server_without_a_folder_only_deployed_files_are_read(tmp_path, sandbox):
     files = {
         "penstock.yml": "name: shop\nconnections:\n  disk: { kind: files, path: data }\n",
         "pipelines/main.yml": f"tasks:\n  land: {{ kind: ingest, {ORDERS} }}\n",
@@ -277,8 +260,7 @@ def test_on_a_server_without_a_folder_only_deployed_files_are_read(tmp_path, str
     }
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "c.ndjson").write_text('{"id": 3}\n')
-    raw = partial(open_raw, strict, parallel=1)
-    with pipeline_context(tmp_path, files=files, connection_kinds=connectors(), strict=strict, raw=raw) as bench:
+    with ingest_context(tmp_path, strict=sandbox, files=files) as bench:
         bench.parts = dataclasses.replace(bench.parts, files_folder=None)
         assert bench.run("land")["rows"] == 1
         bench.next_run()
@@ -286,14 +268,13 @@ def test_on_a_server_without_a_folder_only_deployed_files_are_read(tmp_path, str
         assert landed(bench) == [{"id": 1}]
 
 
-def test_what_lies_in_the_folder_of_the_workspace_is_read_instead_of_what_was_deployed(tmp_path, strict):
+def test_what_lies_in_the_folder_of_the_workspace_is_read_instead_of_what_was_deployed(tmp_path, sandbox):
     files = {
         "penstock.yml": "name: shop\nconnections:\n  disk: { kind: files, path: data }\n",
         "pipelines/main.yml": f"tasks:\n  land: {{ kind: ingest, {ORDERS} }}\n",
         "data/a.ndjson": '{"id": 1}\n',
     }
-    raw = partial(open_raw, strict, parallel=1)
-    with pipeline_context(tmp_path, files=files, connection_kinds=connectors(), strict=strict, raw=raw) as bench:
+    with ingest_context(tmp_path, strict=sandbox, files=files) as bench:
         assert bench.run("land")["rows"] == 1
         put(bench, "c.ndjson", '{"id": 3}\n')
         bench.next_run()

@@ -6,13 +6,8 @@ import random
 
 import pytest
 
-from penstock.access.egress import HttpEgress
-from penstock.connectors import connectors
-from penstock.core.access import Policy
 from penstock.execution.task_context import TaskContext
-from penstock.sandbox.raw import open_raw
-from penstock.sandbox.strict import StrictSandbox
-from tests.pipelines import pipeline_context
+from tests.pipelines import ingest_context
 from tests.sources import Source, serve
 
 FROM = '{ connection: api, path: all, cursor: { field: at, param: since, start: "2024-01-01" } }'
@@ -32,8 +27,7 @@ def source():
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory, source):
-    egress, policy = HttpEgress(), Policy(egress=("127.0.0.1",))
+def bench(tmp_path_factory, sandbox, source):
     tasks = [f"  {moment}: {{ kind: ingest, from: {FROM}, to: raw.{moment} }}\n" for moment in MOMENTS]
     tasks += [
         f"  {name}: {{ kind: ingest, from: {FROM}, to: raw.{name}, schema: quarantine, columns: {{ id: long }} }}\n"
@@ -43,20 +37,11 @@ def bench(tmp_path_factory, source):
         f"  {name}: {{ kind: ingest, from: {FROM}, to: raw.{name} }}\n"
         for name in ("each", "both", "items", *HISTORIES)
     ]
-    with (
-        contextlib.closing(StrictSandbox()) as strict,
-        pipeline_context(
-            tmp_path_factory.mktemp("killed"),
-            files={
-                "penstock.yml": f"name: shop\nconnections:\n  api: {{ kind: rest, url: '{source.url}' }}\n",
-                "pipelines/main.yml": "tasks:\n" + "".join(tasks),
-            },
-            connection_kinds=connectors(),
-            strict=strict,
-            raw=lambda: open_raw(strict, parallel=2),
-            resolve=lambda _workspace, url: egress.check(url, policy=policy),
-        ) as bench,
-    ):
+    files = {
+        "penstock.yml": f"name: shop\nconnections:\n  api: {{ kind: rest, url: '{source.url}' }}\n",
+        "pipelines/main.yml": "tasks:\n" + "".join(tasks),
+    }
+    with ingest_context(tmp_path_factory.mktemp("killed"), strict=sandbox, files=files) as bench:
         yield bench
 
 

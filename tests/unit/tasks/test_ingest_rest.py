@@ -1,16 +1,10 @@
 """Ingest from an HTTP API as a project says it: secrets stay secret, shapes change, duplicates and faults pass by."""
 
-import contextlib
 
 import pytest
 
-from penstock.access.egress import HttpEgress
-from penstock.connectors import connectors
-from penstock.core.access import Policy
 from penstock.core.errors import SourceRefused
-from penstock.sandbox.raw import open_raw
-from penstock.sandbox.strict import StrictSandbox
-from tests.pipelines import pipeline_context
+from tests.pipelines import ingest_context
 from tests.sources import Source, serve
 
 PROJECT = """name: shop
@@ -36,19 +30,9 @@ def source():
 
 
 @pytest.fixture
-def bench(tmp_path, source):
-    egress, policy = HttpEgress(), Policy(egress=("127.0.0.1",))
-    with (
-        contextlib.closing(StrictSandbox()) as strict,
-        pipeline_context(
-            tmp_path,
-            files={"penstock.yml": PROJECT, "pipelines/main.yml": TASKS},
-            connection_kinds=connectors(),
-            strict=strict,
-            raw=lambda: open_raw(strict, parallel=2),
-            resolve=lambda _workspace, url: egress.check(url, policy=policy),
-        ) as bench,
-    ):
+def bench(tmp_path, sandbox, source):
+    files = {"penstock.yml": PROJECT, "pipelines/main.yml": TASKS}
+    with ingest_context(tmp_path, strict=sandbox, files=files) as bench:
         bench.secrets.update(API_URL=source.url, API_KEY=source.secret)
         yield bench
 
