@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from penstock.core import limits
 from penstock.core.columns import Column
-from penstock.core.duckdb_sql import text
+from penstock.core.duckdb_sql import quoted, text
 from penstock.core.errors import TaskFailed
 from penstock.core.ports import PipelineContext
 from penstock.core.raw import FILE
@@ -99,19 +99,40 @@ def letters_view(letters: Mapping[Path, int]) -> str:
 
 
 def _kinds(ask: Ask, rows: Path) -> dict[str, frozenset[str]]:
-    """Return the kinds of values of each field, in the order in which they first appear."""
+    """Return the kinds of values of each field, in the order in which they first appear.
+
+    A field with a whole number past 64 bits is one of texts, as in raw data: DuckDB would round it to a double.
+    """
     most = limits.LAKE_COLUMNS.value
     lines = f"read_ndjson_objects({text(str(rows))}, maximum_object_size = {_LINE_BYTES_MAX})"
     found = ask(
-        "SELECT key, CAST(value AS VARCHAR)"
-        f" FROM json_each((SELECT json_group_structure(json) FROM {lines})) LIMIT {most + 1}"
+        "WITH seen AS MATERIALIZED (SELECT json_group_structure(json) AS shape,"
+        f" bool_or(regexp_matches(CAST(json AS VARCHAR), '[0-9]{{19}}')) AS may_be_long FROM {lines})"
+        " SELECT key, CAST(value AS VARCHAR), (SELECT may_be_long FROM seen)"
+        f" FROM json_each((SELECT shape FROM seen)) LIMIT {most + 1}"
     )
     if len(found) > most:
         raise TaskFailed(
             f"the script gives more than {most:,} fields; a table has no more columns",
             hint="Give records the same few names, and what varies in values.",
         )
-    return {str(name): _kind(str(kind)) for name, kind in found}
+    kinds = {str(name): _kind(str(kind)) for name, kind, _ in found}
+    numbers = [name for name, kind in kinds.items() if kind in ({"long"}, {"double"})]
+    long = _past_64_bits(ask, rows, numbers) if found and found[0][2] else ()
+    return kinds | dict.fromkeys(long, frozenset(["text"]))
+
+
+def _past_64_bits(ask: Ask, rows: Path, names: Sequence[str]) -> list[str]:
+    """Return which of some fields have whole numbers that 64 bits do not hold."""
+    if not names:
+        return []
+    seen = [f"({quoted(name)} SIMILAR TO '-?[0-9]+' AND TRY_CAST({quoted(name)} AS BIGINT) IS NULL)" for name in names]
+    as_text = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
+    (found,) = ask(
+        f"SELECT {', '.join(f'coalesce(bool_or({one}), false)' for one in seen)} FROM read_json([{text(str(rows))}],"
+        f" format = 'newline_delimited', columns = {{{as_text}}}, maximum_object_size = {_LINE_BYTES_MAX})"
+    )
+    return [name for name, is_long in zip(names, found, strict=True) if is_long]
 
 
 def _kind(said: str) -> frozenset[str]:

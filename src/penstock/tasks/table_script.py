@@ -10,7 +10,8 @@ of one chunk. With `whole: true` they are called once, with all rows, which have
 tables are for SQL.
 
 Columns keep the types that the table has. A new one has the type that `columns` asks for; else that of the input's
-column of the same name, where all its texts are such dates, times or decimals; else that of its values.
+column of the same name, where all its texts are such dates, times or decimals; else that of its values. A whole number
+past 64 bits keeps its digits as text; `columns` may ask for `decimal(38, 0)`.
 """
 
 from __future__ import annotations

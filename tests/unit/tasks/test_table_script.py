@@ -30,6 +30,8 @@ tasks:
   strict: {kind: script, script: picky, from: raw.orders, to: staging.strict, errors_max: 0}
   lenient: {kind: script, script: picky, from: raw.orders, to: staging.lenient, errors_max: 50%}
   changing: {kind: script, script: changing, from: raw.orders, to: staging.changing, errors_max: "1"}
+  long: {kind: script, script: long, from: raw.orders, to: staging.long}
+  exact: {kind: script, script: long, from: raw.orders, to: staging.exact, columns: {n: "decimal(38, 0)"}}
   nothing: {kind: script, script: nothing, from: raw.orders, to: staging.nothing}
   killer: {kind: script, script: killer, from: raw.orders, to: staging.killer, errors_max: 50%}
   for_ever: {kind: script, script: for_ever, from: raw.orders, to: staging.for_ever}
@@ -50,6 +52,7 @@ SCRIPTS = {
     "keep": "def process(r):\n    return r\n",
     "picky": "def process(r):\n    if r['id'] == 2:\n        raise ValueError('no: ' + r['secret'])\n    return r\n",
     "changing": "def process(r):\n    return {'id': r['id'], 'v': 'many' if r['id'] == CHANGED else 7}\n",
+    "long": "def process(r):\n    return {'n': [0, 1, 2**63, 2**70][r['id']], 'm': r['id'], 'f': 1.5}\n",
     "nothing": "def process(r):\n    return None\n",
     "killer": "def process(r):\n    while r['id'] == 1:\n        pass\n    return r\n",
     "for_ever": "def process(r):\n    while True:\n        pass\n",
@@ -186,6 +189,15 @@ def test_types_that_are_asked_for_are_taken(bench):
     bench.publish()
     types = bench.columns("staging.typed")
     assert (types["total"], types["price"]) == ("decimal(9, 2)", "decimal(3, 2)")
+
+
+def test_a_whole_number_past_64_bits_keeps_its_digits_as_text_or_as_what_is_asked_for(bench):
+    bench.run("long")
+    bench.run("exact")
+    bench.publish()
+    assert bench.columns("staging.long") == {"n": "string", "m": "long", "f": "double"}
+    assert bench.rows("staging.long") == [("1", 1, 1.5), (str(2**70), 3, 1.5), (str(2**63), 2, 1.5)]
+    assert sorted(row[0] for row in bench.rows("staging.exact")) == [1, 2**63, 2**70]
 
 
 def test_javascript_works_alike(bench):
