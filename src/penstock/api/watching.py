@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _BELL: Final = "ended"  # as usecases.work rings it
 _LOOK_MIN_S: Final = 0.02  # a bell rings earlier, unless the worker is on another machine
 _LOOK_HEARING_S: Final = 0.1  # when none can be: for jobs that end without a worker, and bells that were lost
-_REST_S: Final = 0.003  # bells that ring close together are answered by one look
+_REST_S: Final = 0.0005  # for each who waits: bells that ring close together are answered by one look
+_REST_MOST_S: Final = 0.008
 _LOOK_MOST_S: Final = 0.25
 _LOOK_SHARE: Final = 0.1  # of the time that the newest has waited: what takes long is looked at less often
 _JOBS_MAX: Final = 500  # in one look
@@ -157,7 +158,8 @@ class JobWatch:
             with contextlib.suppress(TimeoutError):  # a short while: a newer job may have come meanwhile
                 async with asyncio.timeout(min(left_s, self._look_min_s)):
                     await self._stirred.wait()
-        await asyncio.sleep(max(0.0, self._looked_s + _REST_S - time.monotonic()))
+        rest_s = min(len(self._waiting) * _REST_S, _REST_MOST_S)
+        await asyncio.sleep(max(0.0, self._looked_s + rest_s - time.monotonic()))
 
 
 @contextlib.contextmanager

@@ -30,7 +30,8 @@ from penstock.worker.runners import Runner, RunnerLost
 from penstock.worker.work import Work
 
 _LOOK_S: Final = 0.25
-_ROUND_GAP_S: Final = 0.004
+_ROUND_GAP_S: Final = 0.002  # for each attempt that may end meanwhile
+_ROUND_GAP_MOST_S: Final = 0.015
 _ROUND_PAUSE_FIRST_S: Final = 0.05
 _ROUND_PAUSE_MOST_S: Final = 1.0
 _IDLE_PAUSE_MOST_S: Final = 0.1
@@ -121,15 +122,13 @@ class Supervisor:
     def _due_in_s(self) -> float | None:
         """Return when a round is due: in how many seconds, None while there is no reason for one.
 
-        A round costs about a millisecond whatever it holds. So one that follows another at once waits for company,
-        when there may be any: what runs alone is recorded as soon as it has ended.
+        A round costs about a millisecond whatever it holds: what has ended waits a moment for others that may end, too.
         """
         if not self._ended and self._count() == 0 and not self._wants_guest():
             return None
-        due_s = self._round_again_s
-        if 0 < len(self._ended) < len(self.held):
-            due_s = max(due_s, self._round_ended_s + _ROUND_GAP_S)
-        return max(0.0, due_s - time.monotonic())
+        company = len(self.held) - len(self._ended)
+        gap_s = min(company * _ROUND_GAP_S, _ROUND_GAP_MOST_S) if self._ended else 0.0
+        return max(0.0, max(self._round_again_s, self._round_ended_s + gap_s) - time.monotonic())
 
     def _pause_s(self) -> float:
         """Return how long nothing needs to be done unless somebody speaks."""

@@ -91,14 +91,14 @@ def test_what_comes_later_is_noticed(start):
 
 
 def test_what_runs_alone_is_recorded_as_soon_as_it_has_ended(start, monkeypatch):
-    monkeypatch.setattr("penstock.worker.supervisor._ROUND_GAP_S", 600.0)  # so long an end waits for others
+    _let_ends_wait(monkeypatch)
     scene = start(threads=2)
     for line in (b"a", b"b", b"c"):
         assert scene.ended(*scene.work.add(line)) == ["succeeded"]
 
 
 def test_an_end_waits_a_little_for_those_of_others_that_run(start, monkeypatch):
-    monkeypatch.setattr("penstock.worker.supervisor._ROUND_GAP_S", 600.0)
+    _let_ends_wait(monkeypatch)
     scene = start(threads=2)
     entries = scene.work.add(b"wait", b"a")
     scene.begun()
@@ -106,6 +106,12 @@ def test_an_end_waits_a_little_for_those_of_others_that_run(start, monkeypatch):
     assert not scene.work.ended, "more may end in a moment, and one transaction is enough for all"
     scene.let_go()
     assert scene.ended(*entries) == ["succeeded"] * 2
+
+
+def _let_ends_wait(monkeypatch):
+    """Let an end wait for those of others for longer than a test lasts."""
+    for name in ("_ROUND_GAP_S", "_ROUND_GAP_MOST_S"):
+        monkeypatch.setattr(f"penstock.worker.supervisor.{name}", 600.0)
 
 
 def test_each_attempt_is_told_in_one_line_without_values(start):
