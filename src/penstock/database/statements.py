@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 import sqlalchemy
 
 _KEYS_MAX: Final = 200  # PostgreSQL prepares a statement for each number of them
+_Values: TypeAlias = Mapping[str, Any] | tuple[Any, ...]  # by name, or by place where it says `?`
 _NAME: Final = re.compile(r"(?<!:):([a-z_]\w*)")
 
 
@@ -54,16 +55,12 @@ class Statement:
             make = self._makers[tx.dialect.name] = kind._make
         return [make(row) for row in cursor.fetchall()]
 
-    def do(
-        self, tx: sqlalchemy.Connection, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
-    ) -> int:
+    def do(self, tx: sqlalchemy.Connection, values: _Values | Sequence[_Values] | None = None) -> int:
         """Execute it: once, or once for each of a list of values; return how many rows it changed."""
         changed: int = self._execute(tx, values).rowcount
         return changed
 
-    def _execute(
-        self, tx: sqlalchemy.Connection, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
-    ) -> Any:
+    def _execute(self, tx: sqlalchemy.Connection, values: _Values | Sequence[_Values] | None) -> Any:
         text = self._texts[tx.dialect.name]
         driver: Any = tx.connection.dbapi_connection  # both drivers' own; asking by `driver_connection` costs 4 us
         cursor = driver.cursor()

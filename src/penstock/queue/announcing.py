@@ -6,7 +6,7 @@ PostgreSQL orders notices by them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from typing import Any, Final
 
@@ -49,11 +49,14 @@ def add(tx: Any, entries: Sequence[Entry], changes: Changes, *, now: float) -> N
         Bug: when an id is there already.
     """
     rows = [row_of(entry, now) for entry in entries]
-    columns = zip(*map(astuple, changes), strict=True)
-    values = {f"change_{name}": list(column) for name, column in zip(_CHANGED, columns, strict=True)}
+    values = _columns("change_", _CHANGED, map(astuple, changes))
     with refusing_repeats():
         if len(rows) < _COPIED_FROM:
-            _ADD.fetch(tx, values | {f"entry_{name}": [row[name] for row in rows] for name in WRITTEN})
+            _ADD.fetch(tx, values | _columns("entry_", WRITTEN, rows))
         else:
             _ANNOUNCE.fetch(tx, values)  # before it, or it would see these entries themselves
-            copy_rows(tx, "queue_entries", columns=WRITTEN, rows=([row[name] for name in WRITTEN] for row in rows))
+            copy_rows(tx, "queue_entries", columns=WRITTEN, rows=rows)
+
+
+def _columns(prefix: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:
+    return {prefix + name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}

@@ -21,8 +21,9 @@ WRITTEN: Final = [
     *("id", "workspace", "lane", "run", "task", "part", "number", "rank", "attempt", "attempts_max"),
     *("not_before", "deadline", "reason", "state", "ready_at"),
 ]
+# By place: of many rows, SQLite's driver takes a quarter of the time for looking each name up in each.
 _INSERT: Final = Statement(
-    f"INSERT INTO queue_entries ({', '.join(WRITTEN)}) VALUES ({', '.join(':' + name for name in WRITTEN)})"
+    f"INSERT INTO queue_entries ({', '.join(WRITTEN)}) VALUES ({', '.join('?' for _ in WRITTEN)})"
 )
 
 # Which leases are meant; each is still held only under its own token.
@@ -76,23 +77,11 @@ def naming(tx: Any, leases: Iterable[Lease]) -> dict[str, Any]:
     return {"ids": [lease.entry.id for lease in leases], "tokens": [lease.token for lease in leases]}
 
 
-def row_of(entry: Entry, now: float) -> dict[str, Any]:
-    """Return a new row."""
-    scheduled = entry.not_before is not None and entry.not_before > now
-    return {
-        "id": entry.id,
-        "workspace": entry.workspace,
-        "lane": entry.lane,
-        "run": entry.run,
-        "task": entry.task,
-        "part": entry.part,
-        "number": entry.number,
-        "rank": -entry.priority,
-        "attempt": entry.attempt,
-        "attempts_max": entry.attempts_max,
-        "not_before": entry.not_before,
-        "deadline": entry.deadline,
-        "reason": entry.reason,
-        "state": "scheduled" if scheduled else "ready",
-        "ready_at": None if scheduled else now,
-    }
+def row_of(entry: Entry, now: float) -> tuple[Any, ...]:
+    """Return a new row, in the order of `WRITTEN`."""
+    scheduled = is_scheduled(entry, now)
+    return (
+        *(entry.id, entry.workspace, entry.lane, entry.run, entry.task, entry.part, entry.number),
+        *(-entry.priority, entry.attempt, entry.attempts_max, entry.not_before, entry.deadline, entry.reason),
+        *(("scheduled", None) if scheduled else ("ready", now)),
+    )
