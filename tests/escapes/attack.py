@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.escapes.trial import Trial
 
 MIB: Final = 2**20
-SMALL: Final = ScriptLimits(wall_s=10, cpu_s=5, memory_bytes=64 * MIB, output_bytes=MIB)
+SMALL: Final = ScriptLimits(wall_s=40, cpu_s=5, memory_bytes=64 * MIB, output_bytes=MIB)
 _NATIVE: Final = Path(__file__).with_name("native.py")
 
 

@@ -33,7 +33,7 @@ KERNEL: Final = ("landlock", "seccomp", "rlimits", "privileges", "closing", "mdw
 LAYERS: Final = (*KERNEL, "duckdb", "watch", "environment")
 Sign = Callable[[Any], bool]
 _IN_THE_PARENT: Final = {"watch", "environment"}
-SMALL: Final = EngineLimits(wall_s=20, cpu_s=10, memory_bytes=512 * MIB, disk_bytes=64 * MIB)
+SMALL: Final = EngineLimits(wall_s=60, cpu_s=10, memory_bytes=512 * MIB, disk_bytes=64 * MIB)
 _FILES_MAX: Final = 2_000  # so that attacks that make files do not take long
 _SHOWING_S: Final = 2.0
 _SETTLING_S: Final = 0.01

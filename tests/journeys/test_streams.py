@@ -96,8 +96,7 @@ def test_nobody_who_stops_a_run_waits_for_a_long_chunk(folder: Folder, stop: str
         in_ndjson=TEN,
     )
     command = [PENSTOCK, "process", "sleep.py", "in.ndjson", "-o", "out.ndjson"]
-    # As a shell in the background does, a test runner may ignore SIGINT, and that is inherited.
-    with subprocess.Popen(["env", "--default-signal=INT", *command], cwd=folder.path, stderr=subprocess.DEVNULL) as run:
+    with subprocess.Popen(command, cwd=folder.path, stderr=subprocess.DEVNULL) as run:
         while len(below := descendants_of(run.pid)) < 6:
             time.sleep(0.01)
         time.sleep(0.3)
