@@ -227,7 +227,7 @@ fill(os.open("a", os.O_CREAT | os.O_WRONLY), 128)
         + """
 for number in range(24):
     fill(os.open(f"{number}", os.O_CREAT | os.O_WRONLY), 12)
-    time.sleep(0.02)
+    time.sleep(0.06)
 """,
     ),
     Attack(
@@ -243,7 +243,7 @@ for number in range(24):
     os.lseek(fd, 0, 2)
     fill(fd, 12)
     os.close(fd) if os.path.exists("a") else None
-    time.sleep(0.02)
+    time.sleep(0.06)
 """,
     ),
     Attack(
@@ -321,7 +321,7 @@ time.sleep(0.3)
 kept = []
 for _ in range(100):
     kept.append(b"x" * (10 * 2**20))
-    time.sleep(0.01)
+    time.sleep(0.03)
 time.sleep(0.2)
 """,
     ),
