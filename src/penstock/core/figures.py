@@ -34,6 +34,7 @@ class WorkerFigures:
     busy: int
     sandbox_level: str
     heartbeat_at: float
+    clock_ahead_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,7 @@ CLOCK_APART: Final = Limit(
 )
 DISK_FREE: Final = Limit("disk_free", 2_048, "MiB", "what a night writes fits, while somebody makes room")
 DISK_FREE_SHARE: Final = Limit("disk_free_share", 5, "%", "a large disk fills by more a day than a small one")
+CLOCK_LOOK: Final = Limit("clock_look", 60, "s", "a clock that agreed may have been set since")
 KEEP_ALIVE: Final = Limit("keep_alive", 75, "s", "a connection that nobody uses holds a descriptor")
 REQUESTS_RUNNING: Final = Limit(
     "requests_running", 1_000, "requests", "more would wait for threads longer than callers do", "server_unavailable"

@@ -135,7 +135,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """A worker as the table of workers shows it."""
+    """A worker as the table of workers shows it.
+
+    Attributes:
+        clock_ahead_s: how far its clock was ahead of the database's when it last looked; negative when behind.
+    """
 
     id: str
     host: str
@@ -145,6 +149,7 @@ class WorkerState:
     busy: int
     sandbox_level: str
     started_at: float
+    clock_ahead_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

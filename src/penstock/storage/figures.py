@@ -25,8 +25,8 @@ _QUEUES: Final = Statement(
     " GROUP BY workspace ORDER BY SUM(ready) DESC LIMIT :most) AS w"
 )
 _WORKERS: Final = Statement(
-    "SELECT id, state, slots, busy, sandbox_level, heartbeat_at FROM workers WHERE heartbeat_at >= :since"
-    " ORDER BY id LIMIT :most"
+    "SELECT id, state, slots, busy, sandbox_level, heartbeat_at, clock_ahead_s FROM workers"
+    " WHERE heartbeat_at >= :since ORDER BY id LIMIT :most"
 )
 _LAST: Final = Statement("SELECT MAX(id) AS id FROM attempts")
 _JOBS: Final = Statement(
@@ -56,10 +56,7 @@ class SqlFigures:
 
     def workers(self, tx: Any, *, alive_since: float) -> Sequence[WorkerFigures]:
         """Return the workers that were heard of since."""
-        return [
-            WorkerFigures(row.id, row.state, row.slots, row.busy, row.sandbox_level, row.heartbeat_at)
-            for row in _WORKERS.run(tx, {"since": alive_since, "most": _WORKERS_MAX})
-        ]
+        return [WorkerFigures(*row) for row in _WORKERS.run(tx, {"since": alive_since, "most": _WORKERS_MAX})]
 
     def last_attempt(self, tx: Any) -> int:
         """Return the number of the newest attempt, 0 when there is none."""

@@ -51,10 +51,11 @@ _ADD_USAGE: Final = Statement(
     " jobs = usage.jobs + excluded.jobs, records = usage.records + excluded.records"
 )
 _PUT_WORKER: Final = Statement(
-    "INSERT INTO workers (id, host, pid, state, slots, busy, sandbox_level, started_at, heartbeat_at)"
-    " VALUES (:id, :host, :pid, :state, :slots, :busy, :sandbox_level, :started_at, :now)"
+    "INSERT INTO workers (id, host, pid, state, slots, busy, sandbox_level, started_at, heartbeat_at, clock_ahead_s)"
+    " VALUES (:id, :host, :pid, :state, :slots, :busy, :sandbox_level, :started_at, :now, :clock_ahead_s)"
     " ON CONFLICT (id) DO UPDATE SET state = excluded.state, slots = excluded.slots, busy = excluded.busy,"
-    " sandbox_level = excluded.sandbox_level, heartbeat_at = excluded.heartbeat_at"
+    " sandbox_level = excluded.sandbox_level, heartbeat_at = excluded.heartbeat_at,"
+    " clock_ahead_s = excluded.clock_ahead_s"
 )
 _WORK: Final = ManyStatement(
     "SELECT jobs.id, jobs.workspace, jobs.script, jobs.version, jobs.input, jobs.options, runs.state,"

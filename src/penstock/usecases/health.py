@@ -73,6 +73,10 @@ class HealthChecks:
         level = next((level for level in _LEVELS if level in levels), None)
         if level == "none":
             checks["sandbox"] = "a worker cannot run scripts safely and refuses them"
+        if apart := [worker.clock_ahead_s for worker in workers if is_apart(worker.clock_ahead_s)]:
+            checks["clock"] = (
+                f"the clock of a worker is {_told(max(apart, key=abs))}: work may be taken from who does it"
+            )
         oldest = [queue.oldest_ready_at for queue in queues if queue.oldest_ready_at is not None]
         lag_s = max(0.0, now - min(oldest)) if oldest else 0.0
         return Health(
@@ -89,16 +93,22 @@ class HealthChecks:
         Raises:
             SettingInvalid: when they are further apart than a lease bears.
         """
-        with self.database.read() as tx:
-            self.figures.time(tx)  # the first question opens a connection, which takes its time
-            there, here = self.figures.time(tx), self.clock()
-        if there is not None and abs(here - there) > limits.CLOCK_APART.value:
-            word = "ahead of" if here > there else "behind"
+        ahead_s = self.clock_ahead_s()
+        if is_apart(ahead_s):
             raise SettingInvalid(
-                f"the clock of this machine is {abs(here - there):,.1f} s {word} the database's;"
+                f"the clock of this machine is {_told(ahead_s)};"
                 f" {limits.CLOCK_APART.value} s may be, the limit `clock_apart`",
                 hint="Let both keep their time by NTP: a worker whose clock is ahead would take work from others.",
             )
+
+    def clock_ahead_s(self) -> float:
+        """Return how far this machine's clock is ahead of the database's at least; negative when it is behind."""
+        with self.database.read() as tx:
+            self.figures.time(tx)  # the first question opens a connection, which takes its time
+            before, there, after = self.clock(), self.figures.time(tx), self.clock()
+        if there is None or before <= there <= after:  # what the question took is nobody's fault
+            return 0.0
+        return before - there if before > there else after - there
 
     def scrape(self) -> Scrape:
         """Return the figures of now."""
@@ -137,6 +147,15 @@ class HealthChecks:
 def disk_low(folders: Sequence[str]) -> tuple[Path, str] | None:
     """Return the folder of a disk that is nearly full, and how much is free on it; None when there is none."""
     return low(folders, free_bytes=limits.DISK_FREE.value * 2**20, free_share=limits.DISK_FREE_SHARE.value / 100)
+
+
+def is_apart(ahead_s: float) -> bool:
+    """Return whether clocks are further apart than a lease bears."""
+    return abs(ahead_s) > limits.CLOCK_APART.value
+
+
+def _told(ahead_s: float) -> str:
+    return f"{abs(ahead_s):,.1f} s {'ahead of' if ahead_s > 0 else 'behind'} the database's"
 
 
 def _note(part: str, error: TransientError) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from penstock.core import limits
-from penstock.core.jobs import EntryId, Lease
+from penstock.core.jobs import AttemptReport, EntryId, Lease
 from penstock.core.work import Assignment, Ended
 from penstock.worker.runners import Runner
 
@@ -114,3 +114,9 @@ def account_of(ended: Ended, *, refused: bool) -> dict[str, Any]:
         "failed": report.report.get("failed"),
         "killed": report.killed,
     }
+
+
+def unrecordable() -> AttemptReport:
+    """Return how an attempt ended whose report cannot be recorded."""
+    error = {"code": "bug", "message": "its report could not be recorded", "hint": "Look at the worker's log."}
+    return AttemptReport("crashed", error=error)

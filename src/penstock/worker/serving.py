@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from penstock.base.ids import new_id
@@ -15,6 +15,7 @@ from penstock.base.logs import get_log
 from penstock.core import limits
 from penstock.core.settings import Settings
 from penstock.core.work import WorkerState
+from penstock.usecases.health import is_apart
 from penstock.wiring.server import Server, open_server
 from penstock.worker.chores import Chore, Chores, Patient
 from penstock.worker.runners import Runner
@@ -52,18 +53,22 @@ def serve(settings: Settings, runners: Sequence[Runner], *, name: str = "", afte
         log = get_log().bind(worker=state.id)
         if after and (left := server.work.bury(after)):
             log.info("worker.followed", dead=after, attempts=left)
-        with Chores(_chores(server, state.id), log=log):
-            supervisor = Supervisor(
-                state,
-                server.work,
-                runners,
-                server.queue.wait,
-                log,
-            )
-            with _draining(supervisor):
-                log.info("worker.started", runners=len(runners), places=state.slots)
-                supervisor.run()
-                log.info("worker.ended")
+        supervisor = Supervisor(state, server.work, runners, server.queue.wait, log)
+        clock = Chore("clock", limits.CLOCK_LOOK.value, lambda: compare_clocks(server.health.clock_ahead_s, supervisor))
+        with Chores([*_chores(server, state.id), clock], log=log), _draining(supervisor):
+            log.info("worker.started", runners=len(runners), places=state.slots)
+            supervisor.run()
+            log.info("worker.ended")
+
+
+def compare_clocks(look: Callable[[], float], supervisor: Supervisor) -> None:
+    """Let the log and `/health` know how far this machine's clock is from the database's."""
+    before_s, supervisor.clock_ahead_s = supervisor.clock_ahead_s, look()
+    if is_apart(supervisor.clock_ahead_s):
+        ahead_s = round(supervisor.clock_ahead_s, 1)
+        supervisor.log.warning("clock.apart", ahead_s=ahead_s, tolerated_s=limits.CLOCK_APART.value)
+    elif is_apart(before_s):
+        supervisor.log.info("clock.agreed")
 
 
 def _chores(server: Server, worker: str) -> list[Chore]:

@@ -25,7 +25,7 @@ from penstock.core.errors import DatabaseUnavailable, PenstockError, SandboxUnsa
 from penstock.core.jobs import AttemptReport, EntryId, Lease
 from penstock.core.work import Assignment, Ended, Held, Round, WorkerState
 from penstock.worker import messages, places
-from penstock.worker.holding import Holding, Holdings, account_of
+from penstock.worker.holding import Holding, Holdings, account_of, unrecordable
 from penstock.worker.runners import Runner, RunnerLost
 from penstock.worker.work import Work
 
@@ -46,6 +46,7 @@ class Supervisor:
     Attributes:
         wait: returns when the queue may have something, or its time in seconds is up.
         log: of structlog's kind.
+        clock_ahead_s: of the database's clock, as whoever compares them has found.
         clock: gives seconds since 1970.
     """
 
@@ -56,6 +57,7 @@ class Supervisor:
     log: Any
     clock: Callable[[], float] = time.time
     held: Holdings = field(default_factory=Holdings)
+    clock_ahead_s: float = 0.0
     _waiting: deque[Holding] = field(default_factory=deque)
     _ended: dict[EntryId, Ended] = field(default_factory=dict)
     _lost: deque[Lease] = field(default_factory=deque)
@@ -231,7 +233,7 @@ class Supervisor:
     def _try_one_by_one(self, ended: Sequence[Ended]) -> None:
         """Record ends apart, so that one that cannot be recorded harms no other; that one has crashed."""
         for each in ended:
-            for report in (each.report, _unrecordable()):
+            for report in (each.report, unrecordable()):
                 attempt = replace(each, report=report)
                 try:
                     given = self.work.round(self.state.id, [attempt], count=0)
@@ -430,6 +432,7 @@ class Supervisor:
             state = replace(
                 self.state,
                 busy=places.busy(self.runners),
+                clock_ahead_s=self.clock_ahead_s,
                 state="active" if self._draining_until_s is None else "draining",
             )
             try:
@@ -492,8 +495,3 @@ class Supervisor:
         self._selector.close()
         if not any(thread.is_alive() for thread in threads):
             os.close(self._bell)
-
-
-def _unrecordable() -> AttemptReport:
-    error = {"code": "bug", "message": "its report could not be recorded", "hint": "Look at the worker's log."}
-    return AttemptReport("crashed", error=error)

@@ -132,6 +132,8 @@ def test_leases_are_kept_alive_while_scripts_run_and_by_the_worker_s_state(start
     assert leases >= 1
     assert (state.busy, state.state) == (1, "active"), "no more places are taken than there are"
     wait_for(lambda: scene.work.beats[-1][0].sandbox_level == "landlock+seccomp")
+    scene.supervisor.clock_ahead_s = 2.5
+    assert wait_for(lambda: scene.work.beats[-1][0].clock_ahead_s == 2.5)
 
 
 def test_a_database_that_is_down_loses_nothing_and_refuses_nothing(start):

@@ -161,4 +161,5 @@ workers: Final = Table(
     Column("sandbox_level", Text, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("heartbeat_at", Double, nullable=False),
+    Column("clock_ahead_s", Double, nullable=False, server_default="0"),  # of the database's; behind when negative
 )
