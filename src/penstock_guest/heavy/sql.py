@@ -46,6 +46,9 @@ _INSTEAD: Final = {
 _NOT_SHOWN: Final = "what DuckDB says of it may hold values of rows, and is not shown"
 _OVERFLOW: Final = re.compile(r"Overflow in [a-z]+(?: [a-z]+)? of [A-Z]+[0-9]*(?![A-Za-z0-9])")
 _QUOTED: Final = re.compile(r"\".*\"|'.*'", re.DOTALL)
+# Names of columns, tables and functions that DuckDB has found alike, in a line below its words.
+_ALIKE: Final = re.compile(r'^(?:Candidate (?:bindings|tables):[: ]*|Did you mean )("[^\n]+")', re.MULTILINE)
+_NO_SCHEMA: Final = re.compile(r' because schema "[^"\n]*" does not exist')  # one is made for tables there are
 _LINE: Final = re.compile(r"^LINE ([0-9]{1,6}):", re.MULTILINE)
 
 
@@ -99,8 +102,15 @@ def describe(error: Exception) -> dict[str, Any]:
     elif kind == _OF_EITHER:
         message = _QUOTED.sub("...", words).partition("\n")[0]
     else:
-        message = words.partition("\n")[0] if kind in _OF_THE_QUERY else _without_values(kind, words)
+        message = _with_names(words) if kind in _OF_THE_QUERY else _without_values(kind, words)
     return {"code": code, "type": kind, "message": bounded(message), "line": int(place[1]) if place else None}
+
+
+def _with_names(words: str) -> str:
+    """Return the first line of words about a query, and the names that it may have meant."""
+    first = _NO_SCHEMA.sub("", words.partition("\n")[0])
+    alike = _ALIKE.search(words)
+    return first if alike is None else f"{first.rstrip('!')}; did you mean {alike[1]}?"
 
 
 def _without_values(kind: str, words: str) -> str:
