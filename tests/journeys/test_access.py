@@ -292,6 +292,9 @@ def test_workspaces_are_made_and_bounded_on_the_servers_machine(api, terminal):
     assert "10.0.0.0/8" in terminal("workspaces", "list")
     assert "public addresses only" in terminal("workspaces", "set", "data-team", "--no-egress")
     assert "pt_" in terminal("workspaces", "token", "data-team", "--member", "ann")
+    with pytest.raises(NotFound, match="no member 'admin'") as nobody:
+        terminal("workspaces", "token", "data-team")
+    assert "--member. Admins: ann." in nobody.value.hint
     with pytest.raises(RequestInvalid, match="no quota 'nonsense'"):
         terminal("workspaces", "set", "data-team", "--quota", "nonsense=3")
     with pytest.raises(RequestInvalid):

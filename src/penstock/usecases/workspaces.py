@@ -19,7 +19,7 @@ from penstock.core.access import (
     local_actor,
 )
 from penstock.core.egress import entry_problem
-from penstock.core.errors import NotAllowed, NotLoggedIn, RequestInvalid
+from penstock.core.errors import NotAllowed, NotFound, NotLoggedIn, RequestInvalid
 from penstock.core.ports import Audit, Clock, Database, Queue
 from penstock.core.ports.access import KeyRecords, MemberRecords, QuotaBook, WorkspaceRecords
 from penstock.usecases.names import check_name
@@ -92,11 +92,20 @@ class Workspaces:
             return self.records.list(tx)
 
     def issue_token(self, name: str, *, member: str) -> str:
-        """Return a new login token for a member of a workspace."""
+        """Return a new login token for a member of a workspace.
+
+        Raises:
+            NotFound: when there is no such workspace or member; who asks has no key yet, so the hint names the admins.
+        """
 
         def issue(tx: Any) -> str:
             workspace = self.records.find(tx, name)
-            found = self.members.get(tx, workspace=workspace.id, member=member)
+            try:
+                found = self.members.get(tx, workspace=workspace.id, member=member)
+            except NotFound as error:
+                known = self.members.list(tx, workspace=workspace.id)
+                admins = ", ".join(one.name for one in known if one.role == "admin")
+                raise NotFound(error.message, hint=f"Name another with --member. Admins: {admins}.") from error
             self.audit.record(tx, local_actor(workspace.id), AuditEvent("member.token", found.id))
             return self.members.create_token(tx, found)
 
