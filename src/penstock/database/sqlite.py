@@ -2,8 +2,8 @@
 
 A durable commit waits for the disk, some 0.1 to 4 ms. The writing thread takes all the work that has come in
 meanwhile into one transaction, each piece in a savepoint of its own, so that what fails takes nothing else with it and
-all share one wait. Who comes while nobody writes does it by itself: waking two threads, one after the other, takes as
-long as a small transaction does. Other processes write to the same file, and SQLite's own waiting is unfair between
+all share one wait; those who have just shared one are waited for a moment. Who comes while nobody writes does it by
+itself: waking two threads, one after the other, takes as long as a small transaction does. Other processes write to the same file, and SQLite's own waiting is unfair between
 them (one of two gets nearly all turns), so the turn is asked for again every one to three milliseconds.
 """
 
@@ -32,6 +32,8 @@ from penstock.core.errors import Bug, DatabaseUnavailable, SettingInvalid
 T = TypeVar("T")
 
 _BATCH_MAX: Final = 128  # pieces of work in one transaction: enough to share a wait, few enough to be quick
+_GATHERING_S: Final = 0.002  # at most, for those who write together to come again; a step of it without any ends it
+_GATHERING_STEP_S: Final = 0.0002
 _CLOSING_S: Final = 1.0  # who closes does not wait longer for another process's turn to end
 _PRAGMAS: Final = [
     f"busy_timeout = {limits.DATABASE_BUSY.value * 1000}",  # opening and reading wait for moments only
@@ -118,6 +120,7 @@ class SqliteDatabase:
         self._closing = threading.Event()
         self._turn = threading.Lock()  # who has it writes, with what follows
         self._turn_of = 0
+        self._crowd = 1  # pieces in the last transaction
         self._connection: sqlalchemy.Connection | None = None
         self._synchronous = ""  # what that connection is set to
 
@@ -163,7 +166,7 @@ class SqliteDatabase:
             DatabaseUnavailable: when the file cannot be written to now, or the database is closed.
         """
         piece = _Work(work, durable=durable)
-        if self._asked or self._turn.locked():
+        if self._asked or self._crowd > 1 or self._turn.locked():
             self._ask(piece)
         else:
             with self._turn:
@@ -213,8 +216,22 @@ class SqliteDatabase:
 
     def _write(self) -> None:
         while (piece := self._works.get()) is not None:
+            self._gather()
             with self._turn:
                 self._carry_out([piece, *self._others()])
+
+    def _gather(self) -> None:
+        """Wait for those who were in the last transaction: told at once, they come again one after the other.
+
+        The first of them would have a wait for the disk of its own, and all the others another.
+        """
+        until_s = time.monotonic() + _GATHERING_S
+        came = 0
+        while came < self._crowd - 1 and time.monotonic() < until_s:
+            time.sleep(_GATHERING_STEP_S)
+            before, came = came, self._works.qsize()
+            if came == before:
+                return
 
     def _others(self) -> Iterator[_Work]:
         """Yield what has come meanwhile, too, and count all as taken up."""
@@ -232,6 +249,7 @@ class SqliteDatabase:
     def _carry_out(self, batch: list[_Work]) -> None:
         """Write what was asked for, and tell whoever waits; the turn is had."""
         self._turn_of = threading.get_ident()
+        self._crowd = len(batch)
         try:
             with _reporting(self.path):
                 self._connection = self._connection or self._connect()
