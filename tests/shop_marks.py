@@ -146,12 +146,14 @@ class Marks:
 
         def works(tx: Any) -> Any:
             answer = work(tx)
-            self.come(f"transaction within {what}", times_max=1)
-            self._here.task = task
+            before = self._task()  # whoever writes may be the task's own thread
             try:
+                self._here.task = "-"
+                self.come(f"transaction within {what}", times_max=1)
+                self._here.task = task
                 self.come(f"transaction ends {what}", times_max=1 if what.startswith(_BY_THE_CLOCK) else _TIMES_MAX)
             finally:
-                self._here.task = "-"
+                self._here.task = before
             return answer
 
         return works
