@@ -10,7 +10,7 @@ import click
 from penstock.base.text import count
 from penstock.cli.place import json_option, open_place, server_option
 from penstock.cli.rows import print_json
-from penstock.cli.table_texts import csv_text, row_lines
+from penstock.cli.table_texts import csv_text, is_cut, row_lines
 from penstock.core import limits
 from penstock.core.errors import UsageError
 
@@ -52,6 +52,8 @@ def command(*, sql: str, at: tuple[str, ...], rows_max: int, as_csv: bool, serve
     else:
         for line in row_lines(found["columns"], found["rows"]):
             click.echo(line)
+        if is_cut(found["columns"], found["rows"]):
+            click.echo("long values are cut; --csv and --json have all of them", err=True)
     if found["truncated"]:
         more = "" if rows_max == limits.QUERY_ROWS.value else "; more with --rows"
         click.echo(f"only the first {count(len(found['rows']), 'row')}{more}", err=True)

@@ -13,7 +13,8 @@ import orjson
 from penstock.base.text import count, harmless
 
 View = Mapping[str, Any]
-_CELL: Final = 48  # characters of a value that a table shows
+_CELL: Final = 48  # characters of a value that a table shows at least
+_LINE: Final = 240  # that the values of a row share where they are few, so that an error stands whole
 _NUMBERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "U")
 
 
@@ -34,13 +35,20 @@ def lineage_lines(tree: View, *, above: str = "") -> Iterator[str]:
 
 
 def row_lines(columns: Sequence[View], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
-    """Yield rows below the names of their columns; numbers stand on the right."""
+    """Yield rows below the names of their columns; numbers stand on the right, and long values end in `...`."""
+    most = _most(columns)
     names = [harmless(str(column["name"])) for column in columns]
     right = [str(column.get("type", "")).upper().startswith(_NUMBERS) for column in columns]
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [[_cell(value, most) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)] if names else []
     yield click.style(_line(names, widths, right), bold=True)
     yield from (_line(row, widths, right) for row in cells)
+
+
+def is_cut(columns: Sequence[View], rows: Sequence[Sequence[Any]]) -> bool:
+    """Return whether `row_lines` leaves out a part of a value."""
+    most = _most(columns)
+    return any(value is not None and len(str(_plain(value))) > most for row in rows for value in row)
 
 
 def csv_text(columns: Sequence[View], rows: Sequence[Sequence[Any]]) -> str:
@@ -71,9 +79,13 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
     return "  ".join(shown).rstrip()
 
 
-def _cell(value: Any) -> str:
+def _most(columns: Sequence[View]) -> int:
+    return max(_CELL, _LINE // max(len(columns), 1))
+
+
+def _cell(value: Any, most: int) -> str:
     text = harmless(str(_plain(value)).replace("\n", " ")) if value is not None else "-"
-    return text if len(text) <= _CELL else text[: _CELL - 3] + "..."
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import click
 
-from penstock.cli.table_texts import csv_text, lineage_lines, row_lines
+from penstock.cli.table_texts import csv_text, is_cut, lineage_lines, row_lines
 
 COLUMNS = [{"name": "shop", "type": "VARCHAR"}, {"name": "orders", "type": "BIGINT"}]
 
@@ -47,6 +47,16 @@ def test_rows_stand_below_their_names_and_numbers_on_the_right():
     lines = [click.unstyle(line) for line in row_lines(COLUMNS, [["a\x1bb", 12], [None, 1234]])]
     assert lines == ["shop  orders", "a\N{REPLACEMENT CHARACTER}b       12", "-       1234"]
     assert [click.unstyle(line) for line in row_lines(COLUMNS, [])] == ["shop  orders"]
+
+
+def test_few_columns_have_room_for_an_error_and_what_is_cut_is_said():
+    error = "script_error: ValueError: invalid literal for int() with base 10: 'many' at line 10"
+    pair = [{"name": "error", "type": "VARCHAR"}, {"name": "record", "type": "VARCHAR"}]
+    assert error in list(row_lines(pair, [[error, "{}"]]))[1]
+    assert not is_cut(pair, [[error, None]])
+    six, long = pair * 3, [[error] * 6]
+    assert is_cut(six, long)
+    assert f"{error[:45]}..." in list(row_lines(six, long))[1]
 
 
 def test_csv_has_quotes_where_they_are_needed_and_json_for_what_is_nested():
