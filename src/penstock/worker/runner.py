@@ -104,6 +104,7 @@ class Runner:
         self._to_begin: set[tuple[EntryId, int]] = set()
         self._scripts: dict[str, ScriptVersion] = {}
         self._sandbox_failures = 0
+        self._alive_s = time.monotonic()
         self._threads = [
             threading.Thread(target=self._work, args=(of,), name=f"runner-{number}", daemon=True)
             for number, of in enumerate([self._waiting] * threads + [self._guests])
@@ -141,6 +142,8 @@ class Runner:
     def _receive(self) -> bytes | None:
         """Return what has arrived; None when the supervisor is gone."""
         while not self._readable.poll(_ALIVE_MS):
+            self._say_alive()
+        if time.monotonic() - self._alive_s >= _ALIVE_MS / 1000:  # who is spoken to all the time has to say so, too
             self._say_alive()
         try:
             return self._channel.recv(_RECEIVE_BYTES) or None
@@ -240,6 +243,7 @@ class Runner:
 
     def _say_alive(self) -> None:
         """Say it unless that would have to wait: whoever reads must not, or both sides could wait for each other."""
+        self._alive_s = time.monotonic()
         if self._sending.acquire(blocking=False):
             try:
                 if self._writable.poll(0):
