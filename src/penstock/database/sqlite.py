@@ -3,8 +3,9 @@
 A durable commit waits for the disk, some 0.1 to 4 ms. The writing thread takes all the work that has come in
 meanwhile into one transaction, each piece in a savepoint of its own, so that what fails takes nothing else with it and
 all share one wait; those who have just shared one are waited for a moment. Who comes while nobody writes does it by
-itself: waking two threads, one after the other, takes as long as a small transaction does. Other processes write to the same file, and SQLite's own waiting is unfair between
-them (one of two gets nearly all turns), so the turn is asked for again every one to three milliseconds.
+itself: waking two threads, one after the other, takes as long as a small transaction does. Other processes write to
+the same file, and SQLite's own waiting is unfair between them (one of two gets nearly all turns), so the turn is asked
+for again every one to three milliseconds.
 """
 
 from __future__ import annotations
