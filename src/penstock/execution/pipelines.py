@@ -50,11 +50,13 @@ def start(run: PipelineRun, *, now: float) -> Following:
 def advance(run: PipelineRun, *, now: float) -> Following:
     """Return how a run stands once everything that can follow has followed."""
     entries: list[Entry] = []
-    while (task := _next(run)) is not None:
-        task, entry = _begin(run, task, now=now)
-        run = with_task(run, task)
-        if entry is not None:
-            entries.append(entry)
+    ready = _ready(run)
+    while ready:
+        begun = [_begin(run, task, now=now) for task in ready]
+        for task, entry in begun:
+            run = with_task(run, task)
+            entries += [entry] if entry is not None else []
+        ready = _ready(run) if any(task.state in TASK_ENDED for task, _ in begun) else []
     if all(task.state in TASK_ENDED for task in run.tasks if not task.follows_publish):
         if not _has_failed(run) and run.published_at is None:
             if any(task.wrote and not task.report.get("published") for task in run.tasks):
@@ -199,16 +201,16 @@ def outdated(run: PipelineRun, *, tables: Collection[str], inputs: Collection[st
     ]
 
 
-def _next(run: PipelineRun) -> RunTask | None:
-    """Return a task that waits for nothing any more."""
-    states = {task.name: task.state for task in run.tasks}
-    for task in run.tasks:
-        if task.state != "waiting" or any(states.get(name, "succeeded") not in TASK_ENDED for name in task.after):
-            continue
-        if task.follows_publish and run.published_at is None and not _first_half_failed(run):
-            continue
-        return task
-    return None
+def _ready(run: PipelineRun) -> list[RunTask]:
+    """Return the tasks that wait for nothing any more."""
+    going = {task.name for task in run.tasks if task.state not in TASK_ENDED}
+    return [
+        task
+        for task in run.tasks
+        if task.state == "waiting"
+        and going.isdisjoint(task.after)
+        and (not task.follows_publish or run.published_at is not None or _first_half_failed(run))
+    ]
 
 
 def _begin(run: PipelineRun, task: RunTask, *, now: float) -> tuple[RunTask, Entry | None]:

@@ -216,8 +216,8 @@ class SqlRunRecords:
             _SAVE_RUN.do(tx, run_state(after))
         if own_state(before) != own_state(after):
             _SAVE.do(tx, own_state(after))
-        known = {task.name: task for task in before.tasks}
-        changed = [task_state(after.id, task) for task in after.tasks if task is not known.get(task.name)]
+        pairs = zip(before.tasks, after.tasks, strict=True)  # a run's tasks are the same from its begin to its end
+        changed = [task_state(after.id, task) for known, task in pairs if task is not known]
         if changed:
             _SAVE_TASK.do(tx, changed)
             mark = secrets.token_hex(8)
