@@ -1,10 +1,10 @@
 """No-op jobs a second: two worker processes on two cores, 16 entries a round, each end durable before the next round.
 
 A round is one transaction that closes the last batch and leases the next. Counted are the last nine tenths of the
-entries, and of a worker's CPU that of its rounds. The peers in two processes each, with entries that do nothing either: pgqueuer (PostgreSQL, batches of 16);
-procrastinate (PostgreSQL, 16 at once); huey (SQLite, fsync on, one job at a time: it has no batches, takes an entry out
-before it has run it, and keeps no lease); Celery on Redis, which flushes each write (16 prefetched, acknowledged when
-done), beside our PostgreSQL.
+entries, and of a worker's CPU that of its rounds. The peers in two processes each, with entries that do nothing either:
+pgqueuer (PostgreSQL, batches of 16); procrastinate (PostgreSQL, 16 at once); huey (SQLite, fsync on, one job at a time:
+it has no batches, takes an entry out before it has run it, and keeps no lease); Celery on Redis, which flushes each
+write (16 prefetched, acknowledged when done), beside our PostgreSQL.
 """
 
 from __future__ import annotations
