@@ -153,7 +153,8 @@ class _Reading:
 
 def _with_path(problem: ProjectProblem, tree: Tree) -> ProjectProblem:
     path = next(_paths(problem, tree), ())
-    return replace(problem, code="suite_invalid", message=f"{json_path(path)}: {problem.message}")
+    words = problem.message.removeprefix(f"{path[-1]}: ") if path else problem.message  # the path ends in it
+    return replace(problem, code="suite_invalid", message=f"{json_path(path)}: {words}")
 
 
 def _paths(problem: ProjectProblem, tree: Tree) -> Iterator[Path]:

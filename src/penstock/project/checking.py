@@ -133,7 +133,8 @@ def _problem(
     if error["type"] == "missing":
         name = str(error["loc"][-1])
         field = _fields(model, error["loc"][:-1]).get(name)
-        more = f" {field.description}" if field is not None and field.description else ""
+        said = field.description or "" if field is not None else ""
+        more = f" {said[:1].upper()}{said[1:]}".rstrip()
         return ProjectProblem(
             "project_invalid", f"{name!r} is missing", tree.key_place(where), f"Add {name}: to it.{more}"
         )
