@@ -138,7 +138,8 @@ class Supervisor:
         return _LOOK_S if due_in_s is None else min(due_in_s, _LOOK_S)
 
     def _hear(self, timeout_s: float) -> None:
-        for key, _ in self._selector.select(timeout_s):
+        # A process that was stopped is told that its time is up, and nothing of what has come meanwhile.
+        for key, _ in self._selector.select(timeout_s) or self._selector.select(0):
             if key.data is None:
                 os.eventfd_read(self._bell)
                 self._something = True

@@ -1,6 +1,7 @@
 """A supervisor with runners that are threads: what it does with attempts, outages, deaths, cancels and the end."""
 
 import contextlib
+import selectors
 import threading
 import time
 
@@ -233,6 +234,24 @@ def test_what_was_lost_and_comes_back_at_once_is_stopped_and_begun_anew(start):
     assert [ended.lease.token for ended in scene.work.ended] == [2]
     assert [event["entry"] for event in scene.events("lease.lost")] == [entry]
     assert wait_for(lambda: not scene.runners[0].at_hand)
+
+
+def test_a_supervisor_that_was_stopped_hears_its_runners_before_it_judges_them():
+    class Stopped(selectors.DefaultSelector):
+        def select(self, timeout=None):
+            """Find nothing, as after a stop that was longer than the timeout."""
+            if timeout:
+                time.sleep(0.005)
+                return []
+            return super().select(timeout)
+
+    scene = Scene()
+    scene.supervisor._selector = Stopped()
+    scene.thread.start()
+    try:
+        assert scene.ended(*scene.work.add(b"a", b"b")) == ["succeeded"] * 2
+    finally:
+        scene.drain()
 
 
 def test_an_attempt_knows_by_heartbeats_that_it_may_do_what_cannot_be_taken_back(start):
