@@ -35,7 +35,7 @@ Sign = Callable[[Any], bool]
 _IN_THE_PARENT: Final = {"watch", "environment"}
 SMALL: Final = EngineLimits(wall_s=60, cpu_s=10, memory_bytes=512 * MIB, disk_bytes=64 * MIB)
 _FILES_MAX: Final = 2_000  # so that attacks that make files do not take long
-_SHOWING_S: Final = 2.0
+_SHOWING_S: Final = 20.0
 _SETTLING_S: Final = 0.01
 _STRAYS_ENOUGH: Final = 10
 _STRAYING_S: Final = 1.5
@@ -243,11 +243,14 @@ class EngineLaboratory:
     def _watch(self, child: heavy._Child, trial: EngineTrial, *, lingers: bool) -> None:
         """Let the product attend to a child, and look at it from beside; of one that lingers, take the answer only."""
         started_s, stop = time.monotonic(), Stop()
+        grown_s, strays = started_s, 0
         attending = threading.Thread(target=self._attend, args=(child, trial, stop), kwargs={"lingers": lingers})
         attending.start()
         while attending.is_alive():
             _look(trial)
-            if len(trial.strays) > _STRAYS_ENOUGH or (trial.strays and time.monotonic() - started_s > _STRAYING_S):
+            if len(trial.strays) > strays:
+                grown_s, strays = time.monotonic(), len(trial.strays)
+            if strays > _STRAYS_ENOUGH or (strays and time.monotonic() - grown_s > _STRAYING_S):
                 stop.ask()  # what has been forked holds the channel, and shows by being there
             attending.join(0.005)
         trial.wall_s = time.monotonic() - started_s

@@ -31,7 +31,7 @@ ROOT: Final = Path(__file__).parents[2]
 # Every layer; `environment` is left out by the parent, the others by a boot that calls `without`.
 LAYERS: Final = ("landlock", "outer", "inner", "rlimits", "mdwe", "hiding", "no_new_privileges", "environment")
 _SETTLING_S: Final = 0.01
-_SHOWING_S: Final = 2.0
+_SHOWING_S: Final = 20.0
 _PATIENCE_S: Final = 2
 # An attack that stumbles over its own feet has not been stopped by anybody.
 _BLUNDERS: Final = ["NameError", "TypeError", "AttributeError", "KeyError", "IndexError", "SyntaxError", "ImportError"]
@@ -206,7 +206,7 @@ def processes_in(session: int) -> set[int]:
     return {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_of(pid, session)}
 
 
-def settles(test: Callable[[], bool], *, within_s: float = 5) -> bool:
+def settles(test: Callable[[], bool], *, within_s: float = 30) -> bool:
     """Return whether the test comes true soon."""
     deadline_s = time.monotonic() + within_s
     while not test():
