@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import click
 
 from penstock.base.text import harmless
 from penstock.cli.connection import DEFAULT_URL
+from penstock.core.errors import UsageError
 
 
 @click.command(name="login")
@@ -35,9 +37,9 @@ def command(*, url: str | None, token: str | None, key: str | None, as_json: boo
 
     url = (url or os.environ.get("PENSTOCK_URL") or DEFAULT_URL).rstrip("/")
     if key is None:
-        key = log_in(url, token or click.prompt("token", hide_input=True, err=True))["api_key"]
+        key = log_in(url, token or _asked("token", option="--token pt_..."))["api_key"]
     elif key == "-":
-        key = click.prompt("API key", hide_input=True, err=True)
+        key = _asked("API key", option="--key pk_...")
     with Client(url, str(key)) as client:
         me = client.workspace.me()
     path = keep_credentials(Credentials(url, str(key)))
@@ -47,3 +49,12 @@ def command(*, url: str | None, token: str | None, key: str | None, as_json: boo
     name, workspace = harmless(me["name"]), harmless(me["workspace"]["name"])
     click.echo(f"{click.style('logged in', fg='green')} at {url} as {name}, {me['role']} of {workspace}")
     click.echo(f"the key is in {path}")
+
+
+def _asked(what: str, *, option: str) -> str:
+    """Return what a person types, or the first line of standard input where there is no terminal."""
+    if sys.stdin.isatty():
+        return str(click.prompt(what, hide_input=True, err=True))
+    if line := sys.stdin.readline().strip():
+        return line
+    raise UsageError(f"there is no {what}, and no terminal to ask for it", hint=f"Run: penstock login {option}")

@@ -13,14 +13,16 @@ _COLUMNS = ["name", "project", "task", "snapshot", "published_at", "published_by
 
 
 class _TablesGroup(click.Group):
-    """A group whose first word may be the name of a table: those have a dot, and commands do not."""
+    """A group whose first word may be the name of a table; what stands before it holds for the command, too."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and "." in args[0]:
-            return super().resolve_command(ctx, ["show", *args])
-        return super().resolve_command(ctx, args)
+        words = args if not args or args[0] in self.commands or args[0].startswith("-") else ["show", *args]
+        name, found, rest = super().resolve_command(ctx, words)
+        known = {option for each in found.params for option in each.opts} if found is not None else set()
+        before = {"--server": ctx.params.get("server"), "--json": ctx.params.get("as_json")}
+        return name, found, [*(option for option, is_set in before.items() if is_set and option in known), *rest]
 
 
 @click.group(
