@@ -138,6 +138,8 @@ class RestConnector:
                 total.add(page)
                 state.add(page)
                 ctx.progress(total.records)
+                if total.records:
+                    ctx.expect_write()
         ctx.log("pages were read", pages=total.pages, records=total.records, rejected=total.refused)
         state.remember()
         if total.records or total.refused:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
-
-from pydantic import BaseModel
 
 from penstock.base.ids import new_id
 from penstock.base.nearest import nearest
@@ -30,6 +28,8 @@ from penstock.core.scripts import Chunk, ChunkResult, ScriptVersion
 from penstock.core.tables import Author, Partition, Published, Reading, SnapshotId, TableName, Written
 from penstock.execution.chunks import run_in_order
 from penstock.execution.engine_failures import failed
+from penstock.execution.ready_engine import ReadyEngine
+from penstock.execution.settings_secrets import with_secrets
 from penstock.execution.stopping import StopSign
 from penstock.execution.table_writes import Ask, order_of, query_columns, query_files
 from penstock.execution.task_cursors import TaskCursors
@@ -37,7 +37,6 @@ from penstock.execution.task_parts import TaskParts
 from penstock.execution.telling import Telling
 
 Rows = Callable[[str], Sequence[Sequence[Any]]]
-_SECRET: Final = re.compile(r"\$\{secret:([^}]*)\}")
 _FILES: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "csv": ("csv", ["HEADER"]),
     "ndjson": ("json", []),
@@ -75,6 +74,7 @@ class TaskContext:
     cursors: TaskCursors = field(init=False)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _telling: Telling = field(init=False)
+    _ready: ReadyEngine = field(default_factory=ReadyEngine)
     _fetched: int = 0
     _turn: int = 0
     _own: str = field(default_factory=lambda: new_id("w"))  # of this attempt, and no other
@@ -94,6 +94,7 @@ class TaskContext:
         """Let the attempt's time run."""
         self._clear()  # what an attempt that was killed has left
         self._stack.callback(self._telling.close)
+        self._stack.callback(self._ready.close)
         self._stack.enter_context(self.stop.after(self.timeout_s))
         return self
 
@@ -155,7 +156,8 @@ class TaskContext:
         """
         if name not in self.project.connections:
             raise NotFound(f"the project has no connection {name!r}", hint=nearest(name, self.project.connections))
-        return self._with_secrets(self.project.connections[name].spec)
+        secret = partial(self.parts.secret, self.occurrence.workspace)
+        return with_secrets(self.project.connections[name].spec, secret)
 
     def connector(self, kind: str) -> Any:
         """Return the `Connector` of a kind of connection."""
@@ -256,6 +258,10 @@ class TaskContext:
         alone = isinstance(chunks, Sequence) and len(chunks) == 1
         return run_in_order(runner, chunks, parallel=1 if alone else self.parallel, seed=seed, emit=emit)
 
+    def expect_write(self) -> None:
+        """Start the engine of the next `write_query` of staged files, beside what comes first."""
+        self._ready.start(lambda: self._talk({}, None, None))
+
     def write_query(
         self,
         write: TableWrite,
@@ -274,7 +280,8 @@ class TaskContext:
         """
         self.stop.check()
         known, lake = self.columns(write.table), self.parts.lake
-        with self._talk(tables, files, limits) as ask:
+        is_ready = self._ready.there and not tables and limits is None
+        with self._ready.used(files or {}) if is_ready else self._talk(tables, files, limits) as ask:
             found = query_columns(ask, sql, write, known)
             inputs = {**self.reads, **{reading.table: reading.snapshot for reading in tables.values()}}
             words = {"workspace": self.occurrence.workspace, "author": self._author(write), "inputs": inputs}
@@ -343,6 +350,7 @@ class TaskContext:
         written = frozenset(self.wrote)
         self.wrote.clear()
         self.cursors = self._fresh_cursors()
+        self._ready.close()
         self.parts.engines.clear(self.staging)
         return written
 
@@ -479,17 +487,3 @@ class TaskContext:
             writes=str(self.staging),
             limits=bounds or EngineLimits(),
         )
-
-    def _with_secrets(self, value: Any) -> Any:
-        """Return settings with secrets in place of their names; nothing is checked again, so that no error has one."""
-        match value:
-            case str():
-                return _SECRET.sub(lambda found: self.parts.secret(self.occurrence.workspace, found[1]), value)
-            case BaseModel():
-                fields = type(value).model_fields
-                return value.model_copy(update={name: self._with_secrets(getattr(value, name)) for name in fields})
-            case dict():
-                return {key: self._with_secrets(one) for key, one in value.items()}
-            case list() | tuple():
-                return type(value)(self._with_secrets(one) for one in value)
-        return value

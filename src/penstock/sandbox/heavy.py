@@ -116,6 +116,7 @@ class HeavySandbox:
         """
         self._require_safe(request)
         with _Child(self._boot, request) as child:
+            child.begin()
             try:
                 yield Talk(child, stop or Stop())
             finally:
@@ -215,9 +216,13 @@ class _Child:
         finally:
             self.leave()
 
-    def open(self, stop: StopSign) -> EngineAnswer | EngineFailure:
-        """Begin a conversation."""
+    def begin(self) -> None:
+        """Begin a conversation, and wait for nothing."""
         self._send(_message(self._request) | {"converse": True})
+
+    def open(self, stop: StopSign) -> EngineAnswer | EngineFailure:
+        """Wait for a conversation that has begun; its time counts from here."""
+        self._started_s = time.monotonic()
         said = self._listen(stop, lines=2)
         return said if isinstance(said, EngineFailure) else self._judge(said, self._usage_now())
 

@@ -69,6 +69,7 @@ class Arriving:
             raise TaskFailed(
                 f"more than {limits.SOURCE_BYTES.value:,} MiB have arrived", hint="Take less at once, by for_each."
             )
+        self._ctx.expect_write()
         arrived.columns |= landed.columns
         if landed.mark:
             arrived.taken.append((landed.source, landed.mark))

@@ -17,7 +17,7 @@ from typing import Any, Final
 import _duckdb as duckdb  # without its Python layer, whose imports take longer than all else here
 
 from penstock_guest.heavy.programs import SPILL, bounded
-from penstock_guest.heavy.sql_session import SqlSession, one_select
+from penstock_guest.heavy.sql_session import SqlSession, make_view, one_select
 from penstock_guest.heavy.sql_types import NANOSECONDS, literal, quoted
 
 # What DuckDB uses beside the memory that it counts: 80 MiB, measured over sorts, joins and groups that spill.
@@ -64,7 +64,7 @@ def answer(ask: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     began_s = time.monotonic()
     with _connect(ask, limits) as connection:
         for name, table in ask["tables"].items():
-            _make_view(connection, name, table["relation"])
+            make_view(connection, name, table["relation"])
         opened_s = time.monotonic()
         one_select(connection, ask["sql"])
         result = _fetch(connection, ask) if ask["output"] is None else _write(connection, ask)
@@ -82,7 +82,7 @@ def converse(ask: dict[str, Any], limits: dict[str, Any]) -> Iterator[SqlSession
     """
     with _connect(ask, limits) as connection:
         for name, table in ask["tables"].items():
-            _make_view(connection, name, table["relation"])
+            make_view(connection, name, table["relation"])
         yield SqlSession(connection)
 
 
@@ -150,14 +150,6 @@ def _lock(connection: duckdb.DuckDBPyConnection, *, reads: list[str], writes: st
     connection.execute("SET allowed_paths = ?", [reads])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-
-
-def _make_view(connection: duckdb.DuckDBPyConnection, name: str, relation: str) -> None:
-    schema, _, table = name.rpartition(".")
-    if schema:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-    qualified = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
-    connection.execute(f"CREATE VIEW {qualified} AS {relation}")
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, ask: dict[str, Any]) -> dict[str, Any]:

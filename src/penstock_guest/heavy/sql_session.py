@@ -32,8 +32,19 @@ class SqlSession:
         self._picked = ""
 
     def answer(self, ask: dict[str, Any]) -> dict[str, Any]:
-        """Answer one question: `columns`, `write` or `rows`."""
-        return {"columns": self._columns, "write": self._write, "rows": self._rows}[ask["act"]](ask)
+        """Answer one question: `views`, `columns`, `write` or `rows`."""
+        acts = {"views": self._views, "columns": self._columns, "write": self._write, "rows": self._rows}
+        return acts[ask["act"]](ask)
+
+    def _views(self, ask: dict[str, Any]) -> dict[str, Any]:
+        """Make views that were not known when the engine was started.
+
+        Args:
+            ask: `views`: the SQL that reads each, by name.
+        """
+        for name, relation in ask["views"].items():
+            make_view(self._connection, name, relation)
+        return {}
 
     def _columns(self, ask: dict[str, Any]) -> dict[str, Any]:
         """Return the columns of a query as a table has them; the rows are written afterwards.
@@ -94,6 +105,15 @@ class SqlSession:
             raise duckdb.ParserException("this is not one SELECT")
         rows = self._connection.execute(statements[0]).fetchmany(ask["rows_max"])
         return {"rows": [[plain(value) for value in row] for row in rows]}
+
+
+def make_view(connection: duckdb.DuckDBPyConnection, name: str, relation: str) -> None:
+    """Give a relation a name, with a schema where that has one."""
+    schema, _, table = name.rpartition(".")
+    if schema:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+    qualified = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
+    connection.execute(f"CREATE VIEW {qualified} AS {relation}")
 
 
 def one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from pydantic import BaseModel
@@ -79,6 +80,34 @@ def test_one_child_is_started_for_a_write_and_columns_may_come_and_widen(bench, 
         (2, {"x": 1, "y": [1.5]}, {"k": 1}, nothing),
         (nothing, nothing, nothing, [1, 2]),
     ]
+
+
+def test_an_engine_that_is_started_ahead_is_used_once_and_ended_in_any_case(bench, monkeypatch):
+    began, ended = [], []
+    converse = bench.parts.engines.converse
+
+    @contextlib.contextmanager
+    def counted(*asked, **words):
+        began.append(asked)
+        with converse(*asked, **words) as talk:
+            yield talk
+        ended.append(asked)
+
+    monkeypatch.setattr(bench.parts.engines, "converse", counted)
+    ctx = bench.ctx()
+    ctx.expect_write()
+    ctx.expect_write()
+    (ctx.staging / "rows.ndjson").write_bytes(b'{"a": 7}\n')
+    view = {"arrived": f"SELECT * FROM read_json('{ctx.staging}/rows.ndjson', columns = {{a: 'BIGINT'}})"}
+    write = TableWrite(TOTALS, "append")
+    assert ctx.write_query(write, "SELECT a FROM arrived", tables={}, files=view).rows == 1
+    assert (len(began), len(ended)) == (1, 1)
+    ctx.write_query(replace(write, part="again"), "SELECT 8 AS a", tables={})
+    assert bench.rows(TOTALS, run=True) == [(7,), (8,)]
+    ctx.expect_write()
+    assert (len(began), len(ended)) == (3, 2)
+    ctx.start_over()
+    assert len(ended) == 3
 
 
 def test_the_partition_of_a_day_is_replaced_and_its_column_added(bench):

@@ -254,6 +254,9 @@ class PipelineContext(Protocol):
     ) -> Iterator[tuple[Chunk, ChunkResult]]:
         """Yield each chunk with what became of it, in the order of the chunks, many at once."""
 
+    def expect_write(self) -> None:
+        """Start the engine of the next `write_query` of staged files now, beside what comes first; cheap when it is."""
+
     def write_query(
         self,
         write: TableWrite,
