@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ def row_lines(columns: Sequence[View], rows: Sequence[Sequence[Any]]) -> Iterato
     names = [harmless(str(column["name"])) for column in columns]
     right = [str(column.get("type", "")).upper().startswith(_NUMBERS) for column in columns]
     cells = [[_cell(value, most) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)] if names else []
+    widths = [max(map(_width, column)) for column in zip(names, *cells, strict=True)] if names else []
     yield click.style(_line(names, widths, right), bold=True)
     yield from (_line(row, widths, right) for row in cells)
 
@@ -72,11 +73,17 @@ def _snapshot_words(tree: View) -> str:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    shown = [
-        cell.rjust(width) if to_right else cell.ljust(width)
-        for cell, width, to_right in zip(cells, widths, right, strict=True)
-    ]
+    gaps = [" " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)]
+    shown = [gap + cell if to_right else cell + gap for cell, gap, to_right in zip(cells, gaps, right, strict=True)]
     return "  ".join(shown).rstrip()
+
+
+def _width(text: str) -> int:
+    """Return how many places a text takes on a terminal: Chinese letters two, accents that stand apart none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
 
 
 def _most(columns: Sequence[View]) -> int:

@@ -49,6 +49,11 @@ def test_rows_stand_below_their_names_and_numbers_on_the_right():
     assert [click.unstyle(line) for line in row_lines(COLUMNS, [])] == ["shop  orders"]
 
 
+def test_letters_of_two_places_do_not_shift_what_stands_beside_them():
+    lines = [click.unstyle(line) for line in row_lines(COLUMNS, [["漢字", 1], ["Zoe\u0308", 2]])]
+    assert lines == ["shop  orders", "漢字       1", "Zoe\u0308        2"]
+
+
 def test_few_columns_have_room_for_an_error_and_what_is_cut_is_said():
     error = "script_error: ValueError: invalid literal for int() with base 10: 'many' at line 10"
     pair = [{"name": "error", "type": "VARCHAR"}, {"name": "record", "type": "VARCHAR"}]
