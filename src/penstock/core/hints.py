@@ -26,8 +26,9 @@ def for_server(hint: str) -> str:
 
 
 def with_server_hints(shown: dict[str, Any]) -> dict[str, Any]:
-    """Return a run, a task or an item as it is shown, with the hints of its errors as a server gives them."""
+    """Return a run, a task or an item as it is shown, with the commands of its errors as a server gives them."""
     for each in (shown, *shown.get("tasks", ())):
-        if (error := each.get("error")) and error.get("hint"):
-            each["error"] = {**error, "hint": for_server(error["hint"])}
+        if error := each.get("error"):
+            commands = {name: for_server(error[name]) for name in ("hint", "resume") if error.get(name)}
+            each["error"] = {**error, **commands}
     return shown

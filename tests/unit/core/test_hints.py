@@ -32,9 +32,9 @@ def test_all_commands_that_know_a_server_are_known():
 
 
 def test_a_run_s_own_error_and_those_of_its_tasks_have_hints_of_the_server():
-    error = {"code": "x", "hint": "Run: penstock resume last"}
+    error = {"code": "x", "hint": "Run: penstock resume last", "resume": "penstock resume run_1"}
     shown = with_server_hints({"error": error, "tasks": [{"error": error}, {"error": None}]})
-    told = {"code": "x", "hint": "Run: penstock resume --server last"}
+    told = {"code": "x", "hint": "Run: penstock resume --server last", "resume": "penstock resume --server run_1"}
     assert shown == {"error": told, "tasks": [{"error": told}, {"error": None}]}
     assert error["hint"] == "Run: penstock resume last"
 
