@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -100,4 +101,21 @@ def test_what_is_just_being_removed_is_left_out_and_nobody_is_charged_for_it(fre
     assert stand.write(times.fetch) == [("alone", 0.0), ("both", FIRST_CHARGE_S)]
     assert stand.counts("both") == (0, 0, 1)
     assert stand.reconcile() == 0
+    stand.queue.close()
+
+
+def test_what_postgresql_planned_while_nothing_waited_reads_no_backlog_later(fresh_database):
+    stand = sql_stand(fresh_database("postgresql"))
+    held: list[Lease] = []
+    for _ in range(12):  # more often than it plans anew
+        stand.add_many(2)
+        held = round_of(stand, held, worker="w1")
+    stand.add_many(2)
+
+    def turn(tx: Any) -> list[Any]:
+        stand.queue.finish(tx, held, busy_s={})
+        assert len(stand.queue.lease(tx, worker="w1", count=2)) == 2
+        return Statement("SELECT pg_stat_get_xact_numscans('queue_entries'::regclass)").fetch(tx)  # of all its rows
+
+    assert stand.write(turn) == [(0,)]
     stand.queue.close()

@@ -68,9 +68,9 @@ _LEASE_AND_CHARGE: Final = Statement(
             AS given (picked_id, of_workspace, of_lane, charge_s)
     ), leased AS (
         UPDATE queue_entries SET {_LEASED}, charged_s = charge_s FROM picked
-        WHERE id IN (
-            SELECT id FROM queue_entries WHERE id = ANY(:ids::text[]) AND leased_at IS NULL FOR UPDATE SKIP LOCKED
-        ) AND id = picked_id RETURNING {COLUMNS}, token
+        WHERE id = picked_id AND id = (
+            SELECT e.id FROM queue_entries e WHERE e.id = picked_id AND leased_at IS NULL FOR UPDATE SKIP LOCKED
+        ) RETURNING {COLUMNS}, token
     ), taken AS (
         SELECT of_workspace, of_lane, COUNT(id) AS leases, SUM(CASE WHEN id IS NULL THEN charge_s ELSE 0 END) AS left_s
         FROM picked LEFT JOIN leased ON id = picked_id GROUP BY of_workspace, of_lane
