@@ -167,8 +167,7 @@ class _Child:
         self._channel, theirs = socket.socketpair()
         # A pipe holds little, and neither side waits for the other: nothing is written to a disk that nobody counts.
         self._words, words = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._started_s = time.monotonic()
-        self._look_s = self._started_s
+        self._started_s = self._look_s = time.monotonic()
         self._kept_words = ""
         try:
             with theirs:
