@@ -17,6 +17,7 @@ _LIBC: Final = ctypes.PyDLL(None)
 dup3: Final = _LIBC.dup3
 fork: Final = _LIBC.fork
 getpid: Final = _LIBC.getpid
+getppid: Final = _LIBC.getppid
 read: Final = _LIBC.read
 recvmsg: Final = _LIBC.recvmsg
 wait4: Final = _LIBC.wait4

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from orjson import dumps, loads
 
 from penstock_guest import calls, lock, wire
-from penstock_guest.calls import dup3, getpid, read, write
+from penstock_guest.calls import dup3, getpid, getppid, read, write
 from penstock_guest.failures import OutputFull
 from penstock_guest.lock import go_through
 from penstock_guest.wire import BEHIND, MESSAGE_BYTES_MAX
@@ -116,7 +116,8 @@ class Nest:
         self._given = self.input.memory
         self._output = Output(self.output.memory, records_bytes_max=spec["records_bytes"])
         pid, message = calls.Buffer(4), calls.Buffer(wire.MESSAGE_BYTES_MAX)
-        self._at_hand = pid.view.cast("i"), pid.memory, program.park, program.run, message.memory, message.view
+        run, park = program.run, program.park
+        self._at_hand = getpid(), pid.view.cast("i"), pid.memory, park, run, message.memory, message.view
 
     def serve(self, channel: int, input_bytes: int, output_bytes: int) -> NoReturn:
         """Lock this forked process, say that it is parked, and answer requests until it is used up. Never returns.
@@ -131,12 +132,14 @@ class Nest:
             if not self._closing:
                 os.closerange(1, DESCRIPTORS_MAX)
             go_through(self._steps)
+            zygote, pid, word, park, run, message, view = self._at_hand
+            if getppid() != zygote:  # it died before the kernel was asked to tell
+                os._exit(0)
             if input_bytes >= _POPULATE_FROM_BYTES:
                 self.input.populate(input_bytes)
             if output_bytes >= _POPULATE_FROM_BYTES:
                 self.output.populate(output_bytes)
             output, given = self._output, self._given
-            pid, word, park, run, message, view = self._at_hand
             pid[0] = getpid()
             write(0, word, 4)
             park(output)

@@ -152,6 +152,13 @@ def death_calls() -> list[Call]:
     return [(_numbers()["prctl"], filters.PR_SET_PDEATHSIG, 9, 0, 0, 0)]
 
 
+def die_with(parent: int) -> None:
+    """Be killed when the parent dies, and end at once if it died before the kernel knew of that."""
+    go_through(death_calls())
+    if os.getppid() != parent:
+        os._exit(0)
+
+
 def closing_calls() -> list[Call]:
     """Return what closes every descriptor but the first; nothing before Linux 5.9, which has no call for that."""
     number, last = _numbers()["close_range"], _LAST_DESCRIPTOR

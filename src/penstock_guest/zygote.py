@@ -78,18 +78,20 @@ class BaseZygote:
         gc.collect()
         gc.freeze()
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        self._control.send({"ready": level._asdict() | {"pid": os.getpid()}})
+        own = os.getpid()
+        self._control.send({"ready": level._asdict() | {"pid": own}})
         while True:
             _, fds = self._control.receive()
             pid = os.fork()
             if pid == 0:
-                self._become_version(fds, before, inner)
+                self._become_version(fds, before, inner, parent=own)
             for fd in fds:
                 os.close(fd)
             self._control.send({"pid": pid})
 
-    def _become_version(self, fds: list[int], before: lock.Footprint, inner: lock.Filter) -> NoReturn:
+    def _become_version(self, fds: list[int], before: lock.Footprint, inner: lock.Filter, *, parent: int) -> NoReturn:
         try:
+            lock.die_with(parent)
             VersionZygote(self._control, fds, before, inner).serve()
         except BaseException as error:  # noqa: BLE001  # the door of this process
             self._control.send({"bug": child.bug_words(error)})
@@ -101,7 +103,6 @@ class VersionZygote:
     """Compiles one script version and keeps children of it parked, as many as the service asks for."""
 
     def __init__(self, control: Control, fds: list[int], before: lock.Footprint, inner: lock.Filter) -> None:
-        lock.go_through(lock.death_calls())
         control.become(*fds)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # so that children can be waited for
         self._control = control

@@ -459,6 +459,7 @@ def _message(request: EngineRequest) -> dict[str, Any]:
     return {
         "profile": request.profile,
         "paths": library_paths(),
+        "service": os.getpid(),
         "libraries": [*_SYSTEM, str(BOOT.parents[2] / "penstock_guest"), sys.base_prefix, *library_paths()],
         "reads": list(request.reads),
         "writes": request.writes,

@@ -34,11 +34,14 @@ _MAPPED_BYTES: Final = 4 * 2**30
 _OWN_IDS: Final = 2_000_000_000
 
 
-def lock_engine(limits: dict[str, Any], *, reads: Iterable[str], libraries: Iterable[str], writes: str) -> int:
+def lock_engine(
+    limits: dict[str, Any], *, service: int, reads: Iterable[str], libraries: Iterable[str], writes: str
+) -> int:
     """Lock this single-threaded process for good, and return the Landlock ABI that holds it.
 
     Args:
         limits: `memory_bytes`, `cpu_s`, `disk_bytes`, `threads_max`.
+        service: the process whose end is this one's.
         reads: files and folders that it may read; a link among them gives nothing.
         libraries: files and folders of the system that it may read, through links as well.
         writes: the one folder in which it may make and change files.
@@ -56,7 +59,7 @@ def lock_engine(limits: dict[str, Any], *, reads: Iterable[str], libraries: Iter
     _drop_privileges(threads_max=limits["threads_max"])
     _limit(limits)
     lock.forbid_new_privileges()
-    lock.go_through(lock.death_calls())
+    lock.die_with(service)
     abi = _restrict(reads, libraries, writes)
     lock.install_filter(heavy_filter.engine(architecture))
     return abi

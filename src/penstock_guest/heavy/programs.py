@@ -26,9 +26,8 @@ def load(request: dict[str, Any], *, channel: int) -> tuple[ModuleType | None, d
         _close_all_but(channel, request["link"])
         os.chdir(request["writes"])
         os.umask(0o077)
-        abi = lock_engine(
-            request["limits"], reads=request["reads"], libraries=request["libraries"], writes=request["writes"]
-        )
+        files = {name: request[name] for name in ("reads", "libraries", "writes")}
+        abi = lock_engine(request["limits"], service=request["service"], **files)
     except (LockError, ImportError, OSError) as error:
         return None, {"unlocked": f"{type(error).__name__}: {error}"}
     return program, {"landlock_abi": abi}

@@ -5,6 +5,8 @@ import itertools
 import os
 import re
 import struct
+import subprocess
+import sys
 
 import pytest
 
@@ -86,3 +88,9 @@ def test_the_kernel_takes_no_longer_programs(architecture):
     """Source: BPF_MAXINSNS in include/uapi/linux/bpf_common.h."""
     assert len(filters.outer(architecture)) <= 4096
     assert len(filters.inner(architecture)) < 64  # each costs time in every child
+
+
+@pytest.mark.parametrize(("parent", "said"), [("os.getppid()", "goes on"), ("os.getppid() + 1", "")])
+def test_a_process_whose_parent_has_died_before_it_could_ask_to_be_told_ends(parent, said):
+    code = f"import os; from penstock_guest import lock; lock.die_with({parent}); print('goes on', end='')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == said
