@@ -206,6 +206,14 @@ def test_who_was_removed_comes_back_as_the_same_member_without_the_old_keys(peop
         people.show(text)
 
 
+def test_names_are_found_by_id_of_everybody_who_ever_was_a_member_of_the_workspace(people, admin):
+    ben, stranger = people.member(admin, "ben"), people.admin("others")
+    people.access.members.remove("ben", actor=admin)
+    wanted = [ben.member, admin.member, stranger.member, "nobody", None, ben.member]
+    assert people.access.members.names(wanted, actor=admin) == {admin.member: "ada", ben.member: "ben"}
+    assert people.access.members.names([], actor=admin) == {}
+
+
 def test_the_last_admin_stays(people, admin):
     with pytest.raises(Conflict, match="last admin"):
         people.access.members.remove("ada", actor=admin)

@@ -239,14 +239,21 @@ def test_members_at_the_terminal(terminal):
 def test_keys_at_the_terminal(api, terminal):
     made = json.loads(terminal("keys", "create", "ci", "--scope", "quota:read", "--expires-in", "12h", "--json"))
     assert made["scopes"] == ["quota:read"]
-    assert "quota:read" in terminal("keys", "list")
+    listed = terminal("keys", "list")
+    assert "quota:read" in listed
+    assert "ada" in listed
+    assert "mem_" not in listed
+    assert {key["member"][:4] for key in json.loads(terminal("keys", "list", "--json"))} == {"mem_"}
     assert terminal("keys", "create", "plain").startswith("pk_")
     assert "is ended" in terminal("keys", "revoke", made["id"])
 
 
 def test_secrets_at_the_terminal(terminal):
     assert terminal("secrets", "put", "HOOK", stdin="horse\n") == "stored HOOK\n"
-    assert "HOOK" in terminal("secrets", "list")
+    listed = terminal("secrets", "list")
+    assert "HOOK" in listed
+    assert "ada" in listed
+    assert "mem_" not in listed
     assert terminal("secrets", "rotate") == "encrypted 1 anew\n"
     assert terminal("secrets", "remove", "HOOK") == "removed HOOK\n"
     assert terminal("secrets", "list") == ""

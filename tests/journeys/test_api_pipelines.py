@@ -26,6 +26,7 @@ from penstock.client.runs import Run
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.errors import Conflict, NotAllowed, NotFound, PenstockError, ProjectInvalid
+from penstock.database import schema
 from tests.carrying import SHOP, Working, carry_out
 from tests.journeys.command import Here
 from tests.serving import Api, Tenant
@@ -127,6 +128,23 @@ def test_a_run_says_what_it_did_and_whose_it_is(client: Client, tenant: Tenant, 
     with pytest.raises(Conflict, match="has succeeded") as refused:
         client.runs.resume(run)
     assert "penstock run --server --again" in refused.value.hint
+
+
+def test_a_run_knows_its_revision_however_many_came_after_it(api: Api):
+    tenant = api.tenant("deploys-often")
+    with api.client(tenant) as client:
+        revision = client.projects.deploy(FILES, note="the first").shown
+        run = client.runs.start("shop", "sales", date="2026-01-31").id
+        later = time.time() + 60
+        many = [
+            {"workspace": tenant.workspace, "project": "shop", "revision": f"later{number}", "created_at": later}
+            | {"blob_key": "k", "blob_sha256": "s", "size_bytes": 1, "files": 1, "created_by": "x", "note": ""}
+            for number in range(limits.LISTED.value)
+        ]
+        api.server.database.write(lambda tx: tx.execute(schema.revisions.insert(), many) and None)
+        shown = client.runs.read(run).shown["revision"]
+    assert shown["revision"] == revision["revision"]
+    assert (shown["deployed_by"], shown["note"]) == ("ada", "the first")
 
 
 def test_every_answer_has_the_form_that_the_document_says(api: Api, tenant: Tenant, run: str):

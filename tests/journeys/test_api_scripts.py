@@ -196,7 +196,14 @@ def test_a_second_person_approves(api, tenant, client, capsys):
     table = capsys.readouterr().out
     assert decided.shown["decided_by_name"] in table
     assert "mem_" not in table.partition("APPROVAL")[2]
-    assert client.scripts.publish("orders", "1.0.0").state == "published"
+    published = client.scripts.publish("orders", "1.0.0")
+    assert published.state == "published"
+    assert published.shown["published_by"].startswith("mem_")
+    capsys.readouterr()
+    script_texts.show_version(published)
+    shown = capsys.readouterr().out.partition("written")[2]  # a line of the log may have come before it
+    assert shown.count(" by ada") == 2
+    assert "mem_" not in shown
 
 
 def test_the_client_raises_what_the_server_says(client):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from penstock.core import limits
 from penstock.core.access import Member, MemberId, Role, WorkspaceId
 from penstock.core.errors import Conflict, NotFound, NotLoggedIn
 from penstock.core.ports.service import Clock
-from penstock.database.statements import Statement
+from penstock.database.statements import ManyStatement, Statement
 
 _COLUMNS: Final = "SELECT id, workspace, name, role, created_at, created_by, removed_at FROM members"
 _LIST: Final = Statement(
@@ -21,6 +21,7 @@ _LIST: Final = Statement(
 )
 _GET: Final = Statement(f"{_COLUMNS} WHERE workspace = :workspace AND id = :id")
 _FIND: Final = Statement(f"{_COLUMNS} WHERE workspace = :workspace AND name = :name")
+_NAMES: Final = ManyStatement("SELECT id, name, workspace FROM members WHERE id IN (:keys)")
 _COUNT: Final = Statement("SELECT COUNT(*) FROM members WHERE workspace = :workspace AND removed_at IS NULL")
 _ADMINS: Final = Statement(
     "SELECT COUNT(*) FROM members WHERE workspace = :workspace AND role = 'admin' AND removed_at IS NULL AND id <> :id"
@@ -84,6 +85,10 @@ class SqlMembers:
     def list(self, tx: Any, *, workspace: WorkspaceId, after: str = "", limit: int = 100) -> Sequence[Member]:
         """Return the members of a workspace, by id."""
         return [_member(row) for row in _LIST.run(tx, {"workspace": workspace, "after": after, "limit": limit})]
+
+    def names(self, tx: Any, *, workspace: WorkspaceId, members: Sequence[str]) -> Mapping[str, str]:
+        """Return the names of members by their ids, also of those who were removed; who never was one is left out."""
+        return {row.id: row.name for row in _NAMES.run(tx, members) if row.workspace == workspace}
 
     def other_admins(self, tx: Any, member: Member) -> int:
         """Return how many admins the workspace has beside a member."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import Path, Query
@@ -176,6 +177,7 @@ class KeyShown(BaseModel):
 
     id: str
     member: str
+    member_name: str
     name: str
     scopes: list[Permission] | None
     created_at: str
@@ -223,6 +225,7 @@ class SecretShown(BaseModel):
     name: str
     updated_at: str
     updated_by: str
+    updated_by_name: str = Field(description="The member's name.")
 
 
 class SecretPage(BaseModel):
@@ -320,11 +323,12 @@ def show_member(member: Member) -> dict[str, Any]:
     }
 
 
-def show_key(key: ApiKey) -> dict[str, Any]:
-    """Return what is known of a key as JSON."""
+def show_key(key: ApiKey, *, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is known of a key as JSON; `names` are those of members, by id."""
     return {
         "id": key.id,
         "member": key.member,
+        "member_name": names.get(key.member, key.member),
         "name": key.name,
         "scopes": None if key.scopes is None else sorted(key.scopes),
         "created_at": iso(key.created_at),
@@ -334,9 +338,14 @@ def show_key(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def show_secret(secret: StoredSecret) -> dict[str, Any]:
-    """Return what is known of a secret as JSON."""
-    return {"name": secret.name, "updated_at": iso(secret.updated_at), "updated_by": secret.updated_by}
+def show_secret(secret: StoredSecret, *, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is known of a secret as JSON; `names` are those of members, by id."""
+    return {
+        "name": secret.name,
+        "updated_at": iso(secret.updated_at),
+        "updated_by": secret.updated_by,
+        "updated_by_name": names.get(secret.updated_by, secret.updated_by),
+    }
 
 
 def show_event(row: AuditRow) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from penstock.core.runs import CheckResult, PipelineRun, Revision, TaskProgress
 
 _LOOK_S: Final = 0.4
 _HEARTBEAT_S: Final = 15.0  # keeps proxies from thinking that nobody is there
-_NAMES_MAX: Final = 1_000
 _MARK: Final = 16
 
 
@@ -75,11 +74,6 @@ def whole_run(server: Any, run_id: str, actor: Actor) -> dict[str, Any]:
     """
     seen = _look(server, run_id, actor, None)
     return seen.whole(_whose(server, seen.run, actor))
-
-
-def member_names(server: Any, actor: Actor) -> Mapping[str, str]:
-    """Return the names of a workspace's members by their ids."""
-    return {member.id: member.name for member in server.members.list(actor=actor, limit=_NAMES_MAX)}
 
 
 async def run_event_stream(
@@ -175,9 +169,8 @@ def _event(kind: str, mark: str, shown: Mapping[str, Any]) -> bytes:
 
 
 def _whose(server: Any, run: PipelineRun, actor: Actor) -> Whose:
-    try:
-        revisions = server.projects.revisions(run.project, actor=actor)
-    except NotFound:
-        revisions = ()
-    found = next((each for each in revisions if each.revision == run.revision), None)
-    return Whose(found, member_names(server, actor))
+    found: Revision | None = None
+    with contextlib.suppress(NotFound):
+        found = server.projects.revision(run.project, actor=actor, revision=run.revision)
+    people = [run.created_by, found and found.created_by]
+    return Whose(found, server.members.names(people, actor=actor))

@@ -141,6 +141,7 @@ class ScriptShown(BaseModel):
     active_version_id: str | None
     created_at: str
     created_by: str
+    created_by_name: str
 
 
 class PauseShown(BaseModel):
@@ -201,10 +202,13 @@ class VersionLine(BaseModel):
     hash: str = Field(description="SHA-256 of all that says what it does; its identity once it is published.")
     created_at: str
     created_by: str
+    created_by_name: str
     updated_at: str
     updated_by: str
+    updated_by_name: str
     published_at: str | None
     published_by: str | None
+    published_by_name: str | None
     state_reason: str | None = Field(description="Why it was deprecated or revoked.")
 
 
@@ -280,7 +284,7 @@ class ApprovalShown(BaseModel):
     asks: list[str]
     state: Literal["waiting", "approved", "refused", "overridden", "lapsed"]
     requested_by: str
-    requested_by_name: str = Field(description="The member's name; the id of one who was removed.")
+    requested_by_name: str = Field(description="The member's name, also of one who was removed.")
     requested_at: str
     reason: str
     decided_by: str | None
@@ -296,7 +300,7 @@ class ApprovalPage(BaseModel):
     next: str | None = Field(description="The cursor of the next page; null on the last.")
 
 
-def show_script(script: Script) -> dict[str, Any]:
+def show_script(script: Script, *, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a script as JSON."""
     return {
         "id": script.id,
@@ -307,21 +311,22 @@ def show_script(script: Script) -> dict[str, Any]:
         "active_version_id": script.active,
         "created_at": iso(script.created_at),
         "created_by": script.created_by,
+        "created_by_name": names.get(script.created_by, script.created_by),
     }
 
 
-def show_state(standing: Standing) -> dict[str, Any]:
+def show_state(standing: Standing, *, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a script as JSON, with how many of it may run at once and whether it is paused."""
     pause = standing.pause
-    return show_script(standing.script) | {
+    return show_script(standing.script, names=names) | {
         "running_max": standing.running_max,
         "paused": pause and {"since": iso(pause.at), "reason": pause.reason},
     }
 
 
-def show_line(version: Version) -> dict[str, Any]:
+def show_line(version: Version, *, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a version as a line of a list; the key of its blob stays inside."""
-    bounds = version.limits
+    bounds, published_by = version.limits, version.published_by
     text = {"size_bytes": version.code.size_bytes, "sha256": version.code.sha256}
     return {
         "id": version.id,
@@ -343,17 +348,20 @@ def show_line(version: Version) -> dict[str, Any]:
         "hash": version.hash,
         "created_at": iso(version.created_at),
         "created_by": version.created_by,
+        "created_by_name": names.get(version.created_by, version.created_by),
         "updated_at": iso(version.updated_at),
         "updated_by": version.updated_by,
+        "updated_by_name": names.get(version.updated_by, version.updated_by),
         "published_at": iso(version.published_at),
-        "published_by": version.published_by,
+        "published_by": published_by,
+        "published_by_name": published_by and names.get(published_by, published_by),
         "state_reason": version.state_reason,
     }
 
 
-def show_version(version: Version) -> dict[str, Any]:
+def show_version(version: Version, *, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a version as JSON."""
-    return show_line(version) | {
+    return show_line(version, names=names) | {
         "input_schema": version.input_schema,
         "output_schema": version.output_schema,
         "examples": [asdict(example) for example in version.examples],

@@ -54,7 +54,7 @@ def list_(*, as_json: bool) -> None:
     """
     with open_client() as client:
         rows = list(client.workspace.keys())
-    columns = ["id", "name", "member", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at"]
+    columns = ["id", "name", "member_name", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at"]
     print_rows(rows, columns, as_json=as_json, empty="there are no keys")
 
 

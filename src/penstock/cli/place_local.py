@@ -212,8 +212,9 @@ class LocalPlace:
         return newest[0].id
 
     def _revision(self, run: PipelineRun) -> Revision | None:
-        found = self.local.projects.revisions(run.project, actor=self.local.actor)
-        return next((each for each in found if each.revision == run.revision), None)
+        with contextlib.suppress(NotFound):
+            return self.local.projects.revision(run.project, actor=self.local.actor, revision=run.revision)
+        return None
 
     def _working(self) -> LocalWork:
         if self._work is None:

@@ -103,10 +103,10 @@ def show_version(version: Version) -> None:
         ("limits", limits),
         ("schemas", ", ".join(name for name in ("input_schema", "output_schema") if shown[name]) or "none"),
         ("examples", count(len(shown["examples"]), "example") if shown["examples"] else "none"),
-        ("written", f"{_when(shown['updated_at'])} by {shown['updated_by']}"),
+        ("written", f"{_when(shown['updated_at'])} by {shown['updated_by_name']}"),
     ]
     if shown["published_at"]:
-        lines.append(("published", f"{_when(shown['published_at'])} by {shown['published_by']}"))
+        lines.append(("published", f"{_when(shown['published_at'])} by {shown['published_by_name']}"))
     for name, value in lines:
         click.echo(f"{name:<11} {value}")
     for ask in version.asks:

@@ -35,7 +35,7 @@ def list_(*, as_json: bool) -> None:
     """
     with open_client() as client:
         rows = list(client.workspace.secrets())
-    print_rows(rows, ["name", "updated_at", "updated_by"], as_json=as_json, empty="there are no secrets")
+    print_rows(rows, ["name", "updated_at", "updated_by_name"], as_json=as_json, empty="there are no secrets")
 
 
 @command.command()

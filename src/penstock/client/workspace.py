@@ -45,6 +45,7 @@ class KeyShown(TypedDict):
 
     id: str
     member: str
+    member_name: str
     name: str
     scopes: list[Permission] | None
     created_at: str
@@ -85,6 +86,7 @@ class SecretShown(TypedDict):
     name: str
     updated_at: str
     updated_by: str
+    updated_by_name: str
 
 
 class AuditShown(TypedDict):

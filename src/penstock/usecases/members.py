@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,12 @@ class Members:
         """Return the members of the actor's workspace, by id."""
         with self.database.read() as tx:
             return self.records.list(tx, workspace=actor.workspace, after=after, limit=limit)
+
+    def names(self, members: Iterable[str | None], *, actor: Actor) -> Mapping[str, str]:
+        """Return the names of members by their ids, also of those who were removed; who never was one is left out."""
+        wanted = sorted({member for member in members if member is not None})
+        with self.database.read() as tx:
+            return self.records.names(tx, workspace=actor.workspace, members=wanted)
 
     def add(self, name: str, *, role: Role, actor: Actor) -> tuple[Member, str]:
         """Add a member, and return them with a token for their first login.

@@ -113,15 +113,15 @@ class Projects:
         with self.database.read() as tx:
             return self.records.active_revisions(tx, actor.workspace, after=after, limit=limit)
 
-    def revision(self, project: str, *, actor: Actor) -> Revision:
-        """Return the active revision of a project.
+    def revision(self, project: str, *, actor: Actor, revision: str | None = None) -> Revision:
+        """Return a revision of a project; the active one when none is named.
 
         Raises:
-            NotFound: when the workspace has no such project.
+            NotFound: when the workspace has no such project or revision.
         """
         require(actor, "pipelines:read")
         with self.database.read() as tx:
-            return self.records.revision(tx, actor.workspace, project)
+            return self.records.revision(tx, actor.workspace, project, revision)
 
     def revisions(
         self, project: str, *, actor: Actor, before: str | None = None, limit: int = limits.LISTED.value

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 
 from penstock.api.dependencies import CurrentActor, CurrentServer, Json, who_asks
-from penstock.api.run_events import member_names, run_event_stream, whole_run
+from penstock.api.run_events import run_event_stream, whole_run
 from penstock.api.run_models import (
     BackfillCursor,
     BackfillPage,
@@ -58,7 +58,7 @@ def list_runs(
         limit=limit + 1,
     )
     found = server.runs.list(wanted, actor=actor)
-    names = member_names(server, actor)
+    names = server.members.names([run.created_by for run in found], actor=actor)
     items = [with_server_hints(show_run_line(run, names=names)) for run in found[:limit]]
     return Json({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
 

@@ -9,7 +9,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from penstock.api.dependencies import CurrentActor, CurrentServer, Json
-from penstock.api.run_events import member_names
 from penstock.api.script_models import (
     ApprovalPage,
     ApprovalShown,
@@ -35,7 +34,7 @@ from penstock.api.script_models import (
     show_version,
 )
 from penstock.core.access import Actor
-from penstock.core.versions import Approval
+from penstock.core.versions import Approval, Script, Standing, Version
 from penstock.usecases.trials import Sample
 
 router = APIRouter(prefix="/api/v1", tags=["scripts"])
@@ -77,7 +76,9 @@ def create_script(ask: ScriptAsk, server: CurrentServer, actor: CurrentActor) ->
         number=first and first.version,
         actor=actor,
     )
-    return Json(show_script(made), status_code=201, headers={"Location": f"{router.prefix}/scripts/{made.id}"})
+    return Json(
+        _script(made, server, actor), status_code=201, headers={"Location": f"{router.prefix}/scripts/{made.id}"}
+    )
 
 
 @router.get("/scripts", name="list_scripts", response_model=ScriptPage)
@@ -89,20 +90,21 @@ def list_scripts(
 ) -> Response:
     """Return scripts by name."""
     found = server.scripts.list(after=cursor, limit=limit + 1, actor=actor)
-    items = [show_script(script) for script in found[:limit]]
+    names = server.members.names([script.created_by for script in found], actor=actor)
+    items = [show_script(script, names=names) for script in found[:limit]]
     return Json({"items": items, "next": items[-1]["name"] if len(found) > limit else None})
 
 
 @router.get(_SCRIPT, name="read_script", response_model=ScriptState)
 def read_script(script: ScriptWord, server: CurrentServer, actor: CurrentActor) -> Response:
     """Return a script, how many of it may run at once, and whether it is paused."""
-    return Json(show_state(server.scripts.standing(script, actor=actor)))
+    return Json(_state(server.scripts.standing(script, actor=actor), server, actor))
 
 
 @router.patch(_SCRIPT, name="change_script", response_model=ScriptState)
 def change_script(script: ScriptWord, ask: ScriptChange, server: CurrentServer, actor: CurrentActor) -> Response:
     """Say how many attempts of a script's jobs may run at once; what runs goes on to its end."""
-    return Json(show_state(server.scripts.bound(script, running_max=ask.running_max, actor=actor)))
+    return Json(_state(server.scripts.bound(script, running_max=ask.running_max, actor=actor), server, actor))
 
 
 @router.post(f"{_SCRIPT}/versions", name="create_version", status_code=201, response_model=VersionShown)
@@ -110,7 +112,7 @@ def create_version(script: ScriptWord, ask: NewVersionAsk, server: CurrentServer
     """Add a draft; it can change until it is published."""
     made = server.scripts.add_version(script, ask.content(), number=ask.version, actor=actor)
     location = f"{router.prefix}/scripts/{made.script}/versions/{made.number}"
-    return Json(show_version(made), status_code=201, headers={"Location": location})
+    return Json(_version(made, server, actor), status_code=201, headers={"Location": location})
 
 
 @router.get(f"{_SCRIPT}/versions", name="list_versions", response_model=VersionPage)
@@ -123,14 +125,15 @@ def list_versions(
 ) -> Response:
     """Return versions, the newest first, without their schemas and examples."""
     _, found = server.scripts.versions(script, before=cursor, limit=limit + 1, actor=actor)
-    items = [show_line(version) for version in found[:limit]]
+    names = server.members.names(_people(*found), actor=actor)
+    items = [show_line(version, names=names) for version in found[:limit]]
     return Json({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
 
 
 @router.get(_VERSION, name="read_version", response_model=VersionShown)
 def read_version(script: ScriptWord, version: VersionWord, server: CurrentServer, actor: CurrentActor) -> Response:
     """Return a version."""
-    return Json(show_version(server.scripts.read_version(script, version, actor=actor)))
+    return Json(_version(server.scripts.read_version(script, version, actor=actor), server, actor))
 
 
 @router.put(_VERSION, name="change_version", response_model=VersionShown)
@@ -138,7 +141,7 @@ def change_version(
     script: ScriptWord, version: VersionWord, ask: VersionAsk, server: CurrentServer, actor: CurrentActor
 ) -> Response:
     """Put other content into a draft; what is published never changes."""
-    return Json(show_version(server.scripts.change_draft(script, version, ask.content(), actor=actor)))
+    return Json(_version(server.scripts.change_draft(script, version, ask.content(), actor=actor), server, actor))
 
 
 @router.get(
@@ -155,13 +158,13 @@ def read_version_code(script: ScriptWord, version: VersionWord, server: CurrentS
 @router.patch(f"{_VERSION}/publish", name="publish_version", response_model=VersionShown)
 def publish_version(script: ScriptWord, version: VersionWord, server: CurrentServer, actor: CurrentActor) -> Response:
     """Fix a draft for ever, once it compiles and does what its examples say; else every difference is listed."""
-    return Json(show_version(server.scripts.publish(script, version, actor=actor)))
+    return Json(_version(server.scripts.publish(script, version, actor=actor), server, actor))
 
 
 @router.patch(f"{_VERSION}/activate", name="activate_version", response_model=ScriptShown)
 def activate_version(script: ScriptWord, version: VersionWord, server: CurrentServer, actor: CurrentActor) -> Response:
     """Let `active` stand for a version, and return the script."""
-    return Json(show_script(server.scripts.activate(script, version, actor=actor)))
+    return Json(_script(server.scripts.activate(script, version, actor=actor), server, actor))
 
 
 @router.patch(f"{_VERSION}/deprecate", name="deprecate_version", response_model=VersionShown)
@@ -170,7 +173,7 @@ def deprecate_version(
 ) -> Response:
     """Keep ranges from choosing a version while another fits; named exactly, or as `active`, it still runs."""
     reason = why.reason if why else ""
-    return Json(show_version(server.scripts.deprecate(script, version, reason=reason, actor=actor)))
+    return Json(_version(server.scripts.deprecate(script, version, reason=reason, actor=actor), server, actor))
 
 
 @router.patch(f"{_VERSION}/revoke", name="revoke_version", response_model=VersionShown)
@@ -179,13 +182,13 @@ def revoke_version(
 ) -> Response:
     """End a version for good: waiting jobs of it fail with `version_revoked`, running ones go on to their end."""
     reason = why.reason if why else ""
-    return Json(show_version(server.scripts.revoke(script, version, reason=reason, actor=actor)))
+    return Json(_version(server.scripts.revoke(script, version, reason=reason, actor=actor), server, actor))
 
 
 @router.post(f"{_SCRIPT}/rollback", name="rollback_script", response_model=ScriptShown)
 def rollback_script(script: ScriptWord, server: CurrentServer, actor: CurrentActor) -> Response:
     """Activate the version before; again, and it goes further back."""
-    return Json(show_script(server.scripts.rollback(script, actor=actor)))
+    return Json(_script(server.scripts.rollback(script, actor=actor), server, actor))
 
 
 @router.get(f"{_SCRIPT}/diff", name="diff_versions", response_model=DiffShown)
@@ -244,7 +247,7 @@ def list_approvals(
 ) -> Response:
     """Return approvals, the newest first."""
     found = server.approvals.list(state=state, before=cursor, limit=limit + 1, actor=actor)
-    names = member_names(server, actor)
+    names = server.members.names(_deciders(*found), actor=actor)
     items = [show_approval(approval, names=names) for approval in found[:limit]]
     return Json({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
 
@@ -271,4 +274,24 @@ def override(approval: ApprovalWord, server: CurrentServer, actor: CurrentActor,
 
 
 def _approval(approval: Approval, server: Any, actor: Actor) -> dict[str, Any]:
-    return show_approval(approval, names=member_names(server, actor))
+    return show_approval(approval, names=server.members.names(_deciders(approval), actor=actor))
+
+
+def _deciders(*approvals: Approval) -> list[str | None]:
+    return [member for one in approvals for member in (one.requested_by, one.decided_by)]
+
+
+def _script(script: Script, server: Any, actor: Actor) -> dict[str, Any]:
+    return show_script(script, names=server.members.names([script.created_by], actor=actor))
+
+
+def _state(standing: Standing, server: Any, actor: Actor) -> dict[str, Any]:
+    return show_state(standing, names=server.members.names([standing.script.created_by], actor=actor))
+
+
+def _version(version: Version, server: Any, actor: Actor) -> dict[str, Any]:
+    return show_version(version, names=server.members.names(_people(version), actor=actor))
+
+
+def _people(*versions: Version) -> list[str | None]:
+    return [member for one in versions for member in (one.created_by, one.updated_by, one.published_by)]

@@ -19,7 +19,8 @@ SecretName = Annotated[str, Path(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", descr
 def list_secrets(server: CurrentServer, actor: CurrentActor, cursor: NameCursor = "", limit: Limit = 100) -> Response:
     """Return names and dates."""
     found = server.secrets.list(actor=actor, after=cursor, limit=limit + 1)
-    items = [show_secret(secret) for secret in found[:limit]]
+    names = server.members.names([secret.updated_by for secret in found], actor=actor)
+    items = [show_secret(secret, names=names) for secret in found[:limit]]
     return Json({"items": items, "next": items[-1]["name"] if len(found) > limit else None})
 
 

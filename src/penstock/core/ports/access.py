@@ -136,6 +136,9 @@ class MemberRecords(Protocol):
     def list(self, tx: Any, *, workspace: WorkspaceId, after: str = "", limit: int = 100) -> Sequence[Member]:
         """Return the members of a workspace, by id."""
 
+    def names(self, tx: Any, *, workspace: WorkspaceId, members: Sequence[str]) -> Mapping[str, str]:
+        """Return the names of members by their ids, also of those who were removed; who never was one is left out."""
+
     def other_admins(self, tx: Any, member: Member) -> int:
         """Return how many admins the workspace has beside a member."""
 
