@@ -149,6 +149,15 @@ def test_an_upload_that_breaks_off_leaves_nothing(api, tenant):
     assert large_files(api) == files
 
 
+def test_who_leaves_in_the_middle_of_a_body_is_noted_as_gone(api, tenant):
+    host, port = api.url.removeprefix("http://").split(":")
+    before = requests(api, "/api/v1/keys")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(head(tenant.api_key, 100, path="/api/v1/keys", content_type="application/json") + b'{"name"')
+    wait_for(lambda: requests(api, "/api/v1/keys") != before)
+    assert requests(api, "/api/v1/keys") == {**before, "499": before.get("499", 0) + 1}
+
+
 @pytest.mark.parametrize("drip", [b"", b"x"])
 def test_a_slow_body_is_given_up(api, tenant, monkeypatch, drip):
     monkeypatch.setattr(limits, "BODY_IDLE", Limit("body_idle", 1, "s", ""))
@@ -353,11 +362,11 @@ def test_logs_hold_neither_bodies_nor_queries_nor_keys(api, tenant, http, capfd)
     api.work()
 
 
-def head(key: str, size_bytes: int, *, content_type: str = "application/x-ndjson") -> bytes:
+def head(key: str, size_bytes: int, *, path: str = "/api/v1/jobs", content_type: str = "application/x-ndjson") -> bytes:
     """Return the head of an upload, as bytes on the wire."""
     query = "" if content_type == "application/json" else "?script=clean"
     return (
-        f"POST /api/v1/jobs{query} HTTP/1.1\r\nHost: localhost\r\n"
+        f"POST {path}{query} HTTP/1.1\r\nHost: localhost\r\n"
         f"Content-Type: {content_type}\r\nAuthorization: Bearer {key}\r\nContent-Length: {size_bytes}\r\n\r\n"
     ).encode()
 
@@ -371,6 +380,16 @@ def large_files(api: Api) -> set[Path]:
 def running(api: Api) -> int:
     """Return how many requests are being answered."""
     return int(api.app.state.registry.get_sample_value("penstock_http_requests_running") or 0)
+
+
+def requests(api: Api, route: str) -> dict[str, float]:
+    """Return how many requests to a route have ended with which status."""
+    found = (sample for family in api.app.state.registry.collect() for sample in family.samples)
+    return {
+        sample.labels["status"]: sample.value
+        for sample in found
+        if sample.name == "penstock_http_requests_total" and sample.labels["route"] == route
+    }
 
 
 def test_health_and_figures_need_no_key_and_name_no_data(api):

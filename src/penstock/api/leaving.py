@@ -9,7 +9,7 @@ from typing import TypeVar
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from penstock.api.middleware import ClientGone
+from penstock.api.requests import ClientGone
 from penstock.core.engines import Stop
 from penstock.core.ports.engines import StopSign
 

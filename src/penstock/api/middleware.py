@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from penstock.api.metrics import RequestMetrics
 from penstock.api.problems import BodyTimeout, bug, respond
 from penstock.api.rates import Crowd
-from penstock.api.requests import RequestFacts, keep_facts
+from penstock.api.requests import ClientGone, RequestFacts, keep_facts
 from penstock.base.ids import new_id
 from penstock.base.logs import get_log
 from penstock.base.text import harmless
@@ -35,10 +35,6 @@ _PROBES: Final = frozenset(["/health", "/health/live", "/health/ready"])  # a fu
 _MIB: Final = 2**20
 _QUICK_S: Final = 0.05
 _QUICK_BYTES: Final = 256 * 1024
-
-
-class ClientGone(Exception):
-    """The other end has closed the connection before its request was whole."""
 
 
 class Observed:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from penstock.api.requests import facts_of
+from penstock.api.requests import ClientGone, facts_of
 from penstock.api.words import sentence_of
 from penstock.base.logs import get_log
 from penstock.core.errors import (
@@ -206,6 +206,8 @@ async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, PenstockError):  # of whatever happens to a body the framework makes this
         return _answer(request, error.__cause__)
+    if isinstance(error.__cause__, ClientGone):
+        raise error.__cause__
     path, method = request.url.path[:256], request.method[:16]
     listed = "GET /api/v1/openapi.json lists every path and method."
     headers = dict(error.headers or {})

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.api.dependencies import Json, hold_to_bounds
 from penstock.api.job_models import show_job
-from penstock.api.middleware import Application, ClientGone, Receive, Scope, Send
+from penstock.api.middleware import Application, Receive, Scope, Send
 from penstock.api.rates import RateLimiter
-from penstock.api.requests import facts_of
+from penstock.api.requests import ClientGone, facts_of
 from penstock.api.submitting import answer, request_of
 from penstock.api.uploads import take_envelope
 from penstock.api.watching import JobWatch

@@ -13,6 +13,10 @@ from penstock.core.errors import PenstockError
 _KEY: Final = "penstock.facts"
 
 
+class ClientGone(Exception):
+    """The other end has closed the connection before its request was whole."""
+
+
 @dataclass(slots=True)
 class RequestFacts:
     """One request.
