@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from penstock.base.hashing import fingerprint
 from penstock.base.text import size
@@ -29,10 +29,18 @@ from penstock.core.ports import Landed, PipelineContext
 _HASH_CHARACTERS: Final = 16
 
 
+def _folder(text: str) -> str:
+    if os.path.normpath(text).split("/")[0] == "..":
+        raise ValueError(f"{text!r} leads out of the project's folder; name a folder inside it, such as data")
+    return text
+
+
 class FileSettings(Settings):
     """Files below a folder of the project."""
 
-    path: str = Field("", description="A folder inside the project's; empty for the project's own.")
+    path: Annotated[str, AfterValidator(_folder)] = Field(
+        "", description="A folder inside the project's; empty for the project's own."
+    )
 
 
 class FilesConnector:

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from penstock.connectors.gates import Gate, Settings, gate
 from penstock.connectors.pinning import PinnedProxy
 from penstock.connectors.sending import ToFile
-from penstock.connectors.taking import Found, FromFiles, checked_pattern, matches, take_new
+from penstock.connectors.taking import Found, FromFiles, Pattern, checked_pattern, matches, take_new
 from penstock.core import limits
 from penstock.core.columns import Column
 from penstock.core.errors import DestinationUnavailable, SourceRefused, TaskFailed
@@ -51,7 +51,7 @@ class S3Settings(Settings):
 class ToS3(ToFile):
     """Where an export goes."""
 
-    path: str = Field(min_length=1, description="Of the object, from the connection's prefix.")
+    path: Pattern = Field(min_length=1, description="Of the object, from the connection's prefix.")
 
 
 class S3Connector:

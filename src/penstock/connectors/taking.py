@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from penstock.core import limits
 from penstock.core.errors import DestinationUnavailable, InputNotFound, TaskFailed
@@ -29,12 +29,24 @@ _ENDINGS: Final[dict[str, FileFormat]] = {
 _COMPRESSED: Final = (".gz", ".zst")
 
 
+def _pattern(text: str) -> str:
+    try:
+        checked_pattern(text)
+    except TaskFailed:
+        hint = "name files inside it, from there: data/orders-*.csv"
+        raise ValueError(f"{text!r} leads out of the connection's folder; {hint}") from None
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
 class FromFiles(BaseModel):
     """Which files an ingest reads."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str = Field(min_length=1, description="A path or a pattern, such as orders/*.csv or **/*.ndjson.gz")
+    path: Pattern = Field(min_length=1, description="A path or a pattern, such as orders/*.csv or **/*.ndjson.gz")
     format: FileFormat | None = Field(None, description="What the files are, where their names do not tell.")
     records_at: str = Field("", description="Where in a JSON document its records are: names with dots between.")
     may_be_missing: bool = Field(

@@ -21,6 +21,8 @@ _TOKENS: Final = frozenset(
 def problems_of_urls(alerts: Mapping[str, str], tree: Tree) -> Iterator[ProjectProblem]:
     """Yield what is wrong with the URLs under `alerts` in the manifest."""
     for name, url in alerts.items():
+        if not isinstance(url, str):  # which is told already
+            continue
         place = tree.place(("alerts", name))
         yield from problems_of_connection("alerts", {name: url}, tree, ("alerts",))
         if not _URL.fullmatch(url):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -92,6 +92,25 @@ def check_part(
     tree = Tree(places={(): task.place, **task.places}, keys=dict(task.names))
     problems: list[ProjectProblem] = []
     return check(model, value, tree=tree, path=path, problems=problems), problems
+
+
+def what_holds(model: type[BaseModel], value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return by their names the parts of a value that are as its model wants them, where others are not.
+
+    With them the rest is looked at, so that one mistake hides no other. A part that is not there has its default.
+    """
+    held = {}
+    for name, field in model.model_fields.items():
+        given = field.alias or name
+        if given not in value:
+            if not field.is_required():
+                held[name] = field.get_default(call_default_factory=True)
+            continue
+        try:
+            held[name] = TypeAdapter(field.rebuild_annotation()).validate_python(value[given])
+        except ValidationError:
+            continue
+    return held
 
 
 def _problems(

@@ -35,7 +35,7 @@ def tables_of_items(form: Mapping[str, Any] | None) -> list[str]:
 
 
 def problems_of_expressions(
-    pipeline: Pipeline, project: Project, before: Mapping[TaskName, Collection[TaskName]]
+    pipeline: Pipeline, project: Project, before: Mapping[TaskName, Collection[TaskName]], *, is_ordered: bool = True
 ) -> Iterator[ProjectProblem]:
     """Yield what is wrong with the expressions of a pipeline's tasks.
 
@@ -43,12 +43,14 @@ def problems_of_expressions(
         pipeline: whose tasks.
         project: with its connections.
         before: the tasks that each waits for.
+        is_ordered: whether all is known of what they wait for; else any of them may come before any other.
     """
     earlier = _Earlier(before)
     wrong = 0
     for task in pipeline.tasks.values():
         if task.when is not None and wrong < limits.PROJECT_PROBLEMS.value:  # more are not shown, and each takes a look
-            problems = list(_condition(task, task.when, pipeline, earlier.than(task.name)))
+            names = earlier.than(task.name) if is_ordered else pipeline.tasks.keys()
+            problems = list(_condition(task, task.when, pipeline, names))
             wrong += len(problems)
             yield from problems
         yield from _items(task, project)

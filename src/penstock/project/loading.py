@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ from penstock.core.projects import (
 )
 from penstock.core.tables import TableName, table_name
 from penstock.project.alert_names import problems_of_names, problems_of_urls
-from penstock.project.checking import check
+from penstock.project.checking import check, what_holds
 from penstock.project.durations import parse_duration
 from penstock.project.expressions import problems_of_expressions, tables_of_items
 from penstock.project.models import NAME, PipelineModel, ProjectModel, TaskModel
@@ -76,6 +77,7 @@ class _Loading:
     kinds: Mapping[str, PipelineKind]
     connection_kinds: Mapping[str, ConnectionKind]
     problems: list[ProjectProblem] = field(default_factory=list)
+    incomplete: set[tuple[PipelineName, TaskName]] = field(default_factory=set)
     values: int = 0
     tasks: int = 0
 
@@ -130,6 +132,7 @@ class _Loading:
             kind = self.connection_kinds.get(str(kind_name))
             if kind is None:
                 self._unknown_kind("connection", kind_name, self.connection_kinds, tree, path)
+                yield name, Connection(name, str(kind_name), None, tree.key_place(path))
                 continue
             self.problems += problems_of_connection(name, given, tree, path)
             settings = {key: value for key, value in given.items() if key != "kind"}
@@ -178,10 +181,10 @@ class _Loading:
             if len(self.problems) >= limits.PROJECT_PROBLEMS.value:
                 break
             self.problems += problems_elsewhere(given, tree, ("tasks", task_name))
-            task = self._task(TaskName(task_name), given, tree, parts[task_name])
-            if task is None:
-                continue
+            task, is_whole = self._task(TaskName(task_name), given, tree, parts[task_name])
             tasks[task.name] = task
+            if not is_whole:
+                self.incomplete.add((PipelineName(name), task.name))
             if task.pool is not None and pools is not None and task.pool not in pools:
                 place = tree.place(("tasks", task_name, "pool"))
                 self._note(place, f"there is no pool {task.pool!r}", nearest(task.pool, pools) + f" See {MANIFEST}.")
@@ -190,7 +193,7 @@ class _Loading:
                 if before not in model.tasks and len(self.problems) < limits.PROJECT_PROBLEMS.value:
                     place = tree.place(("tasks", task.name, "after", index))
                     self._note(place, f"there is no task {before!r}", nearest(before, model.tasks))
-        if model.deadline is not None and model.schedule is None:
+        if model.deadline is not None and ("schedule",) not in tree.places:
             hint = "Give it a schedule, in whose time zone the deadline is meant, or take the deadline away."
             self._note(tree.key_place(("deadline",)), "a pipeline without a schedule has no deadline", hint)
         schedule = None if model.schedule is None else Schedule(**model.schedule.model_dump())
@@ -205,25 +208,37 @@ class _Loading:
             params=dict(model.params),
         )
 
-    def _task(self, name: TaskName, given: dict[str, Any], tree: Tree, part: Tree) -> Task | None:
+    def _task(self, name: TaskName, given: dict[str, Any], tree: Tree, part: Tree) -> tuple[Task, bool]:
+        """Return a task, or as much of it as holds, and whether that is all."""
         path: Path = ("tasks", name)
+        found = len(self.problems)
         kind_name = given.get("kind")
         kind = self.kinds.get(kind_name) if isinstance(kind_name, str) else None
         if kind is None:
             self._unknown_kind("task", kind_name, self.kinds, tree, path)
-            return None
-        common = check(TaskModel, given, tree=tree, path=path, problems=self.problems)
+        general = {key: value for key, value in given.items() if key in _COMMON} | {"kind": str(kind_name)}
+        common = check(TaskModel, general, tree=tree, path=path, problems=self.problems)
+        if common is None:
+            common = TaskModel.model_construct(**what_holds(TaskModel, general))
         own = {key: value for key, value in given.items() if key not in _COMMON}
-        spec = check(kind.Spec, own, tree=tree, path=path, problems=self.problems, also=_COMMON)
-        timeout_s = None if common is None else self._timeout(common, tree, path)
-        listed = () if common is None else tables_of_items(common.for_each)
-        reads = () if spec is None else self._tables([*kind.reads(spec), *listed], given, tree, path)
-        writes = () if spec is None else self._tables(kind.writes(spec), given, tree, path)
-        if common is None or spec is None:
-            return None
-        return Task(
+        spec: Any = own
+        if kind is not None:
+            spec = check(kind.Spec, own, tree=tree, path=path, problems=self.problems, also=_COMMON)
+        if spec is None and kind is not None:
+            spec = kind.Spec.model_construct(**what_holds(kind.Spec, own))
+        timeout_s = self._timeout(common, tree, path)
+        tables = tables_of_items(common.for_each)
+        reads: tuple[TableName, ...] = self._tables(tables, given, tree, path)
+        writes: tuple[TableName, ...] = ()
+        is_whole = len(self.problems) == found
+        if kind is not None:
+            with _unless_whole(is_whole=is_whole):
+                reads = (*self._tables(kind.reads(spec), given, tree, path), *reads)
+            with _unless_whole(is_whole=is_whole):
+                writes = self._tables(kind.writes(spec), given, tree, path)
+        task = Task(
             name=name,
-            kind=common.kind,
+            kind=str(kind_name),
             spec=spec,
             place=tree.key_place(path),
             reads=reads,
@@ -238,6 +253,7 @@ class _Loading:
             places=part.places,
             names=part.keys,
         )
+        return task, is_whole
 
     def _tables(self, names: Iterable[str], given: Any, tree: Tree, path: Path) -> tuple[TableName, ...]:
         tables = []
@@ -263,11 +279,22 @@ class _Loading:
         """Let every kind look at what its task names: files, connections, suites."""
         for pipeline in project.pipelines.values():
             for task in pipeline.tasks.values():
-                self.problems += self.kinds[task.kind].problems(task, project)
+                if task.kind in self.kinds:
+                    is_whole = (pipeline.name, task.name) not in self.incomplete
+                    with _unless_whole(is_whole=is_whole):
+                        self._extend(self.kinds[task.kind].problems(task, project))
         self.problems += _shared_tables(project)
+        unsure = {name for name, _ in self.incomplete}
         for pipeline in project.pipelines.values():
             self.problems += _cycles(pipeline)
-            self.problems += problems_of_expressions(pipeline, project, predecessors(pipeline))
+            before = predecessors(pipeline)
+            is_ordered = pipeline.name not in unsure
+            self.problems += problems_of_expressions(pipeline, project, before, is_ordered=is_ordered)
+
+    def _extend(self, found: Iterable[ProjectProblem]) -> None:
+        """Add problems one by one, so that those before an error stay."""
+        for each in found:
+            self.problems.append(each)
 
     def _unknown_kind(self, what: str, kind: Any, known: Mapping[str, Any], tree: Tree, path: Path) -> None:
         if kind is None:
@@ -280,16 +307,22 @@ class _Loading:
         self.problems.append(ProjectProblem("project_invalid", message, place, hint))
 
 
+def _unless_whole(*, is_whole: bool) -> contextlib.AbstractContextManager[None]:
+    """Let a kind look at a task as far as it comes: what is missing was wrong, and is told already."""
+    return contextlib.nullcontext() if is_whole else contextlib.suppress(AttributeError)
+
+
 def _what_there_is(model: type[Any], value: Any) -> Any:
     """Return the parts of a file that has problems, so that those inside the parts are said at once as well."""
     if not isinstance(value, Mapping):
         return None
-    parts = {name: value.get(name) for name in ("connections", "tasks", "pools") if name in model.model_fields}
-    shaped = {name: part if isinstance(part, Mapping) else {} for name, part in parts.items()}
-    for name in ("connections", "tasks"):
-        if name in shaped:
-            shaped[name] = {key: each for key, each in shaped[name].items() if isinstance(each, Mapping)}
-    return model.model_construct(name="", **shaped)
+    held = {"name": "", **what_holds(model, value)}
+    for name in {"connections", "tasks", "pools", "params", "alerts"} & model.model_fields.keys() - held.keys():
+        part = value.get(name)
+        held[name] = part if isinstance(part, Mapping) else {}
+    for name in {"connections", "tasks"} & held.keys():
+        held[name] = {key: each for key, each in held[name].items() if isinstance(each, Mapping)}
+    return model.model_construct(**held)
 
 
 def _shared_tables(project: Project) -> Iterator[ProjectProblem]:

@@ -60,7 +60,8 @@ def connected(ctx: PipelineContext, side: Side, said: Mapping[str, Any]) -> tupl
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, (side, *first["loc"])))
-        raise TaskFailed(f"{place}: {first['msg']}", hint="Look at the parameters of the run.") from None
+        words = first["msg"].removeprefix("Value error, ")
+        raise TaskFailed(f"{place}: {words}", hint="Look at the parameters of the run.") from None
     return name, connector, ctx.connection(name), wanted
 
 

@@ -79,7 +79,8 @@ class SqlTask:
         """Yield what is wrong with the query, as far as that is seen without an engine."""
         spec: SqlSpec = task.spec
         if spec.file is None:
-            yield from _query_problems(task, "sql", spec.sql or "", name="sql")
+            if spec.sql is not None:
+                yield from _query_problems(task, "sql", spec.sql, name="sql")
             return
         missing = list(text_problems(task, project, "file", spec.file, ending=".sql"))
         yield from missing
