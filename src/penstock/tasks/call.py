@@ -17,7 +17,7 @@ from penstock.core.errors import TaskFailed
 from penstock.core.ports import PipelineContext
 from penstock.core.projects import Project, ProjectProblem, Task
 from penstock.core.scripts import Chunk
-from penstock.tasks.named_scripts import script_hash, script_problems, script_version
+from penstock.tasks.named_scripts import script_hash, script_place, script_problems, script_version
 
 _SEGMENT: Final = (None, 1, 1, 1, 1)
 
@@ -64,7 +64,8 @@ class CallTask:
         now = ctx.occurrence
         given = {"date": now.date, "params": dict(now.params), "item": now.item, **spec.given}
         chunk = Chunk("with", "ndjson", orjson.dumps(given) + b"\n", 1, (_SEGMENT,))
-        with ctx.sandbox.open_script(script_version(spec.script, ctx), parallel=1) as runner, ctx.stopping(runner.stop):
+        version = script_version(spec.script, ctx)
+        with ctx.sandbox.open_script(version, parallel=1) as runner, ctx.stopping(runner.stop):
             (_, result), *_ = ctx.run_in_order(runner, [chunk], seed=now.fingerprint, emit="ndjson")
         if result.printed:
             ctx.log(result.printed)
@@ -74,6 +75,7 @@ class CallTask:
             raise TaskFailed(
                 f"{spec.script} failed{line}: {cause.type or cause.code}",
                 hint="Correct the script, or what it is given under with, then resume the run.",
+                figures={"line": cause.script_line, **script_place(spec.script, version)},
             )
         return {}
 

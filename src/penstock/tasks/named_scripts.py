@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from penstock.base.hashing import fingerprint
@@ -54,3 +54,8 @@ def script_version(said: str, ctx: PipelineContext) -> ScriptVersion:
     if script is None:
         raise ProjectInvalid(list(problems))
     return script.version
+
+
+def script_place(said: str, version: ScriptVersion) -> Mapping[str, str]:
+    """Return the file of a project's own script, for those who look for what failed; nothing of a registered one."""
+    return {} if "@" in said else {"file": version.name}

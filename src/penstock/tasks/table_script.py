@@ -41,7 +41,7 @@ from penstock.core.tables import Reading, TableName, Written
 from penstock.tasks import raw_sql
 from penstock.tasks.error_budgets import ErrorsMax
 from penstock.tasks.ingest import REJECTED
-from penstock.tasks.named_scripts import script_hash, script_problems, script_version
+from penstock.tasks.named_scripts import script_hash, script_place, script_problems, script_version
 from penstock.tasks.project_texts import file_version, problem
 from penstock.tasks.raw_columns import TYPES
 from penstock.tasks.script_rows import (
@@ -116,7 +116,7 @@ class TableScriptTask:
         """Give every row to the script, and write what it gives."""
         version = script_version(spec.script, ctx)
         reading = read_window(ctx, spec.source, spec)
-        work = _Work(spec, ctx, reading, parse_error_budget(spec.errors_max))
+        work = _Work(spec, ctx, reading, parse_error_budget(spec.errors_max), code=script_place(spec.script, version))
         try:
             with ctx.sandbox.open_script(version, parallel=ctx.parallel) as runner, ctx.stopping(runner.stop):
                 work.process(runner)
@@ -139,6 +139,7 @@ class _Work:
     ctx: PipelineContext
     reading: Reading
     budget: ErrorBudget
+    code: Mapping[str, Any]
     records: int = 0
     produced: int = 0
     dropped: int = 0
@@ -315,7 +316,7 @@ class _Work:
             f"{rejected:,} of {self.records:,} records failed{unfit}{most}; at most {self.spec.errors_max} may",
             hint=f'Look at them: penstock query "SELECT * FROM {self.spec.to}{REJECTED}". Then correct the script or'
             " raise errors_max.",
-            figures={"records": self.records, "rejected": rejected, "misfits": misfits, "causes": causes},
+            figures={"records": self.records, "rejected": rejected, "misfits": misfits, "causes": causes, **self.code},
         )
 
     def _causes(self) -> list[dict[str, Any]]:

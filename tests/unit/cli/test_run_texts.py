@@ -81,9 +81,10 @@ def test_a_check_that_only_warned_is_said_too():
 def test_causes_of_records_that_failed_name_the_line_of_the_script():
     causes = [{"code": "script_error", "type": "KeyError", "script_line": 7, "records": 1200, "first": "line 3"}]
     run = failed_run()
-    tasks = (dataclasses.replace(run.tasks[2], spec={"script": "clean"}, report={"causes": causes}),)
+    error = {**(run.tasks[2].error or {}), "figures": {"file": "scripts/clean.py", "line": 3}}
+    tasks = (dataclasses.replace(run.tasks[2], spec={"script": "clean"}, report={"causes": causes}, error=error),)
     text = said(run_texts.run_lines(show_run(dataclasses.replace(run, tasks=tasks))))
-    assert "code     script clean, line 3" in text
+    assert "code     scripts/clean.py, line 3" in text
     assert "record   1,200 failed: KeyError at line 7 of the script, the first: line 3" in text
 
 

@@ -33,8 +33,9 @@ def test_a_script_is_called_with_what_the_task_says_and_what_the_run_is_for(benc
 
 
 def test_an_exception_fails_the_task_with_its_name_and_line_and_not_its_words(bench):
-    with pytest.raises(TaskFailed, match=r"gate failed at line 5: ValueError$"):
+    with pytest.raises(TaskFailed, match=r"gate failed at line 5: ValueError$") as caught:
         bench.run("late", params={"least": 2})
+    assert caught.value.figures == {"line": 5, "file": "scripts/gate.py"}
 
 
 def test_a_call_is_done_again_for_another_date(bench):

@@ -224,6 +224,7 @@ def test_too_many_that_fail_fail_the_task_and_can_be_looked_at_all_the_same(benc
     assert caught.value.message == ("1 of 3 records failed; most: ValueError at line 3 of the script; at most 0 may")
     assert "penstock query" in caught.value.hint
     assert caught.value.figures["causes"][0]["script_line"] == 3
+    assert caught.value.figures["file"] == "scripts/picky.py"
     assert "s3cr3t" not in str(caught.value) + str(caught.value.figures) + " ".join(bench.logs())
     assert [row[0] for row in bench.rows("staging.strict__rejected")] == [2]
     with pytest.raises(NotFound):
