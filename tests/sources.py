@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b'{"orders": [{"id"')
             self.close_connection = True
         elif fault == "not_json":
-            self._send_bytes(200, b"<html>busy</html>", {})
+            self._send_bytes(200, b"<html>busy</html>", {"Content-Type": "text/html; charset=utf-8"})
         else:
             self._answer()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import functools
+import re
 import ssl
 import threading
 import time
@@ -35,6 +36,7 @@ _RESOLVED_S: Final = 60.0  # how long an answer of the name service is used for 
 _BYTES_MAX: Final = limits.SOURCE_PAGE.value * 2**20
 _WAIT_MAX_S: Final = 24 * 3600.0
 _CONNECTIONS_MAX: Final = 64
+_TYPE: Final = re.compile(r"[a-z]+/[a-z0-9.+-]{1,60}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,18 @@ class Exchange:
         return SourceRefused(
             f"{self._at(request)}: it answered 401: who asks is not known, or may not",
             hint="Look at the connection's auth and at its secrets.",
+        )
+
+    def unreadable(self, answer: Answer, request: Request, error: SourceRefused) -> SourceRefused:
+        """Return the error of an answer that is not what was asked for, with its type and none of its words."""
+        found = _TYPE.match(answer.headers.get("content-type", ""))
+        kind = found[0] if found else "of no type"
+        return SourceRefused(
+            f"{self._at(request)}: it answered {answer.status} ({kind}): {error.message}",
+            hint=error.hint
+            if "json" in kind
+            else "Look at the url and the path: what is there may be a page for people.",
+            figures=error.figures,
         )
 
     def _require_same_place(self, url: str, request: Request) -> None:

@@ -252,7 +252,23 @@ class _Caller:
 
     def call(self, request: Request, then: Callable[[Answer], Any] = lambda answer: answer) -> Any:
         """Return what `then` makes of the answer; both are done again when that may help."""
-        return self.gate.call(self.ctx, lambda: then(self._send(request)))
+        try:
+            return self.gate.call(self.ctx, lambda: then(self._send(request)))
+        except DestinationUnavailable as error:
+            if isinstance(error.__cause__, SourceRefused):  # each try has given the same
+                raise error.__cause__ from None
+            raise
+
+    @contextmanager
+    def reading(self, answer: Answer, request: Request) -> Iterator[None]:
+        """Say whose an answer is that cannot be read; what is no JSON, as a proxy's page, is asked for again."""
+        try:
+            yield
+        except SourceRefused as error:
+            told = self.exchange.unreadable(answer, request, error)
+            if error.figures.get("is_json") is not False:
+                raise told from error
+            raise DestinationUnavailable(told.message, hint=told.hint) from told
 
     def _send(self, request: Request) -> Answer:
         whole = self._with(request)
@@ -341,23 +357,25 @@ class _Asking:
 
     def _begin(self, url: str, params: Pairs, *, first: bool) -> tuple[BegunPage, str | int | None]:
         """Return a page whose records are being read, and what it says of the next."""
+        request = self._request(url, params, first=first)
 
         def begin(answer: Answer) -> tuple[BegunPage, str | int | None]:
-            with _coming_again():
+            with self._caller.reading(answer, request):
                 begun = self._raw.begin_page(answer.body, self._question(answer))
             return begun, next_link(answer.headers) if isinstance(self._wanted.pages, LinkPages) else begun.next
 
-        found: tuple[BegunPage, str | int | None] = self._caller.call(self._request(url, params, first=first), begin)
+        found: tuple[BegunPage, str | int | None] = self._caller.call(request, begin)
         return found
 
     def _page(self, url: str, params: Pairs) -> tuple[RawLines, bytes]:
         """Return a page as lines, and a hash of it as it came."""
+        request = self._request(url, params)
 
         def parse(answer: Answer) -> tuple[RawLines, bytes]:
-            with _coming_again():
+            with self._caller.reading(answer, request):
                 return self._raw.page(answer.body, self._question(answer)), hashlib.sha256(answer.body).digest()
 
-        found: tuple[RawLines, bytes] = self._caller.call(self._request(url, params), parse)
+        found: tuple[RawLines, bytes] = self._caller.call(request, parse)
         return found
 
     def _request(self, url: str, params: Pairs, *, first: bool = True) -> Request:
@@ -374,17 +392,6 @@ class _Asking:
             known=self._state.known,
             encoding=answer.encoding,
         )
-
-
-@contextmanager
-def _coming_again() -> Iterator[None]:
-    """Let what is no JSON at all, such as the page of a proxy, be asked for again."""
-    try:
-        yield
-    except SourceRefused as error:
-        if error.figures.get("is_json") is not False:
-            raise
-        raise DestinationUnavailable(error.message, hint="Look at the source; then resume the run.") from error
 
 
 def _caller(stack: ExitStack, name: str, settings: RestSettings, ctx: PipelineContext) -> _Caller:

@@ -113,6 +113,16 @@ def test_what_goes_wrong_for_a_while_is_tried_again(fetch, source, fault):
     assert fetch({"path": "page", "records_at": "orders", "pages": {"kind": "page", "size": 3}}) == SEVEN
 
 
+@pytest.mark.parametrize("pages", [{"kind": "page", "size": 3}, {"kind": "none"}])
+def test_a_page_for_people_in_place_of_records_is_the_sources_error_and_is_named(fetch, source, pages):
+    source.faults = dict.fromkeys(range(1, 100), "not_json")
+    said = {"path": "page", "records_at": "orders", "pages": pages}
+    with pytest.raises(SourceRefused, match=r"'api', 'page': it answered 200 \(text/html\): .*not JSON") as refused:
+        fetch(said, tries=2)
+    assert "url" in refused.value.hint
+    assert len(source.asked) == 2  # it was tried again, and no more
+
+
 def test_too_many_failures_in_a_row_end_the_try_and_then_nobody_calls(fetch, source):
     source.faults = dict.fromkeys(range(1, 100), "500")
     with pytest.raises(DestinationUnavailable, match="'api', 'all': it answered 500"):
