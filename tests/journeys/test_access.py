@@ -6,10 +6,8 @@ import json
 import stat
 
 import pytest
-import structlog
 from click.testing import CliRunner
 
-from penstock.base.logs import configure_logs
 from penstock.cli.main import cli
 from penstock.core.access import PERMISSIONS
 from penstock.core.errors import NotAllowed, NotFound, NotLoggedIn, PenstockError, RequestInvalid
@@ -42,9 +40,7 @@ def terminal(api, tenant, monkeypatch, tmp_path):
         assert result.exit_code == code, (result.output, result.exception)
         return result.stdout
 
-    configure_logs()  # the server is in this process, and its log is no output of the command
-    yield run
-    structlog.reset_defaults()
+    return run
 
 
 # ---- over HTTP ----

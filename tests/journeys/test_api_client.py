@@ -13,10 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from click.testing import CliRunner
 
-from penstock.base.logs import configure_logs
 from penstock.cli.main import cli
 from penstock.client import Client
 from penstock.core.errors import (
@@ -282,9 +280,7 @@ def terminal(api, tenant, monkeypatch, tmp_path):
         assert result.exit_code == code, (result.output, result.exception)
         return result.stdout
 
-    configure_logs()  # the server is in this process, and its log is no output of the command
-    yield run
-    structlog.reset_defaults()
+    return run
 
 
 def test_a_file_goes_and_its_result_comes_with_one_command(api, terminal):

@@ -22,23 +22,31 @@ def configure_logs(*, as_json: bool | None = None) -> None:
     """Send logs to standard error; None chooses by whether that is a terminal."""
     if as_json is None:
         as_json = not sys.stderr.isatty()
-    renderer: Any = (
-        structlog.processors.JSONRenderer(_as_json) if as_json else structlog.dev.ConsoleRenderer(colors=True)
+    renderers: list[Any] = (
+        [structlog.processors.JSONRenderer(_as_json)]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(colors=True), _as_bytes]
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
+            *renderers,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Past the layer that makes bytes of text: before CPython 3.12.5, threads that use it at once may crash the
+        # process, or put other memory into the log. Source: issues 118138 and 119506 of github.com/python/cpython.
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=False,
     )
 
 
-def _as_json(event: Any, **_options: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+def _as_json(event: Any, **_options: Any) -> bytes:
+    return orjson.dumps(event, default=str)
+
+
+def _as_bytes(_logger: object, _method: str, line: str) -> bytes:
+    return line.encode(errors="replace")
 
 
 def get_log() -> Any:
