@@ -86,6 +86,16 @@ def test_a_project_that_is_not_valid_changes_nothing_and_every_problem_is_said(c
     assert client.projects.list() == before
 
 
+def test_a_table_that_another_project_writes_is_refused_when_it_is_deployed(client: Client, run: str):
+    before = client.projects.list()
+    other = FILES["penstock.yml"].replace(b"name: shop", b"name: outlet")
+    with pytest.raises(ProjectInvalid, match=r"raw\.orders is written by the task land of the project shop") as refused:
+        client.projects.deploy({**FILES, "penstock.yml": other})
+    assert {problem.code for problem in refused.value.problems} == {"table_owned"}
+    assert all(problem.place.file == "pipelines/sales.yml" for problem in refused.value.problems)
+    assert client.projects.list() == before
+
+
 @pytest.mark.parametrize(
     ("body", "code", "words"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,8 @@ from penstock.core.errors import NotFound
 from penstock.core.jobs import BlobPointer
 from penstock.core.projects import Schedule
 from penstock.core.runs import Revision, ScheduleState
-from penstock.database.schema import projects, revisions, schedules
+from penstock.core.tables import TableName
+from penstock.database.schema import lake_tables, projects, revisions, schedules
 
 _JOINED = revisions.join(
     projects,
@@ -95,6 +96,14 @@ class SqlProjectRecords:
             query = query.where(age < sqlalchemy.tuple_(named.scalar_subquery(), sqlalchemy.literal(before)))
         query = query.order_by(revisions.c.created_at.desc(), revisions.c.revision.desc())
         return [_revision(row) for row in tx.execute(query.limit(limit))]
+
+    def tables_of_others(
+        self, tx: Connection, workspace: WorkspaceId, project: str
+    ) -> Mapping[TableName, tuple[str, str]]:
+        """Return the tables that other projects write, each with the project and its task."""
+        query = sqlalchemy.select(lake_tables.c.name, lake_tables.c.project, lake_tables.c.task)
+        query = query.where(lake_tables.c.workspace == workspace, lake_tables.c.project != project)
+        return {TableName(row.name): (row.project, row.task) for row in tx.execute(query)}
 
     def put_schedules(
         self, tx: Connection, workspace: WorkspaceId, project: str, states: Sequence[ScheduleState], *, now: float

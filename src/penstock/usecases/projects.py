@@ -7,19 +7,20 @@ import hashlib
 import io
 import tarfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from penstock.base.nearest import nearest
 from penstock.core import limits
 from penstock.core.access import Actor, AuditEvent, WorkspaceId
-from penstock.core.errors import Bug, NotFound
+from penstock.core.errors import Bug, NotFound, ProjectInvalid, TableOwned
 from penstock.core.ports import Audit, Blobs, Clock, ConnectionKind, Database, RunTaskKind
 from penstock.core.ports.runs import ProjectRecords
 from penstock.core.project_files import check_project_files
-from penstock.core.projects import Pipeline, Project
+from penstock.core.projects import Pipeline, Project, ProjectProblem
 from penstock.core.runs import Revision, ScheduleState
+from penstock.core.tables import TableName
 from penstock.planning.schedules import next_at
 from penstock.usecases.permissions import require
 
@@ -67,7 +68,8 @@ class Projects:
         """Keep a state of a project's files, and let runs and schedules use it from now on.
 
         Raises:
-            ProjectInvalid: with every problem of every file; then nothing changes.
+            ProjectInvalid: with every problem of every file, and every table that another project writes; then nothing
+                changes.
         """
         require(actor, "pipelines:deploy")
         return self.deploy_checked(self.check(files), actor=actor, note=note)
@@ -75,6 +77,10 @@ class Projects:
     def deploy_checked(self, project: Project, *, actor: Actor, note: str = "") -> Revision:
         """Do the same with a project that its files have just made."""
         require(actor, "pipelines:deploy")
+        with self.database.read() as tx:
+            others = self.records.tables_of_others(tx, actor.workspace, project.name)
+        if owned := list(_owned(project, others)):
+            raise ProjectInvalid(owned[: limits.PROJECT_PROBLEMS.value])
         now = self.clock()
         key = f"{actor.workspace}/projects/{project.name}/{project.revision}.tar.gz"
         revision = Revision(
@@ -209,6 +215,18 @@ class Projects:
             "files": len(project.files),
         }
         self.audit.record(tx, actor, AuditEvent("project.deploy", project.name, details=details))
+
+
+def _owned(project: Project, others: Mapping[TableName, tuple[str, str]]) -> Iterator[ProjectProblem]:
+    """Yield the tables that a project would write and another one writes: its runs would fail there."""
+    for pipeline in project.pipelines.values():
+        for task in pipeline.tasks.values():
+            for table in task.writes:
+                if table in others:
+                    owner, writer = others[table]
+                    words = f"the table {table} is written by the task {writer} of the project {owner}"
+                    hint = "Write to a table of another name."
+                    yield ProjectProblem(TableOwned.code, words, task.place_of("to"), hint)
 
 
 def pipeline_of(project: Project, name: str | None) -> Pipeline:

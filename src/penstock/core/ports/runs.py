@@ -23,6 +23,7 @@ from penstock.core.runs import (
     ScheduleState,
     TaskProgress,
 )
+from penstock.core.tables import TableName
 
 
 class ProjectRecords(Protocol):
@@ -56,6 +57,9 @@ class ProjectRecords(Protocol):
         limit: int = limits.LISTED.value,
     ) -> Sequence[Revision]:
         """Return the revisions of a project, the newest first; those before a revision, if one is named."""
+
+    def tables_of_others(self, tx: Any, workspace: WorkspaceId, project: str) -> Mapping[TableName, tuple[str, str]]:
+        """Return the tables that other projects write, each with the project and its task."""
 
     def put_schedules(
         self, tx: Any, workspace: WorkspaceId, project: str, states: Sequence[ScheduleState], *, now: float
