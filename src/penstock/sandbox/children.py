@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -19,10 +18,10 @@ import orjson
 from penstock.core import limits
 from penstock.core.errors import SandboxUnavailable
 from penstock.sandbox.arenas import Arena
+from penstock.sandbox.meters import Meter, cpu_s_of
 from penstock.sandbox.zygotes import NOBODY, VersionZygote, kill_child, kill_if_alive
 from penstock_guest import wire
 
-_LONG_S: Final = 0.02
 _PROCESS_IDS: Final = 2**22  # source: PID_MAX_LIMIT in include/linux/threads.h
 
 
@@ -66,6 +65,7 @@ class Seat:
         self.ended = threading.Event()
         self.in_use = False
         self.unheard = False  # its child had ended before it was asked for anything
+        self.meter: Meter | None = None  # of whoever used its child last
         self.counted_cpu_s = 0.0
         self.left_s: float | None = None  # when its child had given its reply
 
@@ -116,7 +116,6 @@ class Children:
                 seat.close()
             zygote.close()
             raise SandboxUnavailable(f"the zygote of {spec['name']} has ended", hint="Run: penstock doctor") from error
-        self._cpu_s = 0.0
         self._keeper = threading.Thread(target=self._keep, name=f"keeper-{zygote.pid}", daemon=True)
         self._keeper.start()
 
@@ -128,8 +127,11 @@ class Children:
         finally:
             self.give_back(seat)
 
-    def take(self) -> Seat:
+    def take(self, *, meter: Meter | None = None) -> Seat:
         """Wait for a parked child and make it this thread's own.
+
+        Args:
+            meter: counts the CPU time that it uses.
 
         Raises:
             SandboxUnavailable: when the zygote is gone or children die before they are parked.
@@ -142,7 +144,7 @@ class Children:
                 if not self._change.wait(timeout=limits.CHILD_EXIT.value):
                     self._end_lingering()
             seat = self._parked.popleft()
-            seat.in_use = True
+            seat.in_use, seat.meter = True, meter
         if seat.pid is None:
             self._await_parked(seat)
         return seat
@@ -195,11 +197,6 @@ class Children:
             else:
                 self._replace(seat)
 
-    def settle(self, seat: Seat) -> None:
-        """Wait a moment for a child that has given its only reply, so that its CPU time is known."""
-        if not self._spec["warm"]:
-            self.await_end(seat, timeout_s=_LONG_S)
-
     @property
     def alive(self) -> bool:
         """Whether children can still be taken."""
@@ -210,14 +207,11 @@ class Children:
         """How much memory the seats hold on to between runs."""
         return sum(arena.used_bytes for seat in self._seats for arena in (seat.input, seat.output) if arena is not None)
 
-    def take_cpu_s(self) -> float:
-        """Return the CPU time that children have used since this was asked last; one that has just ended may lack."""
+    def measure(self, seat: Seat) -> None:
+        """Count the CPU time that the child of a seat has used until now; its very end is counted once that is told."""
         with self._change:
-            for seat in self._seats:
-                if self._spec["warm"] and seat.pid is not None and not seat.ended.is_set():
-                    self._count_cpu(seat, _cpu_s(seat.pid))
-            used_s, self._cpu_s = self._cpu_s, 0.0
-        return used_s
+            if seat.meter is not None and seat.pid is not None and not seat.leaves:
+                self._count_cpu(seat, cpu_s_of(seat.pid))
 
     def await_end(self, seat: Seat, *, timeout_s: float) -> bool:
         """Wait for word of the end of a child that is going, or is dead; return whether it came in time."""
@@ -237,11 +231,25 @@ class Children:
 
     def stop(self) -> None:
         """End all children and the zygote; whoever waits for one of them is told."""
+        self._measure_all()
         with self._change:
             self._closed = True
             self._change.notify_all()
         kill_if_alive(self._zygote.pid, self._zygote.channel)
         self._keeper.join()
+
+    def _measure_all(self) -> None:
+        """Count the CPU time of all children: nobody will tell how they end, but of those that are on their way out."""
+        with self._change:
+            for seat in self._seats:
+                self.measure(seat)
+            leaving = [seat for seat in self._seats if seat.meter is not None and seat.leaves]
+            ends = [seat.ended for seat in leaving]
+            for seat in leaving:
+                self.end(seat)
+        deadline_s = time.monotonic() + limits.CHILD_EXIT.value
+        for end in ends:
+            end.wait(max(0.0, deadline_s - time.monotonic()))
 
     def close(self) -> None:
         """Stop, and give the memory back."""
@@ -293,7 +301,7 @@ class Children:
                 self._owed += 1
                 self._clear(seat)
             elif self._free and not seat.leaves:
-                seat.leaves = True
+                self._leave(seat)
                 self._park(self._free.popleft(), leaving=seat.number)
             else:
                 self._owed += 1
@@ -304,9 +312,13 @@ class Children:
     def _ask_end(self, seat: Seat) -> None:
         with self._change:
             if not seat.leaves:
-                seat.leaves = True
+                self._leave(seat)
                 with contextlib.suppress(OSError):  # the zygote is gone, and its children with it
                     self._zygote.turn(leaving=seat.number)
+
+    def _leave(self, seat: Seat) -> None:
+        self.measure(seat)  # until its end is asked for, its number is its own, dead or alive
+        seat.leaves = True
 
     def _await_parked(self, seat: Seat) -> None:
         assert seat.channel is not None, "a parked seat has a channel"
@@ -341,8 +353,9 @@ class Children:
             self._change.notify_all()
 
     def _count_cpu(self, seat: Seat, cpu_s: float) -> None:
-        self._cpu_s += max(0.0, cpu_s - seat.counted_cpu_s)
-        seat.counted_cpu_s = max(seat.counted_cpu_s, cpu_s)
+        if seat.meter is not None and cpu_s > seat.counted_cpu_s:
+            seat.meter.add(cpu_s - seat.counted_cpu_s)
+            seat.counted_cpu_s = cpu_s
 
     def _next_end(self) -> tuple[Seat, dict[str, Any]] | None:
         """Wait for the zygote to say which child has ended; None when it is gone, or says what makes no sense."""
@@ -413,8 +426,9 @@ class Children:
 class Claim:
     """One user's part in children that others use too: what it stops is only its own."""
 
-    def __init__(self, children: Children) -> None:
+    def __init__(self, children: Children, meter: Meter) -> None:
         self._children = children
+        self._meter = meter
         self._seats: set[Seat] = set()
         self._lock = threading.Lock()
         self._stopped = False
@@ -425,18 +439,16 @@ class Claim:
         Raises:
             SandboxUnavailable: when it was stopped meanwhile, or no child is left.
         """
-        seat = self._children.take()
-        started_s = time.monotonic()
+        seat = self._children.take(meter=self._meter)
         try:
             with self._lock:
                 self._require_going()
                 self._seats.add(seat)
             reply = self._children.ask(seat, request, data)
-            if time.monotonic() - started_s > _LONG_S:  # its CPU time is worth a moment; that of others is told later
-                self._children.settle(seat)
         finally:
             with self._lock:
                 self._seats.discard(seat)
+            self._children.measure(seat)
             self._children.give_back(seat)
         self._require_going()
         return reply
@@ -451,14 +463,6 @@ class Claim:
     def _require_going(self) -> None:
         if self._stopped:
             raise SandboxUnavailable("the work was stopped", hint="Run it again.")
-
-
-def _cpu_s(pid: int) -> float:
-    """Return the CPU time of a living process; 0 where the kernel does not tell."""
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
 
 
 def _cause(status: int, cpu_s: float, cpu_limit_s: int) -> tuple[str, str]:

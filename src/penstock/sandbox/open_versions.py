@@ -7,9 +7,10 @@ others need the room. Versions are never shared between workspaces: a warm child
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ from penstock.core.errors import SandboxUnavailable
 from penstock.core.ports import ChunkReader
 from penstock.core.scripts import InputFile, Problem, SandboxReport, ScriptVersion
 from penstock.sandbox.children import Children, Claim
+from penstock.sandbox.meters import Meter
 from penstock.sandbox.plain_lines import read_plain
 from penstock.sandbox.strict import StrictReader, StrictSandbox, StrictScriptRunner
 
@@ -46,6 +48,8 @@ class OpenVersions:
         self._seats = seats
         self._lock = threading.Lock()
         self._open: OrderedDict[_Key, _Open] = OrderedDict()
+        self._late: dict[WorkspaceId, float] = {}
+        self._counting = threading.Lock()
 
     def for_part(self, workspace: WorkspaceId) -> PartSandbox:
         """Return the Sandbox of one part of a job."""
@@ -60,6 +64,17 @@ class OpenVersions:
             yield version.children, version.entry_point
         finally:
             self._give_back(version)
+
+    def take_late(self) -> Mapping[WorkspaceId, float]:
+        """Return the CPU seconds of workspaces that were found after their parts had ended, since this was asked."""
+        with self._counting:
+            late, self._late = self._late, {}
+        return late
+
+    def count_late(self, workspace: WorkspaceId, cpu_s: float) -> None:
+        """Note CPU time of a part that has ended."""
+        with self._counting:
+            self._late[workspace] = self._late.get(workspace, 0.0) + cpu_s
 
     def close(self) -> None:
         """End every child and every zygote."""
@@ -130,7 +145,11 @@ class PartSandbox:
         self._lock = threading.Lock()
         self._stopped = False
         self._at_work: list[Claim | StrictReader] = []
-        self.cpu_s = 0.0
+        self._meter = Meter(functools.partial(versions.count_late, workspace))
+
+    def take_cpu_s(self) -> float:
+        """Return the CPU time that was used, once, at the end of the part; what is found later is told as late."""
+        return self._meter.take()
 
     def report(self) -> SandboxReport:
         """Return what the live self-test shows on this machine."""
@@ -144,12 +163,9 @@ class PartSandbox:
     def open_script(self, script: ScriptVersion, *, parallel: int) -> Iterator[StrictScriptRunner]:
         """Give a runner of a script version while the context lasts."""
         with self._versions.use(self._workspace, script) as (children, entry_point):
-            claim = Claim(children)
+            claim = Claim(children, self._meter)
             self._note(claim)
-            try:
-                yield StrictScriptRunner(script, claim, entry_point)
-            finally:
-                self.cpu_s += children.take_cpu_s()
+            yield StrictScriptRunner(script, claim, entry_point)
 
     @contextlib.contextmanager
     def open_input(self, file: InputFile, *, chunk_records: int, as_arrow: bool) -> Iterator[ChunkReader]:
@@ -157,16 +173,15 @@ class PartSandbox:
         if (plain := read_plain(file, chunk_records=chunk_records)) is not None:
             yield plain
             return
-        with self._versions.sandbox.open_input(file, chunk_records=chunk_records, as_arrow=as_arrow) as reader:
+        sandbox, meter = self._versions.sandbox, self._meter
+        with sandbox.open_input(file, chunk_records=chunk_records, as_arrow=as_arrow, meter=meter) as reader:
             self._note(reader)
-            try:
-                yield reader
-            finally:
-                self.cpu_s += reader.take_cpu_s()
+            yield reader
 
     def convert(self, spool_fd: int, *, spool_format: str, to: str) -> Iterator[bytes]:
         """Yield the blocks of the spool's records in another format, made in a locked child."""
-        for block in self._versions.sandbox.convert(spool_fd, spool_format=spool_format, to=to):
+        sandbox, meter = self._versions.sandbox, self._meter
+        for block in sandbox.convert(spool_fd, spool_format=spool_format, to=to, meter=meter):
             self._require_going()
             yield block
 

@@ -28,6 +28,7 @@ from penstock.core.scripts import (
 )
 from penstock.sandbox import selftest
 from penstock.sandbox.children import Children, Claim, Death, Reply, Seat
+from penstock.sandbox.meters import Meter
 from penstock.sandbox.zygotes import BOOT, BaseZygote, VersionZygote
 from penstock_guest import wire
 from penstock_guest.profiles import WITH_SCHEMAS
@@ -112,8 +113,10 @@ class StrictSandbox:
         return Children(zygote, spec, seats=seats), zygote.entry_point
 
     @contextlib.contextmanager
-    def open_input(self, file: InputFile, *, chunk_records: int, as_arrow: bool) -> Iterator[StrictReader]:
-        """Open one input for reading in a locked child."""
+    def open_input(
+        self, file: InputFile, *, chunk_records: int, as_arrow: bool, meter: Meter | None = None
+    ) -> Iterator[StrictReader]:
+        """Open one input for reading in a locked child, whose CPU time the meter counts."""
         streamed = not file.size_bytes  # an empty file cannot be mapped, but it can be read
         reading = {
             "name": file.name,
@@ -127,16 +130,16 @@ class StrictSandbox:
         spec |= {"streamed": streamed, "size_bytes": file.size_bytes, "reading": reading}
         zygote = self._fork("arrow" if as_arrow or "parquet" in (file.format or file.name) else "std", spec)
         with contextlib.closing(Children(zygote, spec, seats=1, input_fd=None if streamed else file.fd)) as children:
-            yield StrictReader(file, children)
+            yield StrictReader(file, children, meter)
 
-    def convert(self, spool_fd: int, *, spool_format: str, to: str) -> Iterator[bytes]:
-        """Yield the blocks of the spool's records in another format, made in a locked child."""
+    def convert(self, spool_fd: int, *, spool_format: str, to: str, meter: Meter | None = None) -> Iterator[bytes]:
+        """Yield the blocks of the spool's records in another format, made in a locked child that the meter counts."""
         size_bytes = os.fstat(spool_fd).st_size
         spec = _carrier_spec("write", f"the {to} writer", max(size_bytes, 1))  # nothing at all cannot be mapped
         spec |= {"size_bytes": size_bytes, "writing": {"spool_format": spool_format, "to": to}}
         zygote = self._fork("arrow" if to == "parquet" or spool_format == "arrow" else "std", spec)
         with contextlib.closing(Children(zygote, spec, seats=1, input_fd=spool_fd)) as children:
-            seat = children.take()
+            seat = children.take(meter=meter)
             while "end" not in (reply := _sound(children.ask(seat, {}), spec["name"], OutputFailed)).message:
                 yield reply.output
 
@@ -200,16 +203,17 @@ class StrictReader:
         skipped: members of an archive that hold no data, with the reason.
     """
 
-    def __init__(self, file: InputFile, children: Children) -> None:
+    def __init__(self, file: InputFile, children: Children, meter: Meter | None) -> None:
         self._file = file
         self._children = children
+        self._meter = meter
         self._seat: Seat | None = None
         self.position_bytes = 0
         self.skipped: list[tuple[str, str]] = []
 
     def __iter__(self) -> Iterator[Chunk]:
         """Yield the chunks in order."""
-        seat = self._seat = self._children.take()
+        seat = self._seat = self._children.take(meter=self._meter)
         self._children.tell(seat, {})
         while "end" not in (reply := self._hear(seat)).message:
             self._children.tell(seat, {})
@@ -221,10 +225,6 @@ class StrictReader:
         """End the child that reads; whoever waits for the next chunk is told."""
         if self._seat is not None:
             self._children.end(self._seat)
-
-    def take_cpu_s(self) -> float:
-        """Return the CPU time used since this was asked last."""
-        return self._children.take_cpu_s()
 
     def _hear(self, seat: Seat) -> Reply:
         while True:

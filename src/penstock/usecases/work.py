@@ -6,7 +6,6 @@ meanwhile is somebody else's, and then nothing of it is recorded.
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import random
 import threading
@@ -62,12 +61,12 @@ from penstock.execution.advance import (
 )
 from penstock.usecases.endings import end_jobs
 from penstock.usecases.run_work import RunWork
+from penstock.usecases.usage import SCRIPT_PARTS, count_late, count_usage
 
 T = TypeVar("T")
 ENDED_BELL: Final = "ended"  # rung when jobs may have ended
 _VERSIONS_KEPT: Final = 256  # at most a MiB each
 _NOTHING: Final = JobInput(BlobPointer("", 0, ""))  # what a task reads, it finds itself
-_SCRIPT_PARTS: Final = frozenset(["whole", "chunk"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +158,21 @@ class Work:
         )
         return Round(self._assign(worker, taken) + tasks, tuple(refused))
 
-    def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> Held:
-        """Make leases last again, and say which are still held and which of their jobs are to end."""
+    def heartbeat(
+        self, worker: WorkerState, leases: Sequence[Lease], *, late: Sequence[tuple[WorkspaceId, float]] = ()
+    ) -> Held:
+        """Make leases last again, and say which are still held and which of their jobs are to end.
+
+        Args:
+            worker: whose they are.
+            leases: what it holds.
+            late: workspaces and CPU seconds of theirs that were found after the attempts had ended.
+        """
 
         def beat(tx: Any) -> Held:
-            self.records.put_worker(tx, worker, now=self.clock())
+            now = self.clock()
+            self.records.put_worker(tx, worker, now=now)
+            count_late(self.records, tx, late, now=now)
             held = self.queue.heartbeat(tx, leases) if leases else []
             return Held(tuple(held), self.records.cancelled(tx, list({lease.entry.run for lease in held})))
 
@@ -228,7 +237,7 @@ class Work:
             works[work.run] = replace(work, state=state)
         self._write(tx, gathered)
         self._count_kills(tx, kept)
-        self._count_usage(tx, kept, now)
+        count_usage(self.records, tx, kept, now=now)
         return [each.lease.entry.id for each, is_ours in zip(ended, accepted, strict=True) if not is_ours], settled
 
     def _settle(self, tx: Any, work: JobWork, ended: Ended, now: float, gathered: _Gathered) -> RunState:
@@ -306,7 +315,7 @@ class Work:
         lanes: dict[tuple[WorkspaceId, Any], bool] = {}
         for each in ended:
             entry = each.lease.entry
-            if entry.part not in _SCRIPT_PARTS or each.report.outcome in ("transient", "cancelled"):
+            if entry.part not in SCRIPT_PARTS or each.report.outcome in ("transient", "cancelled"):
                 continue
             if each.report.report.get("unfolds"):  # its script has not run
                 continue
@@ -316,20 +325,6 @@ class Work:
                 lanes[entry.workspace, entry.lane] = True
         for workspace, lane in lanes:
             self.queue.count_kill(tx, workspace, lane, killed=False)
-
-    def _count_usage(self, tx: Any, ended: Sequence[Ended], now: float) -> None:
-        sums: dict[WorkspaceId, list[float]] = {}
-        for each in ended:
-            report, entry = each.report, each.lease.entry
-            used = sums.setdefault(entry.workspace, [0.0, 0, 0])
-            used[0] += report.cpu_s
-            if report.outcome == "succeeded" and not report.report.get("unfolds"):
-                used[1] += entry.part in ("whole", "join")
-                used[2] += report.report.get("records", 0) if entry.part in _SCRIPT_PARTS else 0
-        today = dt.datetime.fromtimestamp(now, dt.UTC).date().isoformat()
-        for workspace, (cpu_s, jobs, records) in sums.items():
-            if cpu_s or jobs or records:
-                self.records.add_usage(tx, workspace, day=today, cpu_s=cpu_s, jobs=int(jobs), records=int(records))
 
     # ---- leases ----
 

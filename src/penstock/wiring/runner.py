@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -62,6 +62,10 @@ class RunnerParts:
     def sandbox(self, workspace: WorkspaceId) -> PartSandbox:
         """Return the sandbox of one part of a job."""
         return self.versions.for_part(workspace)
+
+    def take_late(self) -> Mapping[WorkspaceId, float]:
+        """Return the CPU seconds of workspaces that were found after their parts had ended, since this was asked."""
+        return self.versions.take_late()
 
     def files(self, assignment: Assignment) -> PartFiles:
         """Return the files of one part of a job."""

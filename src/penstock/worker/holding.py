@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from penstock.core import limits
+from penstock.core.access import WorkspaceId
 from penstock.core.jobs import AttemptReport, EntryId, Lease
 from penstock.core.work import Assignment, Ended
 from penstock.worker.runners import Runner
@@ -46,6 +48,7 @@ class Holdings:
     _by_entry: dict[EntryId, Holding] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     mean_s: float = 0.05
+    late: deque[tuple[WorkspaceId, float]] = field(default_factory=deque)  # CPU seconds of attempts that had ended
 
     def __len__(self) -> int:
         return len(self._by_entry)
@@ -77,6 +80,10 @@ class Holdings:
         """Return everything that is held."""
         with self._lock:
             return list(self._by_entry.values())
+
+    def take_late(self) -> list[tuple[WorkspaceId, float]]:
+        """Return the CPU seconds that have been told late and are not counted yet."""
+        return [self.late.popleft() for _ in range(len(self.late))]
 
     def drop(self, leases: Sequence[Lease]) -> None:
         """Forget leases."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from penstock.core import limits
-from penstock.core.access import Policy
+from penstock.core.access import Policy, WorkspaceId
 from penstock.core.errors import Bug
 from penstock.core.jobs import AttemptReport, BlobPointer, Entry, EntryId, JobInput, Lease
 from penstock.core.scripts import ScriptLimits, ScriptVersion
@@ -169,9 +169,9 @@ def ready_frame(*, level: str, error: Mapping[str, Any] | None = None) -> bytes:
     return frame({"say": "ready", "level": level, "error": error})
 
 
-def alive_frame() -> bytes:
-    """Return that a runner is alive."""
-    return frame({"say": "alive"})
+def alive_frame(late: Mapping[WorkspaceId, float]) -> bytes:
+    """Return that a runner is alive, and CPU seconds of workspaces that were found after their attempts had ended."""
+    return frame({"say": "alive", "late": late})
 
 
 def back_frame(entry: EntryId, token: int) -> bytes:

@@ -48,7 +48,8 @@ _SANDBOX_FAILURES_MAX: Final = 3  # in a row; then a fresh process has better ch
 class PartSandbox(Sandbox, Protocol):
     """A Sandbox that can be stopped."""
 
-    cpu_s: float
+    def take_cpu_s(self) -> float:
+        """Return the CPU time that was used, once, at the end."""
 
     def stop(self) -> None:
         """End what runs, and let nothing more begin."""
@@ -64,6 +65,9 @@ class Parts(Protocol):
 
     def sandbox(self, workspace: WorkspaceId, /) -> PartSandbox:
         """Return the sandbox of one part."""
+
+    def take_late(self) -> Mapping[WorkspaceId, float]:
+        """Return the CPU seconds of workspaces that were found after their parts had ended, since this was asked."""
 
     def files(self, assignment: Assignment, /) -> PartFiles:
         """Return the files of one part."""
@@ -229,10 +233,10 @@ class Runner:
                 stopped = key in self._stopped
                 self._stopped.discard(key)
         if not stopped:
-            return dataclasses.replace(report, cpu_s=sandbox.cpu_s)
+            return dataclasses.replace(report, cpu_s=sandbox.take_cpu_s())
         with contextlib.suppress(TransientError):  # the store is away: the sweep will find what is left
             files.drop_all_but(None)
-        return _cancelled(sandbox.cpu_s)
+        return _cancelled(sandbox.take_cpu_s())
 
     def _look_at_sandbox(self, report: AttemptReport) -> None:
         """End this process when its sandbox does not come back by itself."""
@@ -247,7 +251,7 @@ class Runner:
         if self._sending.acquire(blocking=False):
             try:
                 if self._writable.poll(0):
-                    self._channel.sendall(messages.alive_frame())
+                    self._channel.sendall(messages.alive_frame(self._parts.take_late()))
             except OSError:  # the supervisor is gone, which is found next
                 pass
             finally:

@@ -155,6 +155,8 @@ class Supervisor:
             self._end(runner, header, tail)
         elif header["say"] == "back":
             self._take_back(runner, EntryId(header["id"]), header["token"])
+        elif header["say"] == "alive":
+            self.held.late.extend(header["late"].items())
         elif header["say"] == "ready":
             self._heed_ready(runner, header["level"], header["error"])
 
@@ -429,22 +431,21 @@ class Supervisor:
         """Keep leases alive, whatever else happens."""
         failing = False
         while not self._over.wait(limits.HEARTBEAT.value / 1000):
-            leases = self.held.leases()
+            leases, late = self.held.leases(), self.held.take_late()
+            busy, drains = places.busy(self.runners), self._draining_until_s is not None
             state = replace(
-                self.state,
-                busy=places.busy(self.runners),
-                clock_ahead_s=self.clock_ahead_s,
-                state="active" if self._draining_until_s is None else "draining",
+                self.state, busy=busy, clock_ahead_s=self.clock_ahead_s, state="draining" if drains else "active"
             )
             try:
-                held = self.work.heartbeat(state, leases)
+                held = self.work.heartbeat(state, leases, late=late)
             except Exception as error:  # noqa: BLE001  # a worker loop: it goes on whatever happens
+                self.held.late.extend(late)
                 if not failing:
                     self.log.warning("heartbeat.failed", error=str(error), leases=len(leases))
                 failing = True
-                continue
-            failing = False
-            self._compare(leases, held)
+            else:
+                failing = False
+                self._compare(leases, held)
 
     def _compare(self, leases: Sequence[Lease], held: Held) -> None:
         kept = {lease.entry.id for lease in held.leases}

@@ -11,10 +11,12 @@ import pytest
 
 from penstock.core import limits
 from penstock.core.errors import SandboxUnavailable
-from penstock.core.scripts import Chunk, ChunkResult, InputFile, ScriptVersion
+from penstock.core.scripts import Chunk, ChunkResult, InputFile, ScriptLimits, ScriptVersion
+from penstock.sandbox.meters import cpu_s_of
 from penstock.sandbox.open_versions import OpenVersions
 from penstock.sandbox.strict import StrictSandbox
 from tests.processes import descendants_of, still_there, wait_for
+from tests.trying import REACH
 
 COUNTS = b"seen = []\ndef process(data):\n    seen.append(1)\n    return {'seen': len(seen)}\n"
 SLOW = b"def process(data):\n    while True: pass\n"
@@ -114,12 +116,74 @@ def test_a_locked_reader_is_stopped_too(versions, tmp_path):
                 list(chunks)
 
 
+BUSY = b"""import time
+def process(data):
+    until_s = time.process_time() + data["cpu_s"]
+    while time.process_time() < until_s: pass
+    return data
+"""
+
+
+def run_busy(part, version, cpu_s):
+    """What becomes of one record that takes so much CPU time."""
+    line = b'{"cpu_s":%.2f}\n' % cpu_s
+    with part.open_script(version, parallel=1) as runner:
+        return runner.run(dataclasses.replace(ONE, payload=line), seed=0, emit="ndjson", skip={})
+
+
 @pytest.mark.parametrize("tier", ["isolated", "warm"])
-def test_the_cpu_time_of_children_is_told(versions, tier):
-    busy = script(b"def process(data):\n    for _ in range(3_000_000): pass\n    return data\n", tier=tier)
+def test_an_attempt_is_told_all_the_cpu_time_of_its_own_children_and_none_of_others(versions, tier):
+    """Though the zygote is late to say how they end: here, it says nothing."""
+    version = script(BUSY + tier.encode().join([b"# ", b"\n"]), tier=tier)
+    children = zygote(versions, "ws_1", version)
+    parts = [versions.for_part("ws_1") for _ in range(3)]
+    with children._change:  # which whoever takes note of an end needs, unless it is this thread
+        for part, cpu_s in zip(parts, (0.3, 0.0, 0.1), strict=True):
+            run_busy(part, version, cpu_s)
+        told = [part.take_cpu_s() for part in parts]
+    assert 0.3 <= told[0] < 0.4
+    assert told[1] < 0.1 <= told[2] < 0.2
+
+
+@pytest.mark.parametrize(("bounds", "end"), [({"cpu_s": 1}, "limit_cpu"), ({"wall_s": 0.5}, "limit_wall")])
+def test_an_attempt_that_a_limit_ends_is_told_its_cpu_time(versions, bounds, end):
+    version = script(SLOW + b"# %s\n" % end.encode(), limits=ScriptLimits(**bounds))
     part = versions.for_part("ws_1")
-    run(part, busy)
-    assert part.cpu_s > 0.02
+    assert run_busy(part, version, 0.0).code == end
+    assert part.take_cpu_s() > 0.02
+
+
+def test_a_part_that_is_stopped_is_told_its_cpu_time(versions):
+    part, version = versions.for_part("ws_1"), script(SLOW + b"# stopped\n")
+    children = zygote(versions, "ws_1", version)
+
+    def go_on_for_ever():
+        with contextlib.suppress(SandboxUnavailable):
+            run_busy(part, version, 0.0)
+
+    thread = threading.Thread(target=go_on_for_ever)
+    thread.start()
+    seat = wait_for(lambda: next((seat for seat in children._seats if seat.in_use and seat.pid and seat.runs), None))
+    wait_for(lambda: cpu_s_of(seat.pid) > 0.05)
+    part.stop()
+    thread.join()
+    assert part.take_cpu_s() > 0.05
+
+
+@pytest.mark.parametrize("ended_by", ["its end", "its pool's end"])
+def test_what_a_child_does_after_its_reply_is_its_workspaces_and_no_attempts(versions, ended_by):
+    """It replies by itself, as tenant code does that has looked for its channel, and goes on."""
+    account = b'{"records":1,"produced":1,"dropped":0,"failed":0,"rows":0,"causes":[],"printed":""}'
+    source = f"{REACH}# {ended_by}\ndef process(data):\n    os.write(0, {account!r})\n    while True: pass\n"
+    part, version = versions.for_part("ws_late"), script(source.encode())
+    run_busy(part, version, 0.0)
+    told = part.take_cpu_s()
+    with versions.use("ws_late", version) as (children, _):
+        (seat,) = [seat for seat in children._seats if seat.meter is not None]
+        wait_for(lambda: cpu_s_of(seat.pid) > told + 0.1)
+        children.end(seat) if ended_by == "its end" else children.stop()
+        wait_for(lambda: versions.take_late().get("ws_late", 0.0) > 0.1)
+    assert part.take_cpu_s() == told
 
 
 def test_a_sandbox_whose_zygotes_have_died_is_unavailable_and_then_there_again(versions):

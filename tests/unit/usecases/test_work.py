@@ -75,6 +75,15 @@ def test_a_whole_job_ends_with_its_account_result_attempt_and_usage(service, act
         assert tx.execute(queue_entries.select()).all() == []
 
 
+def test_cpu_time_that_comes_late_is_its_workspaces_and_no_attempts(service, actor):
+    """A child may go on after its reply; its attempt may be recorded by then."""
+    late = [(actor.workspace, 0.25), ("ws_other", 1.0), (actor.workspace, 0.5)]
+    service.work.heartbeat(service.state(), [], late=late)
+    with service.database.read() as tx:
+        used = {row.workspace: (row.cpu_s, row.jobs, row.records) for row in tx.execute(usage.select())}
+    assert used == {actor.workspace: (0.75, 0, 0), "ws_other": (1.0, 0, 0)}
+
+
 def test_the_end_of_an_expired_lease_is_refused_and_changes_nothing(service, actor):
     job = service.submit(actor)
     (first,) = service.round().assignments

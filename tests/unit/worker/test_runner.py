@@ -64,7 +64,14 @@ def test_it_says_first_what_its_sandbox_reaches(scene):
 
 def test_it_says_that_it_lives_while_nothing_else_is_to_be_said(scene):
     scene.hear()
-    assert scene.hear(alive=True)[0] == {"say": "alive"}
+    assert scene.hear(alive=True)[0] == {"say": "alive", "late": {}}
+
+
+def test_it_tells_with_that_what_was_used_after_an_attempt_had_ended(scene):
+    scene.hear()
+    scene.parts.late = {"ws_1": 0.5}
+    told = [scene.hear(alive=True)[0]["late"] for _ in range(3)]
+    assert [late for late in told if late] == [{"ws_1": 0.5}]
 
 
 def test_it_says_that_it_lives_though_its_supervisor_speaks_all_the_time(scene):

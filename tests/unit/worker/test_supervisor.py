@@ -137,6 +137,19 @@ def test_leases_are_kept_alive_while_scripts_run_and_by_the_worker_s_state(start
     assert wait_for(lambda: scene.work.beats[-1][0].clock_ahead_s == 2.5)
 
 
+def test_cpu_time_that_a_runner_tells_late_is_counted_once_also_when_the_database_was_away(start):
+    scene = start()
+    scene.work.down = True
+    (runner,) = scene.runners
+    runner.parts.late = {"ws_1": 0.5}
+    wait_for(lambda: scene.events("heartbeat.failed") and not runner.parts.late)
+    scene.work.down = False
+    wait_for(lambda: scene.work.late)
+    before = len(scene.work.beats)
+    wait_for(lambda: len(scene.work.beats) > before + 1)
+    assert scene.work.late == [("ws_1", 0.5)]
+
+
 def test_a_database_that_is_down_loses_nothing_and_refuses_nothing(start):
     scene = start()
     (entry,) = scene.work.add(b"wait")

@@ -55,12 +55,15 @@ class PatientSandbox(TwinSandbox):
 
     def __init__(self, runner: PatientRunner) -> None:
         super().__init__(runner)
-        self.cpu_s = 0.125
 
     def open_input(self, file: Any, *, chunk_records: int, as_arrow: bool) -> Any:
         """Give the lines of the input."""
         lines = os.pread(file.fd, 2**20, 0).splitlines()
         return contextlib.nullcontext(TwinReader([chunk_of(*lines, name=file.name)]))
+
+    def take_cpu_s(self) -> float:
+        """Say that it was a moment."""
+        return 0.125
 
     def stop(self) -> None:
         """Stop the script."""
@@ -95,6 +98,7 @@ class TwinParts:
     script: PatientRunner = field(default_factory=PatientRunner)
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
     egress: TwinEgress = field(default_factory=TwinEgress)
+    late: dict[WorkspaceId, float] = field(default_factory=dict)
 
     def report(self) -> Any:
         """Say that all is well."""
@@ -105,6 +109,11 @@ class TwinParts:
         runner = PatientRunner()
         runner.going, runner.begun = self.script.going, self.script.begun
         return PatientSandbox(runner)
+
+    def take_late(self) -> Mapping[WorkspaceId, float]:
+        """Return what was put here."""
+        late, self.late = self.late, {}
+        return late
 
     def files(self, assignment: Assignment) -> JobFiles:
         """Return the files of a part."""
@@ -183,6 +192,7 @@ class TwinWork:
     lost: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
     left: bool = False
+    late: list[tuple[WorkspaceId, float]] = field(default_factory=list)
     given: dict[EntryId, Assignment] = field(default_factory=dict)
     running: dict[EntryId, WorkspaceId] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -238,10 +248,13 @@ class TwinWork:
                 self.running[taken.lease.entry.id] = taken.lease.entry.workspace
             return Round(tuple(takeable), refused)
 
-    def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> Held:
+    def heartbeat(
+        self, worker: WorkerState, leases: Sequence[Lease], *, late: Sequence[tuple[WorkspaceId, float]] = ()
+    ) -> Held:
         """Say which leases are held."""
         with self._lock:
             self._require_up()
+            self.late += late
             self.beats.append((worker, len(leases)))
             until_s = time.time() + 60
             held = tuple(replace(lease, expires_at=until_s) for lease in leases if lease.entry.id not in self.lost)
