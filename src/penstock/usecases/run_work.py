@@ -215,7 +215,7 @@ class RunWork:
         self._save(tx, before, run)
         if ends:
             self.note_end(tx, run)
-            if run.backfill is not None:
+            if run.backfill is not None and before.state != "queued":  # one that waited has kept no other waiting
                 self.admit(tx, run, now=now)
         return run
 
