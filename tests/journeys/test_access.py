@@ -232,6 +232,14 @@ def test_members_at_the_terminal(terminal):
     assert "ben" not in terminal("members", "list")
 
 
+def test_a_name_with_other_letters_is_refused_saying_which_ones_it_may_have(workspace):
+    with pytest.raises(
+        RequestInvalid, match=r"body\.name: must consist of ASCII letters, digits, spaces and \. _ @ \+ -"
+    ):
+        workspace.add_member("Zoë B")
+    assert workspace.add_member("Zoe B")["name"] == "Zoe B"
+
+
 def test_keys_at_the_terminal(api, terminal):
     made = json.loads(terminal("keys", "create", "ci", "--scope", "quota:read", "--expires-in", "12h", "--json"))
     assert made["scopes"] == ["quota:read"]

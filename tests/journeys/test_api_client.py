@@ -49,6 +49,16 @@ def client(api: Api, tenant: Tenant) -> Iterator[Client]:
 # ---- the client ----
 
 
+def test_a_version_may_stand_behind_the_name_of_a_script(api, client):
+    assert client.jobs.submit("clean@1.0.0", RECORDS).version == "1.0.0"
+    assert client.jobs.submit("clean@^1", RECORDS, version="^1").version == "1.0.0"
+    with pytest.raises(NotFound, match=r"no published version '9'"):
+        client.jobs.submit("clean@9", RECORDS)
+    with pytest.raises(RequestInvalid, match=r"clean@9 names version 9, and version='\^1'"):
+        client.jobs.submit("clean@9", RECORDS, version="^1")
+    api.work()
+
+
 def test_records_go_and_come_back(api, client):
     job = client.jobs.submit("clean", RECORDS, labels={"day": "1"})
     assert (job.state, job.labels, job.version) == ("queued", {"day": "1"}, "1.0.0")

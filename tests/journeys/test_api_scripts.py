@@ -229,6 +229,16 @@ def test_a_push_changes_a_draft_and_adds_to_what_is_published(client):
     assert client.scripts.push("new", {"code": CODE}).version.script == "new"
 
 
+def test_a_push_of_what_is_published_says_so(client, capsys):
+    assert client.scripts.push("orders", {"code": CODE}).same_as is None
+    client.scripts.publish("orders", "1.0.0")
+    again = client.scripts.push("orders", {"code": CODE, "examples": [EXAMPLE]})
+    assert (again.created, again.same_as.number) == (True, "1.0.0")
+    script_texts.show_pushed(again)
+    assert "does the same as 1.0.0, which is published" in capsys.readouterr().out
+    assert client.scripts.push("orders", {"code": CODE + "#"}).same_as is None
+
+
 def test_the_client_tries_compares_and_lists(client):
     client.scripts.push("orders", {"code": CODE})
     trial = client.scripts.try_("orders", "1.0.0", b'{"price":2,"quantity":3}\n{}\n')

@@ -74,13 +74,10 @@ def submit(*, script: str, input_: Path, output: Path | None, wait: bool, as_jso
     """
     if not input_.is_file():
         raise InputNotFound(f"{input_} is not a file", hint="Check the path.")
-    name, _, version = script.partition("@")
     asked = _asked(options, output)
-    if version:
-        asked["version"] = version
     with open_client() as client:
         with transfer_progress("sent") as progress:
-            job = client.jobs.submit(name, input_, progress=progress, **asked)
+            job = client.jobs.submit(script, input_, progress=progress, **asked)
         if not (wait or output):
             _print(job, as_json=as_json)
             return

@@ -34,6 +34,8 @@ def show_pushed(pushed: Pushed) -> None:
     version = pushed.version
     done = "is a new draft" if pushed.created else "is a draft, and was changed"
     click.echo(f"{_name(version)} {done} ({_size(version)}, hash {version.hash[:_HASH]})")
+    if same := pushed.same_as:
+        click.echo(f"  does the same as {same.number}, which is published: code, limits and schemas are equal")
     for ask in version.asks:
         click.echo(f"  needs an approval: {ask}")
     name = f"{version.script}@{version.number}"

@@ -19,7 +19,7 @@ from penstock.base.ids import new_id
 from penstock.client.events import read_events
 from penstock.client.records import read_records, record_lines
 from penstock.client.transport import Transport
-from penstock.core.errors import OutputFailed, ServerUnavailable, TransientError
+from penstock.core.errors import OutputFailed, RequestInvalid, ServerUnavailable, TransientError
 from penstock.core.jobs import ENDED
 
 _BLOCK_BYTES: Final = 256 * 1024
@@ -97,7 +97,7 @@ class Jobs:
         """Submit a job, and return it once the server has it for good.
 
         Args:
-            script: name or id.
+            script: name or id; a version may stand behind it, as in `clean@1.2.0`, in place of `version`.
             records: objects, or the path of a file, which is streamed: NDJSON, JSON, CSV or Parquet, as its name says.
             version: `active`, an exact version, or a range such as `^1.2`.
             wait_s: wait so long for its end, 30 seconds at most, and return it as it then stands.
@@ -109,8 +109,10 @@ class Jobs:
             options: priority, not_before, deadline, attempts_max, output_format, errors_max, chunk_records, format.
 
         Raises:
-            RequestInvalid: when records hold what JSON has no word for, such as NaN; or the server cannot take it.
+            RequestInvalid: when records hold what JSON has no word for, such as NaN; two versions are named; or the
+                server cannot take it.
         """
+        script, version = _script_and_version(script, version)
         headers = {"Idempotency-Key": idempotency_key or new_id("idem")}
         if wait_s is not None:
             headers["Prefer"] = f"wait={min(int(wait_s + 0.999), _WAIT_MAX_S)}"
@@ -371,6 +373,13 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def _script_and_version(script: str, version: str) -> tuple[str, str]:
+    name, _, behind = script.partition("@")
+    if behind and version not in ("active", behind):
+        raise RequestInvalid(f"{script} names version {behind}, and version={version!r}", hint="Name one version.")
+    return name, behind or version
 
 
 def _query(

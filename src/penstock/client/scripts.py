@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -89,10 +89,12 @@ class Pushed:
 
     Attributes:
         created: whether the version is new; else a draft was changed.
+        same_as: the newest published version, when the draft does exactly what that does.
     """
 
     version: Version
     created: bool
+    same_as: Version | None = None
 
 
 class Scripts:
@@ -189,8 +191,17 @@ class Scripts:
     ) -> Pushed:
         """Make a script if there is none of that name, and bring content into a draft of it.
 
-        Without a number, the newest version is changed while it is a draft; else a new one is made.
+        Without a number, the newest version is changed while it is a draft; else a new one is made, also of what is
+        published already: examples may differ, and `same_as` says so.
         """
+        pushed = self._push(name, content, number, language, description)
+        published = self.newest(name, state="published")
+        same = published is not None and published.hash == pushed.version.hash
+        return replace(pushed, same_as=published if same else None)
+
+    def _push(
+        self, name: str, content: Mapping[str, Any], number: str | None, language: str, description: str
+    ) -> Pushed:
         try:
             newest = self.newest(name)
         except NotFound:

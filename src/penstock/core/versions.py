@@ -249,6 +249,10 @@ def name_from_file(file_name: str) -> str:
 
 def unknown_script(asked: str, names: Sequence[str]) -> NotFound:
     """Return the error of a script that is not there, with the nearest names."""
+    name, _, version = asked.partition("@")
+    if version and name in names:
+        hint = f"Name the version beside the script: {name!r}, and {version[:80]!r} as its version."
+        return NotFound(f"there is no script {asked[:80]!r} here", hint=hint)
     near = difflib.get_close_matches(asked, names, n=3, cutoff=0.5)
     if near:
         return NotFound(f"there is no script {asked[:80]!r} here", hint=f"Did you mean {' or '.join(near)}?")

@@ -20,7 +20,7 @@ def check_name(name: str, *, of: str) -> None:
     if not _NAME.fullmatch(name):
         raise RequestInvalid(
             f"{of} cannot be called {name[:100]!r}",
-            hint="Use up to 64 letters, digits, spaces and . _ @ + - beginning with a letter or a digit.",
+            hint="Use up to 64 ASCII letters, digits, spaces and . _ @ + - beginning with a letter or a digit.",
             problems=[{"place": "body.name", "message": "is not a name"}],
         )
 
@@ -34,6 +34,6 @@ def check_secret_name(name: str) -> None:
     if not _SECRET.fullmatch(name):
         raise RequestInvalid(
             f"a secret cannot be called {name[:100]!r}",
-            hint="Use up to 64 letters, digits and underscores, beginning with no digit, such as HOOK_KEY.",
+            hint="Use up to 64 ASCII letters, digits and underscores, beginning with no digit, such as HOOK_KEY.",
             problems=[{"place": "path.name", "message": "is not a name of a secret"}],
         )

@@ -358,6 +358,7 @@ def test_a_file_gives_a_name():
 
 def test_a_script_that_is_not_there_has_neighbours():
     assert unknown_script("cleam", ["clean", "report"]).hint == "Did you mean clean?"
+    assert "'clean', and '1.2' as its version" in unknown_script("clean@1.2", ["clean", "report"]).hint
     assert "There are: clean, report" in unknown_script("zzz", ["report", "clean"]).hint
 
 
