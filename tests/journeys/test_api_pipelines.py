@@ -44,6 +44,12 @@ tasks:
 }
 
 
+SEVERAL = b"""\
+tasks:
+  each: {kind: sql, sql: "SELECT '${item}' AS a", to: marts.several, for_each: {values: [one, two, three]}}
+"""
+
+
 @pytest.fixture(scope="module")
 def tenant(api: Api) -> Tenant:
     return api.tenant("shopkeeper")
@@ -303,13 +309,26 @@ def test_a_start_whose_answer_is_lost_is_sent_again_and_starts_once(api: Api, te
 
 def test_every_list_goes_on_where_a_page_ends(api: Api, tenant: Tenant, client: Client, run: str):
     for note in ("first", "second"):
-        client.projects.deploy({**MARKET, "notes.txt": note.encode()})
+        client.projects.deploy({**MARKET, "pipelines/several.yml": SEVERAL, "notes.txt": note.encode()})
     for date in ("2026-06-01", "2026-06-02"):
         client.runs.start("market", "bought", date=date)
         client.runs.cancel_backfill(client.runs.backfill("shop", "sales", date_from=date, date_to=date)["id"])
     carry_out(api, tenant)
+    for _ in range(2):
+        several = client.runs.start("market", "several", again=True).id
+        carry_out(api, tenant)
+    history, items = "tables/marts.several/history", f"runs/{several}/tasks/each/items"
     with api.http(tenant) as http:
-        for path in ("projects", "projects/market/revisions", "backfills", "checks", "tables"):
+        for path in (
+            "projects",
+            "projects/market/revisions",
+            "backfills",
+            "checks",
+            "tables",
+            "pipelines",
+            history,
+            items,
+        ):
             whole, pages, cursor = http.get(f"/api/v1/{path}").json(), list[Any](), None
             while not pages or cursor is not None:
                 query = {"limit": 1} if cursor is None else {"limit": 1, "cursor": cursor}

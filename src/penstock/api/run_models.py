@@ -28,6 +28,10 @@ _NEXT = "`next` of the page before."
 RunCursor = Annotated[str | None, Query(pattern=r"^run_[0-9A-Z]{26}$", description=_NEXT)]
 BackfillCursor = Annotated[str | None, Query(pattern=r"^bf_[0-9A-Z]{26}$", description=_NEXT)]
 CheckCursor = Annotated[int | None, Query(ge=1, le=2**53, description=_NEXT)]
+ItemCursor = Annotated[int, Query(ge=0, le=2**53, description=_NEXT)]
+PipelineCursor = Annotated[
+    str | None, Query(pattern=r"^[a-z][a-z0-9_-]{0,62}/[a-z][a-z0-9_-]{0,62}$", description=_NEXT)
+]
 ProjectCursor = Annotated[str, Query(pattern=_NAME, description=_NEXT)]
 RevisionCursor = Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$", description=_NEXT)]
 PageLimit = Annotated[int, Query(ge=1, le=200, description="Items at most.")]

@@ -13,6 +13,7 @@ _SNAPSHOT = r"^-?[0-9]{1,19}$"
 _TABLE = r"^[a-z][a-z0-9_]{0,99}\.[a-z][a-z0-9_]{0,99}$"
 SnapshotText = Annotated[str, Field(pattern=_SNAPSHOT, description="A snapshot: text, for it has up to 19 digits.")]
 TableText = Annotated[str, Path(pattern=_TABLE, description="The name of a table: layer.name.")]
+SnapshotCursor = Annotated[str | None, Query(pattern=_SNAPSHOT, description="`next` of the page before.")]
 TableCursor = Annotated[str | None, Query(pattern=_TABLE, description="`next` of the page before.")]
 
 

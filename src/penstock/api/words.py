@@ -66,6 +66,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[a-z][a-z0-9_]{0,99}\.[a-z][a-z0-9_]{0,99}$": "must be a table as layer.name, such as marts.daily_sales",
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2}|today|yesterday)$": "must be a date, such as 2026-01-31, or today or yesterday",
     r"^[0-9a-f]{64}$": "must be what `next` of the page before said",
+    r"^[a-z][a-z0-9_-]{0,62}/[a-z][a-z0-9_-]{0,62}$": "must be what `next` of the page before said",
     r"^bf_[0-9A-Z]{26}$": "must be what `next` of the page before said",
     r"^[0-9a-f]{8,64}$": "must be the hash of a revision, or its first 8 digits or more",
     r"^-?[0-9]{1,19}$": "must be the number of a snapshot",

@@ -46,10 +46,7 @@ class Tables:
 
     def history(self, table: str, *, count: int = 20) -> Sequence[dict[str, Any]]:
         """Return what readers of a table have seen, newest first."""
-        items: list[dict[str, Any]] = self._transport.request("GET", _path(table, "history"), query={"limit": count})[
-            "items"
-        ]
-        return items
+        return list(self._transport.pages(_path(table, "history"), limit=count))
 
     def lineage(self, table: str, *, snapshot: str | None = None) -> dict[str, Any]:
         """Return where a snapshot comes from, with `upstream`: the same of each of its inputs."""

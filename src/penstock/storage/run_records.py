@@ -292,9 +292,12 @@ class SqlRunRecords:
         error = None if item.error is None else as_json(item.error)
         _CLOSE_ITEM.do(tx, of | {"state": item.state, "report": as_json(item.report), "error": error})
 
-    def items(self, tx: Connection, run: RunId, task: TaskName) -> Sequence[Item]:
-        """Return what a task is done for, in order."""
+    def items(
+        self, tx: Connection, run: RunId, task: TaskName, *, after: int = -1, limit: int | None = None
+    ) -> Sequence[Item]:
+        """Return what a task is done for, in order: of those after a number, up to a limit."""
         query = sqlalchemy.select(run_items).where(run_items.c.run == run, run_items.c.task == task)
+        query = query.where(run_items.c.number > after).limit(limit)
         return [
             Item(
                 number=row.number,

@@ -67,12 +67,13 @@ class KeptRuns:
         with self.database.read() as tx:
             return self.records.checks(tx, actor.workspace, run=run, table=table, before=before, limit=limit)
 
-    def items(self, run: str, task: str, *, actor: Actor) -> Sequence[Item]:
-        """Return what a task was done for, in order: rows of a table, among others."""
+    def items(self, run: str, task: str, *, actor: Actor, after: int = -1, limit: int | None = None) -> Sequence[Item]:
+        """Return what a task was done for, in order: of those after a number. Rows of a table, among others."""
         require(actor, "pipelines:read")
         require(actor, "data:read")
         with self.database.read() as tx:
-            return self.records.items(tx, self.records.read(tx, actor.workspace, run).id, TaskName(task))
+            found = self.records.read(tx, actor.workspace, run)
+            return self.records.items(tx, found.id, TaskName(task), after=after, limit=limit)
 
     def backfills(
         self,

@@ -82,10 +82,12 @@ class Tables:
         found = sorted((state for state in self.lake.tables(actor.workspace) if state.name > after), key=_name_of)
         return found[:limit]
 
-    def history(self, table: str, *, actor: Actor, count: int = 20) -> Sequence[Lineage]:
-        """Return what readers of a table have seen, the newest first."""
+    def history(
+        self, table: str, *, actor: Actor, count: int = 20, before: SnapshotId | None = None
+    ) -> Sequence[Lineage]:
+        """Return what readers of a table have seen, the newest first; before a snapshot, if one is named."""
         require(actor, "pipelines:read")
-        return self.lake.history(actor.workspace, self._known(actor.workspace, table), count=count)
+        return self.lake.history(actor.workspace, self._known(actor.workspace, table), count=count, before=before)
 
     def reading(self, table: str, *, actor: Actor, snapshot: int | None = None) -> Reading:
         """Return the columns and files of a snapshot; of the published one when none is named."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -11,6 +13,8 @@ from penstock.api.dependencies import CurrentActor, CurrentServer, IdempotencyKe
 from penstock.api.run_models import (
     BackfillAsk,
     BackfillShown,
+    PageLimit,
+    PipelineCursor,
     PipelineName,
     PipelinePage,
     PipelineShown,
@@ -36,12 +40,23 @@ PROJECT = Query(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Only those of o
 
 @router.get("", name="list_pipelines", response_model=PipelinePage)
 def list_pipelines(
-    server: CurrentServer, actor: CurrentActor, project: Annotated[str | None, PROJECT] = None
+    server: CurrentServer,
+    actor: CurrentActor,
+    project: Annotated[str | None, PROJECT] = None,
+    cursor: PipelineCursor = None,
+    limit: PageLimit = 100,
 ) -> Response:
-    """Return the pipelines of the active revisions, with their schedules."""
-    names = [each.project for each in server.projects.list(actor=actor)] if project is None else [project]
-    items = [each for name in names for each in _pipelines(name, server, actor)]
-    return Json({"items": items, "next": None})
+    """Return the pipelines of the active revisions by project and name, with their schedules."""
+    begun, _, after = (cursor or "").partition("/")
+    found: list[dict[str, Any]] = []
+    for name in _projects(server, actor, after=begun) if project is None else [project]:
+        pipelines = sorted(_pipelines(name, server, actor), key=lambda each: str(each["pipeline"]))
+        found += [each for each in pipelines if name != begun or each["pipeline"] > after]
+        if len(found) > limit:
+            break
+    items = found[:limit]
+    following = f"{items[-1]['project']}/{items[-1]['pipeline']}" if len(found) > limit else None
+    return Json({"items": items, "next": following})
 
 
 @router.get("/{project}/{pipeline}", name="read_pipeline", response_model=PipelineShown)
@@ -139,6 +154,16 @@ def _headers(location: str, made: str, once: Once | None) -> dict[str, str]:
 
 def _occasion(ask: RunAsk) -> Occasion:
     return Occasion(ask.date, ask.params, again=ask.again)
+
+
+def _projects(server: Any, actor: Actor, *, after: str) -> Iterator[str]:
+    """Yield the names of projects: the one in which a page begins, if it is still there, and those that follow."""
+    with contextlib.suppress(NotFound):
+        if after:
+            yield server.projects.revision(after, actor=actor).project
+    while page := server.projects.list(actor=actor, after=after):
+        yield from (each.project for each in page)
+        after = page[-1].project
 
 
 def _pipelines(name: str, server: Any, actor: Actor) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from penstock.api.run_models import (
     BackfillCursor,
     BackfillPage,
     BackfillShown,
+    ItemCursor,
     ItemPage,
     LogPage,
     PageLimit,
@@ -115,10 +116,19 @@ def read_run_logs(
 
 
 @router.get("/runs/{run_id}/tasks/{task}/items", name="list_task_items", response_model=ItemPage)
-def list_task_items(run_id: RunName, task: TaskText, server: CurrentServer, actor: CurrentActor) -> Response:
-    """Return what a task with a `for_each` is done for, and how each ended."""
-    found = server.runs.items(run_id, task, actor=actor)
-    return Json({"items": [with_server_hints(show_item(item)) for item in found], "next": None})
+def list_task_items(
+    run_id: RunName,
+    task: TaskText,
+    server: CurrentServer,
+    actor: CurrentActor,
+    cursor: ItemCursor = -1,
+    limit: PageLimit = 100,
+) -> Response:
+    """Return what a task with a `for_each` is done for, and how each ended, in order."""
+    found = server.runs.items(run_id, task, actor=actor, after=cursor, limit=limit + 1)
+    page = found[:limit]
+    following = str(page[-1].number) if len(found) > limit else None
+    return Json({"items": [with_server_hints(show_item(item)) for item in page], "next": following})
 
 
 @router.post("/runs/{run_id}/cancel", name="cancel_run", response_model=RunShown)

@@ -19,6 +19,7 @@ from penstock.api.table_models import (
     PublishedShown,
     QueryAsk,
     RollbackAsk,
+    SnapshotCursor,
     TableCursor,
     TablePage,
     TableText,
@@ -89,11 +90,14 @@ def read_table_history(
     table: TableText,
     server: CurrentServer,
     actor: CurrentActor,
-    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+    cursor: SnapshotCursor = None,
+    limit: PageLimit = 20,
 ) -> Response:
     """Return what readers of a table have seen, newest first."""
-    found = server.tables.history(table, actor=actor, count=limit)
-    return Json({"items": [show_lineage(each) for each in found], "next": None})
+    before = None if cursor is None else SnapshotId(int(cursor))
+    found = server.tables.history(table, actor=actor, count=limit + 1, before=before)
+    items = [show_lineage(each) for each in found[:limit]]
+    return Json({"items": items, "next": items[-1]["snapshot"] if len(found) > limit else None})
 
 
 @router.get("/{table}/lineage", name="read_table_lineage", response_model=LineageTree)

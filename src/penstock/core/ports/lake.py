@@ -69,8 +69,10 @@ class Lake(Protocol):
     def local(self, reading: Reading, folder: Path) -> AbstractContextManager[Reading]:
         """Give a reading whose files are local, as they are or fetched into a folder, removed afterwards."""
 
-    def history(self, workspace: WorkspaceId, name: TableName, *, count: int = 20) -> Sequence[Lineage]:
-        """Return what readers of a table have seen, the newest first."""
+    def history(
+        self, workspace: WorkspaceId, name: TableName, *, count: int = 20, before: SnapshotId | None = None
+    ) -> Sequence[Lineage]:
+        """Return what readers of a table have seen, the newest first; before a snapshot, if one is named."""
 
     def lineage(self, workspace: WorkspaceId, name: TableName, snapshot: SnapshotId) -> Lineage:
         """Return where a snapshot comes from.

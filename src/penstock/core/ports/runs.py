@@ -137,8 +137,10 @@ class RunRecords(Protocol):
     def close_item(self, tx: Any, run: RunId, task: TaskName, item: Item) -> None:
         """Record how one of them ended."""
 
-    def items(self, tx: Any, run: RunId, task: TaskName) -> Sequence[Item]:
-        """Return what a task is done for, in order."""
+    def items(
+        self, tx: Any, run: RunId, task: TaskName, *, after: int = -1, limit: int | None = None
+    ) -> Sequence[Item]:
+        """Return what a task is done for, in order: of those after a number, up to a limit."""
 
     def successes(
         self, tx: Any, workspace: WorkspaceId, project: str, pipeline: str, *, date: str | None

@@ -125,11 +125,13 @@ class IcebergLake:
 
         return reading.fetched(pinned, self._parts.catalog.files(), folder)
 
-    def history(self, workspace: WorkspaceId, name: TableName, *, count: int = 20) -> Sequence[Lineage]:
-        """Return what readers of a table have seen, the newest first."""
+    def history(
+        self, workspace: WorkspaceId, name: TableName, *, count: int = 20, before: SnapshotId | None = None
+    ) -> Sequence[Lineage]:
+        """Return what readers of a table have seen, the newest first; before a snapshot, if one is named."""
         with self._database.read() as tx:
             journal.shown(tx, workspace, name)
-            return lineage.history(tx, workspace, name, count=count)
+            return lineage.history(tx, workspace, name, count=count, before=before)
 
     def lineage(self, workspace: WorkspaceId, name: TableName, snapshot: SnapshotId) -> Lineage:
         """Return where a snapshot comes from."""

@@ -19,6 +19,13 @@ _HISTORY: Final = Statement(
     "SELECT * FROM lake_snapshots WHERE workspace = :workspace AND name = :name AND published_at IS NOT NULL"
     " ORDER BY published_at DESC, snapshot LIMIT :count"
 )
+_HISTORY_BEFORE: Final = Statement(
+    "SELECT s.* FROM lake_snapshots s JOIN lake_snapshots b"
+    " ON b.workspace = s.workspace AND b.name = s.name AND b.snapshot = :before"
+    " WHERE s.workspace = :workspace AND s.name = :name AND (s.published_at < b.published_at"
+    " OR (s.published_at = b.published_at AND s.snapshot > b.snapshot))"
+    " ORDER BY s.published_at DESC, s.snapshot LIMIT :count"
+)
 _INPUTS: Final = Statement(
     "SELECT input, input_snapshot FROM lake_inputs"
     " WHERE workspace = :workspace AND name = :name AND snapshot = :snapshot"
@@ -54,9 +61,13 @@ def states(tx: Any, workspace: WorkspaceId) -> list[TableState]:
     ]
 
 
-def history(tx: Any, workspace: WorkspaceId, name: TableName, *, count: int) -> list[Lineage]:
-    """Return what readers of a table have seen, the newest first."""
-    rows = list(_HISTORY.run(tx, {"workspace": workspace, "name": name, "count": count}).mappings())
+def history(
+    tx: Any, workspace: WorkspaceId, name: TableName, *, count: int, before: SnapshotId | None = None
+) -> list[Lineage]:
+    """Return what readers of a table have seen, the newest first; before a snapshot, if one is named."""
+    of = {"workspace": workspace, "name": name, "count": count}
+    found = _HISTORY.run(tx, of) if before is None else _HISTORY_BEFORE.run(tx, {**of, "before": before})
+    rows = list(found.mappings())
     return [_lineage(tx, row) for row in rows]
 
 
