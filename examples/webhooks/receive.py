@@ -18,6 +18,9 @@ TOLERANCE_S = 300
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, *, now: float) -> dict[str, object]:
     """Return the message, or raise ValueError when it is not Penstock's, or an old one sent again by somebody else."""
+    for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+        if name not in headers:
+            raise ValueError(f"{name} is missing")
     sent_at = int(headers["webhook-timestamp"])
     if abs(now - sent_at) > TOLERANCE_S:
         raise ValueError("too old, or from the future")
@@ -35,7 +38,7 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take one message. It may come twice: `webhook-id` is the same then."""
-        body = self.rfile.read(min(int(self.headers["Content-Length"]), 2**20))
+        body = self.rfile.read(min(int(self.headers["Content-Length"] or 0), 2**20))
         try:
             message = verify(os.environ["SECRET"], self.headers, body, now=time.time())
         except (KeyError, ValueError) as error:

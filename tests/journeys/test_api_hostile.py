@@ -327,6 +327,44 @@ def test_more_requests_a_second_than_the_quota_are_told_when_to_come_back(api):
     assert Quotas().requests_per_s > 2
 
 
+@pytest.mark.parametrize(("quota", "most_s"), [("queued_jobs_max", 3_600), ("cpu_s_per_day_max", 86_400)])
+def test_a_quota_that_is_used_up_is_told_by_its_name_and_when_to_come_back(api, quota, most_s):
+    name = quota.replace("_", "-")
+    tenant, before = api.tenant(name), api.blobs()
+    api.server.workspaces.change_locally(name, quotas={quota: 0})
+    with api.http(tenant) as http:
+        small = http.post("/api/v1/jobs", json={"script": "clean", "input": [{"a": 1}]})
+        upload = http.post("/api/v1/jobs?script=clean", content=b'{"a":1}\n', headers=NDJSON)
+        assert http.get("/api/v1/jobs").json()["items"] == []
+    for refused in (small, upload):
+        assert quota in problem_of(refused, status=429, code="too_many")["detail"]
+        assert 1 <= int(refused.headers["retry-after"]) <= most_s
+    assert api.blobs() == before
+
+
+def test_a_workspace_that_stores_all_it_may_takes_no_job(api):
+    tenant = api.tenant("stores-much")
+    api.server.workspaces.change_locally("stores-much", quotas={"stored_bytes_max": 5})
+    with api.http(tenant) as http:
+        refused = http.post("/api/v1/jobs?script=clean", content=b'{"a":1}\n', headers=NDJSON)
+    assert "stored_bytes_max" in problem_of(refused, status=413, code="too_large")["detail"]
+    assert "retry-after" not in refused.headers
+
+
+def test_a_job_past_the_quota_of_running_ones_is_taken_and_waits(api):
+    tenant = api.tenant("runs-nothing")
+    api.server.workspaces.change_locally("runs-nothing", quotas={"running_jobs_max": 0})
+    with api.http(tenant) as http:
+        taken = http.post("/api/v1/jobs", json={"script": "clean", "input": [{"a": 1}]})
+        assert taken.status_code == 202
+        path = f"/api/v1/jobs/{taken.json()['id']}"
+        api.work()
+        assert http.get(path).json()["state"] == "queued"
+        api.server.workspaces.change_locally("runs-nothing", quotas={"running_jobs_max": 1})
+        api.work()
+        assert http.get(path).json()["state"] == "succeeded"
+
+
 def test_a_refusal_of_a_small_request_keeps_the_connection(api):
     with api.http() as http:
         for _ in range(3):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 import tarfile
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +30,7 @@ from tests.unit.guest.inputs import real_data
 TWICE = "def process(data):\n    return None if data['n'] < 0 else {'n': data['n'], 'twice': data['n'] * 2}\n"
 LOOP = "def process(data):\n    for _ in range(data['n']):\n        pass\n    return data\n"
 RETAIL = Path(__file__).parents[2] / "examples" / "retail" / "clean.py"
+REPOSITORY = Path(__file__).parents[2]
 TEAMS, JOBS = 5, 50
 
 
@@ -114,6 +119,47 @@ def test_the_project_of_init_runs_on_the_server_as_it_does_here(up):
         assert ended["state"] == "succeeded"
     (report,) = (up.folder / "home" / "files").glob("*/reports/daily_sales.csv")
     assert report.read_text().startswith("day,country,")
+
+
+def test_javascript_goes_from_a_draft_to_a_job_by_the_api(up):
+    code = "function process(data) { return data.n < 0 ? null : {n: data.n, twice: data.n * 2} }"
+    example = {"name": "twice", "input": [{"n": 1}, {"n": -1}], "output": [{"n": 1, "twice": 2}]}
+    with up.team("javascript") as team:
+        pushed = team.scripts.push("twice_js", {"code": code, "examples": [example]}, language="javascript")
+        assert team.scripts.try_("twice_js", pushed.version.number, b'{"n": 3}\n').output == [{"n": 3, "twice": 6}]
+        team.scripts.publish("twice_js", "1.0.0")
+        team.scripts.activate("twice_js", "1.0.0")
+        job = team.jobs.wait(team.jobs.submit("twice_js", [{"n": 21}, {"n": -1}, {"n": 4}]).id, timeout_s=60)
+        assert job.state == "succeeded", job.error
+        assert team.jobs.records(job.id) == [{"n": 21, "twice": 42}, {"n": 4, "twice": 8}]
+
+
+def test_the_receiver_of_the_documentation_takes_a_webhook_that_arrives_and_nothing_else(up):
+    page = (REPOSITORY / "docs" / "how-to" / "webhooks.md").read_text()
+    (example,) = re.findall(r'^--8<-- "(.+)"$', page, re.MULTILINE)
+    secret, port, taken = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", _free_port(), up.folder / "taken"
+    with taken.open("wb") as out, up.team("hooks") as team:
+        words = [sys.executable, "-u", str(REPOSITORY / example), str(port)]
+        receiver = subprocess.Popen(words, env={"SECRET": secret}, stdout=out, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: _answers(port), timeout_s=30)
+            with pytest.raises(urllib.error.HTTPError, match="webhook-id is missing"):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", b"{}", timeout=30)
+            up.penstock("workspaces", "set", "hooks", "--egress", "127.0.0.1")
+            team.workspace.put_secret("HOOK_KEY", secret)
+            team.scripts.push("twice", {"code": TWICE})
+            team.scripts.publish("twice", "1.0.0")
+            hook = {"url": f"http://127.0.0.1:{port}/penstock", "secret": "HOOK_KEY"}
+            team.jobs.submit("twice@1.0.0", [{"n": 1}], webhook=hook)
+            wait_for(lambda: taken.read_text().endswith(" job.succeeded\n"), timeout_s=60)
+        finally:
+            receiver.terminate()
+            receiver.wait(30)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_the_token_of_the_first_start_works_once(up):
