@@ -113,6 +113,7 @@ def test_a_run_that_fails_says_which_code_and_line_and_readers_notice_nothing(sh
 
 def test_runs_are_listed_and_their_tasks_have_said_something(shop: Here):
     listed = shop.shown("status", "--limit", "2")
+    assert set(listed) == {"runs", "backfills"}
     assert len(listed["runs"]) == 2
     text = shop.penstock("status").out
     assert text.splitlines()[0].split()[:3] == ["run", "state", "created"]

@@ -21,13 +21,15 @@ _RUNS: int = 20
 def command(*, run: str | None, limit: int, server: bool, as_json: bool) -> None:
     """List runs, or say all that is known of RUN: its tasks and, when it failed, what failed, where, and whose it is.
 
-    RUN is an id of a run or of a back-fill, or `last`.
+    RUN is an id of a run or of a back-fill, or `last`. Without it, --json prints an object with two lists: `runs` and
+    `backfills`.
 
     \b
     Examples:
       penstock status
       penstock status last
       penstock status run_01J... --server
+      penstock status --json | jq -r '.runs[].id'
       penstock status run_01J... --json | jq '.tasks[] | select(.state == "failed")'
     """
     with open_place(server=server) as place:
