@@ -15,6 +15,7 @@ _KINDS: Final = {"failed": "failed", "late": "late", "check_failed": "check fail
 _COLOURS: Final = {"open": "red", "closed": "green"}
 _HEADS: Final = ("state", "what", "pipeline", "date", "since", "until", "runs", "first run", "told")
 _TEXT_MAX: Final = 300
+_UNKNOWN: Final = "whom the pipeline names"  # as long as no worker has looked who that is
 
 
 def incident_lines(incidents: Sequence[View]) -> Iterator[str]:
@@ -48,7 +49,9 @@ def _told(incident: View) -> str:
         return "nobody is named"
     states: dict[str, set[str]] = {}
     for told in incident["told"]:
-        states.setdefault(told["to"] or "(to be looked up)", set()).add(told["state"])
+        states.setdefault(told["to"] or _UNKNOWN, set()).add(told["state"])
+    if states.keys() == {_UNKNOWN} and states[_UNKNOWN] == {"waiting"}:
+        return "nobody yet"
     words = {"failed": " (failed)", "waiting": " (not yet)"}
     return ", ".join(
         name + next((word for state, word in words.items() if state in found), "") for name, found in states.items()
@@ -56,7 +59,8 @@ def _told(incident: View) -> str:
 
 
 def _trouble(told: View) -> str:
-    whom = harmless(told["to"] or "anybody")
+    whom = harmless(told["to"] or "nobody")
     given_up = f"given up after {told['attempts']} tries"
     then = given_up if told["state"] == "failed" else f"tried again at {moment(told['next_at'])}"
-    return f"{whom} was not told of its {told['of']}: {harmless(told['error'][:_TEXT_MAX])}; {then}"
+    not_told = "was not told" if told["to"] else "could be told"
+    return f"{whom} {not_told} of its {told['of']}: {harmless(told['error'][:_TEXT_MAX])}; {then}"

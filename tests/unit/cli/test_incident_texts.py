@@ -37,3 +37,13 @@ def test_an_incident_is_a_line_and_who_was_not_told_another():
         "boss was not told of its begin: it refuses\N{REPLACEMENT CHARACTER}[31m the alert; given up after 16 tries",
         "closed late shop/sales - 2026-05-01 16:02:00Z 2026-05-02 16:02:00Z 1 none was made nobody is named",
     ]
+
+
+def test_an_incident_that_no_worker_has_looked_at_says_that_nobody_is_told_yet():
+    begun = {**TOLD, "to": None, "state": "waiting"}
+    [_, line] = map(click.unstyle, incident_lines([{**INCIDENT, "telling": "waiting", "told": [begun]}]))
+    assert line.endswith("run_1      nobody yet")
+    closed = [{**begun, "to": "team", "state": "sent"}, {**begun, "of": "end", "error": "no answer", "next_at": None}]
+    [_, line, trouble] = map(click.unstyle, incident_lines([{**INCIDENT, "telling": "waiting", "told": closed}]))
+    assert line.endswith("team, whom the pipeline names (not yet)")
+    assert "nobody could be told of its end: no answer" in trouble
