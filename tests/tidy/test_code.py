@@ -52,6 +52,20 @@ def test_a_silenced_check_has_a_reason():
     assert [place for place, line in lines() if place.split(":")[0].endswith(".py") and REASONLESS.search(line)] == []
 
 
+def test_a_hint_begins_as_a_sentence():
+    """Hints of all doors and of locked children look alike."""
+    said = [
+        (f"{path}:{node.value.lineno}", first_words(node.value))
+        for path in files_named(".py")
+        if path.parts[0] == "src"
+        for node in ast.walk(parsed(path))
+        if (isinstance(node, ast.keyword) and node.arg == "hint")
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in {"hint", "_HINT"})
+    ]
+    assert len(said) > 100
+    assert [place for place, words in said if words[:1].islower() and not words.startswith("penstock ")] == []
+
+
 def test_no_large_file_is_tracked():
     """Data is generated or fetched, not kept in git."""
     assert [str(path) for path in files() if (ROOT / path).stat().st_size > FILE_SIZE_MAX_BYTES] == []
@@ -64,3 +78,10 @@ def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     has_docstring = ast.get_docstring(node, clean=False) is not None
     docstring = (first.end_lineno or first.lineno) - first.lineno + 1 if has_docstring else 0
     return node.end_lineno - node.lineno + 1 - docstring
+
+
+def first_words(node: ast.expr) -> str:
+    """The text that an expression begins with; empty when it begins with something else."""
+    if isinstance(node, ast.JoinedStr) and node.values:
+        node = node.values[0]
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

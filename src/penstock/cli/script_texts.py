@@ -51,7 +51,7 @@ def show_scripts(found: Sequence[Script]) -> None:
         click.echo("no scripts yet; push one: penstock scripts push FILE", err=True)
         return
     rows = [(one.name, one.active or "-", one.language, one.shown["created_at"][:10], one.description) for one in found]
-    _table(("NAME", "ACTIVE", "LANGUAGE", "SINCE", "DESCRIPTION"), rows)
+    _table(("name", "active", "language", "since", "description"), rows)
 
 
 def show_script(script: Script, versions: Sequence[Version]) -> None:
@@ -82,7 +82,7 @@ def show_script(script: Script, versions: Sequence[Version]) -> None:
         )
         for one in versions
     ]
-    _table(("VERSION", "STATE", "PROFILE", "TIER", "CODE", "PUBLISHED", "HASH", "REASON"), rows)
+    _table(("version", "state", "profile", "tier", "code", "published", "hash", "reason"), rows)
 
 
 def show_bound(script: Script) -> None:
@@ -197,7 +197,7 @@ def show_approvals(found: Sequence[Approval]) -> None:
         )
         for one in found
     ]
-    _table(("APPROVAL", "STATE", "ASKED", "BY", "DECIDED BY", "ASKS", "REASON"), rows)
+    _table(("approval", "state", "asked", "by", "decided by", "asks", "reason"), rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

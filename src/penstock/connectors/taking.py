@@ -33,8 +33,8 @@ def _pattern(text: str) -> str:
     try:
         checked_pattern(text)
     except TaskFailed:
-        hint = "name files inside it, from there: data/orders-*.csv"
-        raise ValueError(f"{text!r} leads out of the connection's folder; {hint}") from None
+        valid = "name files inside it, from there: data/orders-*.csv"
+        raise ValueError(f"{text!r} leads out of the connection's folder; {valid}") from None
     return text
 
 

@@ -55,7 +55,7 @@ def column_names(header: bytes) -> list[str]:
     try:
         text = header.decode()
     except UnicodeDecodeError as error:
-        hint = "convert the file first, for example: iconv -f LATIN1 -t UTF-8 IN > OUT"
+        hint = "Convert the file first, for example: iconv -f LATIN1 -t UTF-8 IN > OUT"
         message = "the header line is not UTF-8"
         raise InputError("csv_header_invalid", message, line=1, offset_bytes=error.start, hint=hint) from error
     fields = next(csv.reader([text], delimiter=grammar_of(header).delimiter.decode(), strict=True))
@@ -78,5 +78,5 @@ def _shared(names: list[str]) -> str:
 
 
 def _not_its_own(message: str) -> InputError:
-    hint = "rename them, or add a header line if the file has none"
+    hint = "Rename them, or add a header line if the file has none."
     return InputError("csv_header_invalid", message, line=1, hint=hint)

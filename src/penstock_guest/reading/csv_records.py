@@ -71,11 +71,11 @@ def _take_header(window: Window, bytes_max: int) -> bytes:
 
 def _header_error(first_line: bytes, bytes_max: int) -> InputError:
     if not 0 < len(first_line) < bytes_max:
-        found, hint = f"no line end in the first {bytes_max:,} bytes", "check that this is a CSV file"
+        found, hint = f"no line end in the first {bytes_max:,} bytes", "Check that this is a CSV file."
     elif b"\r" in first_line.rstrip(b"\r\n"):
-        found, hint = "a carriage return that ends no line", r"end lines with \n, for example: tr '\r' '\n' < IN > OUT"
+        found, hint = "a carriage return that ends no line", r"End lines with \n, for example: tr '\r' '\n' < IN > OUT"
     else:
-        found, hint = "a quote that does not close", "write a quote inside a quoted name twice"
+        found, hint = "a quote that does not close", "Write a quote inside a quoted name twice."
     return InputError("csv_header_invalid", f"expected a header line, found {found}", line=1, hint=hint)
 
 

@@ -96,11 +96,11 @@ def unbrotli(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _damaged(kind: str, reason: str, offset_bytes: int) -> InputError:
     message = f"the {kind} data cannot be undone: {reason}"
-    return InputError("input_damaged", message, offset_bytes=offset_bytes, hint="check the file, or fetch it again")
+    return InputError("input_damaged", message, offset_bytes=offset_bytes, hint="Check the file, or fetch it again.")
 
 
 def _truncated(kind: str, offset_bytes: int) -> InputError:
     message = f"the {kind} data ends after {offset_bytes:,} bytes, before its own end mark"
     return InputError(
-        "input_truncated", message, offset_bytes=offset_bytes, hint="the file was cut short: fetch it again"
+        "input_truncated", message, offset_bytes=offset_bytes, hint="The file was cut short: fetch it again."
     )

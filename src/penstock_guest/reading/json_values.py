@@ -137,7 +137,7 @@ class JsonCutter:
             shown = f"'{found.decode()}'"
         code = "json_invalid" if found else "json_truncated"
         message = f"value {self._values}: expected {expected}, found {shown}"
-        hint = "" if found else "the file was cut short: fetch it again"
+        hint = "" if found else "The file was cut short: fetch it again."
         return InputError(code, message, offset_bytes=self._window.offset_bytes + self._at, hint=hint)
 
 

@@ -9,7 +9,7 @@ from penstock_guest.exact_json import dumps, loads_for
 from penstock_guest.reading.errors import InputError
 
 _LETTER_EXTRA_BYTES: Final = 2**20  # beside its record, a letter holds its place and an error
-_HINT: Final = "give a file of dead letters as Penstock writes it"
+_HINT: Final = "Give a file of dead letters as Penstock writes it."
 
 
 def records_of_letters(pieces: Iterator[bytes], *, bytes_max: int) -> Iterator[bytes]:

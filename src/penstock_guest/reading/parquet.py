@@ -84,7 +84,7 @@ def stream_of(rows: pa.RecordBatch | pa.Table) -> bytes:
 def _batches(whole: bytes | memoryview, *, records_max: int, bytes_max: int) -> Iterator[pa.RecordBatch]:
     if whole[-len(_MAGIC) :] != _MAGIC:
         message = f"the Parquet file ends after {len(whole):,} bytes, before its own end mark"
-        hint = "the file was cut short: fetch it again"
+        hint = "The file was cut short: fetch it again."
         raise InputError("input_truncated", message, offset_bytes=len(whole), hint=hint)
     return _with_damage_named(_read(whole, records_max, bytes_max))
 
@@ -94,7 +94,7 @@ def _read(whole: bytes | memoryview, records_max: int, bytes_max: int) -> Iterat
     twice = [name for name, count in Counter(file.schema_arrow.names).items() if count > 1]
     if twice:
         message = f"two columns of the Parquet file are called {twice[0]!r}; every column needs its own name"
-        raise InputError("input_damaged", message, hint="rename one of them")
+        raise InputError("input_damaged", message, hint="Rename one of them.")
     yield from file.iter_batches(batch_size=_batch_rows(file.metadata, records_max, bytes_max), use_threads=False)
 
 
@@ -113,4 +113,4 @@ def _with_damage_named(items: Iterator[Item]) -> Iterator[Item]:
         # One line, because what follows may be a trace. Text that is not UTF-8 is named, because Python would quote it.
         reason = "text in it is not UTF-8" if isinstance(error, UnicodeError) else str(error).partition("\n")[0]
         message = f"the Parquet file cannot be read: {reason[:_REASON_CHARACTERS_MAX]}"
-        raise InputError("input_damaged", message, hint="check the file, or fetch it again") from error
+        raise InputError("input_damaged", message, hint="Check the file, or fetch it again.") from error

@@ -149,7 +149,7 @@ class _Files:
         self.member = outer
         if not opened:
             raise InputError(
-                "input_empty_archive", "the archive holds no file that can be read", hint=f"valid are {VALID}"
+                "input_empty_archive", "the archive holds no file that can be read", hint=f"Valid are {VALID}."
             )
 
 
@@ -196,7 +196,7 @@ def _has_lines(window: Window) -> bool:
             "json_invalid",
             "expected JSON, '{' or '[', found other text",
             offset_bytes=0,
-            hint="name its format: --format csv",
+            hint="Name its format: --input-format csv",
         )
     return not text or any(line.startswith(b"{") and _is_json(line) for line in text.split(b"\n", 2)[:2])
 
@@ -227,9 +227,9 @@ def _expect(layer: Layer, first: bytes) -> None:
     if kind == layer or not first or (kind is None and layer in ("ndjson", "json", "csv", "dead-letters")):
         return
     message = f"expected {layer}, as its name says, found {kind or 'something else'}"
-    raise InputError("input_wrong_format", message, offset_bytes=0, hint="give the file the ending of what it is")
+    raise InputError("input_wrong_format", message, offset_bytes=0, hint="Give the file the ending of what it is.")
 
 
 def _unknown() -> InputError:
     message = f"the ending of the name tells no format; valid are {VALID}"
-    return InputError("input_unknown_format", message, hint=f"name the format: --format {'|'.join(FORMATS)}")
+    return InputError("input_unknown_format", message, hint=f"Name the format: --input-format {'|'.join(FORMATS)}")

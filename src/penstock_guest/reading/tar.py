@@ -119,7 +119,10 @@ class Archive:
         if begin:
             raise InputError("input_damaged", "an entry of the tar archive has a damaged header", offset_bytes=begin)
         raise InputError(
-            "input_wrong_format", "expected a tar archive, found something else", offset_bytes=0, hint="rename the file"
+            "input_wrong_format",
+            "expected a tar archive, found something else",
+            offset_bytes=0,
+            hint="Rename the file.",
         )
 
     def _extended(self, header: bytes) -> dict[str, str]:
@@ -166,7 +169,7 @@ class Archive:
 
     def _truncated(self) -> InputError:
         message = f"the tar archive ends after {self._offset:,} bytes, amid an entry"
-        hint = "the file was cut short: fetch it again"
+        hint = "The file was cut short: fetch it again."
         return InputError("input_truncated", message, offset_bytes=self._offset, hint=hint)
 
 

@@ -64,5 +64,5 @@ def _not_text(found: str, offset_bytes: int) -> InputError:
         "input_not_text",
         f"expected text in UTF-8, found {found}",
         offset_bytes=offset_bytes,
-        hint="convert it first, for example: iconv -f UTF-16 -t UTF-8 IN > OUT",
+        hint="Convert it first, for example: iconv -f UTF-16 -t UTF-8 IN > OUT",
     )

@@ -24,7 +24,7 @@ def schema_of(spool: memoryview) -> pa.Schema:
     for stream in _streams(spool):
         names = stream.schema.names
         if len(set(names)) < len(names):
-            raise SpoolError("output_invalid", "the table returned has two columns of one name", hint="rename one")
+            raise SpoolError("output_invalid", "the table returned has two columns of one name", hint="Rename one.")
         for field in stream.schema:
             kind = _value_type(field.type)
             columns[field.name] = _merged(field.name, columns.get(field.name, kind), kind)
@@ -84,7 +84,7 @@ def _merged(name: str, one: pa.DataType, other: pa.DataType) -> pa.DataType:
         merged = None
     if merged is None or (kinds.is_floating(merged) and (kinds.is_decimal(one) or kinds.is_decimal(other))):
         message = f"column {name!r} is {one} in one chunk and {other} in another"
-        raise SpoolError("output_types_differ", message, hint="cast it to one type in the script")
+        raise SpoolError("output_types_differ", message, hint="Cast it to one type in the script.")
     return merged
 
 
@@ -96,4 +96,4 @@ def _column(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
         return batch.column(place).cast(field.type)
     except pa.ArrowInvalid as error:
         message = f"column {field.name!r} has values that {field.type}, the type of all chunks together, cannot hold"
-        raise SpoolError("output_types_differ", message, hint="cast it to one type in the script") from error
+        raise SpoolError("output_types_differ", message, hint="Cast it to one type in the script.") from error

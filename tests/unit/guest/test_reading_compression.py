@@ -133,7 +133,7 @@ def test_a_name_that_tells_nothing_is_an_error_with_what_would_do(name):
         blocks_of(gzip_of(LINES), name)
     assert caught.value.code == "input_unknown_format"
     assert ".ndjson" in caught.value.message
-    assert caught.value.hint == "name the format: --format ndjson|json|csv|parquet"
+    assert caught.value.hint == "Name the format: --input-format ndjson|json|csv|parquet"
 
 
 def test_an_error_comes_after_the_blocks_before_it():
