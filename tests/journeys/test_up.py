@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import http.server
 import io
 import os
 import re
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Self
 
 import orjson
 import pytest
@@ -119,6 +122,77 @@ def test_the_project_of_init_runs_on_the_server_as_it_does_here(up):
         assert ended["state"] == "succeeded"
     (report,) = (up.folder / "home" / "files").glob("*/reports/daily_sales.csv")
     assert report.read_text().startswith("day,country,")
+
+
+def test_a_run_that_failed_is_resumed_from_the_terminal_once_its_cause_is_mended(up):
+    with Source() as source:
+        up.penstock("workspaces", "set", "default", "--egress", "127.0.0.1")
+        for name, text in resumed_project(source.server_port).items():
+            (up.folder / "resumed" / name).parent.mkdir(parents=True, exist_ok=True)
+            (up.folder / "resumed" / name).write_text(text)
+        up.penstock("deploy", inside="resumed")
+        failed = orjson.loads(up.penstock("run", "--server", "--json", inside="resumed", exit_code=2))
+        assert [(task["name"], task["state"]) for task in failed["tasks"]] == [
+            ("first", "succeeded"),
+            ("land", "failed"),
+            ("total", "blocked"),
+        ]
+        source.mended = True
+        ended = orjson.loads(up.penstock("resume", "--server", failed["id"], "--json", inside="resumed"))
+    assert (ended["id"], ended["state"], ended["resumes"]) == (failed["id"], "succeeded", 1)
+    first, before = ended["tasks"][0], failed["tasks"][0]
+    assert first == before  # what had succeeded is not done again
+    query = ["query", "SELECT total FROM marts.total", "--csv", "--server"]
+    assert up.penstock(*query, inside="resumed") == "total\n7\n"
+
+
+def resumed_project(port: int) -> dict[str, str]:
+    """Return the files of a project whose second task reads from a server on loopback."""
+    shop = f"{{kind: rest, url: 'http://127.0.0.1:{port}', tries: 1}}"
+    return {
+        "penstock.yml": f"name: resumed\nconnections:\n  shop: {shop}\n",
+        "pipelines/nightly.yml": """\
+tasks:
+  first: {kind: sql, sql: "SELECT 4 AS n", to: marts.first}
+  land: {kind: ingest, from: {connection: shop, path: orders}, to: raw.orders, after: [first], retries: 0}
+  total: {kind: sql, sql: "SELECT sum(n) AS total FROM orders", from: {orders: raw.orders}, to: marts.total}
+""",
+    }
+
+
+class Source(http.server.ThreadingHTTPServer):
+    """Gives two records once it is mended."""
+
+    mended = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Orders)
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class Orders(http.server.BaseHTTPRequestHandler):
+    """What is asked of a source."""
+
+    server: Source
+
+    def do_GET(self) -> None:
+        """Answer with the records, or that they are not there."""
+        body = b'[{"n": 3}, {"n": 4}]'
+        self.send_response(200 if self.server.mended else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def test_javascript_goes_from_a_draft_to_a_job_by_the_api(up):
