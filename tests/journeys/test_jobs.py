@@ -167,6 +167,13 @@ def test_warm_children_serve_many_jobs_and_one_workspace(site):
     assert orjson.loads(site.bytes_of(ended(site, actors[1]).result)) == {"seen": 1}
 
 
+def test_the_records_of_a_job_move_while_it_runs(site, ada):
+    job = site.submit(ada, b'{"loops": 1}\n' * 50 + LONG, script="sleep")
+    wait_for(lambda: site.server.jobs.read(job.id, actor=ada).counts.records == 50)
+    site.server.jobs.cancel(job.id, actor=ada)
+    site.wait(ada, [job.id])
+
+
 def test_an_attempt_tells_what_it_cost(site, ada):
     job = ended(site, ada, b'{"loops": 2000000}\n', script="sleep")
     (attempt,) = site.server.jobs.attempts(job.id, actor=ada)

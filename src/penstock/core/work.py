@@ -5,7 +5,7 @@ A worker's round is one transaction: the ends of its last attempts with what fol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from penstock.core.access import Policy, WorkspaceId
 from penstock.core.jobs import (
     AttemptReport,
     BlobPointer,
+    Entry,
     EntryId,
     JobInput,
     JobOptions,
@@ -131,6 +132,19 @@ class Held:
 
     leases: tuple[Lease, ...]
     cancelled: frozenset[RunId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a worker has heard of attempts, besides their ends.
+
+    Attributes:
+        late: workspaces, and CPU seconds of theirs that were found after the attempts had ended.
+        done: attempts that run, and how many of their records are done, as far as a tenant's code says.
+    """
+
+    late: Sequence[tuple[WorkspaceId, float]] = ()
+    done: Sequence[tuple[Entry, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class Seat:
         self.leaves = False  # its zygote waits for its end
         self.pid: int | None = None
         self.runs = 0
+        self.records = 0  # of the request at hand
         self.seated_s = time.monotonic()
         self.end: dict[str, Any] | None = None
         self.ended = threading.Event()
@@ -119,9 +120,10 @@ class Children:
         self._keeper = threading.Thread(target=self._keep, name=f"keeper-{zygote.pid}", daemon=True)
         self._keeper.start()
 
-    def run(self, request: dict[str, Any], data: bytes = b"") -> Reply | Death:
-        """Give one request to a child and wait for its reply or its end."""
+    def run(self, request: dict[str, Any], data: bytes = b"", *, records: int = 0) -> Reply | Death:
+        """Give one request about so many records to a child and wait for its reply or its end."""
         seat = self.take()
+        seat.records = records
         try:
             return self.ask(seat, request, data)
         finally:
@@ -432,9 +434,10 @@ class Claim:
         self._seats: set[Seat] = set()
         self._lock = threading.Lock()
         self._stopped = False
+        self._done = 0
 
-    def run(self, request: dict[str, Any], data: bytes = b"") -> Reply | Death:
-        """Give one request to a child and wait for its reply or its end.
+    def run(self, request: dict[str, Any], data: bytes = b"", *, records: int = 0) -> Reply | Death:
+        """Give one request about so many records to a child and wait for its reply or its end.
 
         Raises:
             SandboxUnavailable: when it was stopped meanwhile, or no child is left.
@@ -443,8 +446,10 @@ class Claim:
         try:
             with self._lock:
                 self._require_going()
+                seat.records = records
                 self._seats.add(seat)
             reply = self._children.ask(seat, request, data)
+            self._done += records if isinstance(reply, Reply) else 0
         finally:
             with self._lock:
                 self._seats.discard(seat)
@@ -452,6 +457,11 @@ class Claim:
             self._children.give_back(seat)
         self._require_going()
         return reply
+
+    def records_done(self) -> int:
+        """Return how many records are done, of requests at hand as far as their children say: it may be a lie."""
+        with self._lock:
+            return self._done + sum(min(seat.output.mark().record, seat.records) for seat in self._seats)
 
     def stop(self) -> None:
         """End what runs for this user, and let nothing more begin."""

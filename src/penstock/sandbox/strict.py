@@ -182,7 +182,7 @@ class StrictScriptRunner:
             "rest": rest,
             "careful": careful,
         }
-        reply = self._children.run(request, chunk.payload)
+        reply = self._children.run(request, chunk.payload, records=chunk.records)
         if isinstance(reply, Death):
             detail = self._limit_words.get(reply.code, reply.detail)
             return ChunkDeath(

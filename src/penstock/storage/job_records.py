@@ -25,7 +25,7 @@ from penstock.core.jobs import (
     Webhook,
 )
 from penstock.core.plan import PlannedTask, RunId
-from penstock.database.schema import job_labels, jobs, runs, scripts, tasks, versions
+from penstock.database.schema import job_labels, jobs, runs, scripts, task_progress, tasks, versions
 from penstock.database.statements import Statement
 from penstock.storage.request_keys import bind_key
 
@@ -47,7 +47,9 @@ _INSERT_LABEL: Final = Statement(
 )
 _SELECT: Final = (
     "SELECT j.*, r.state, r.created_at, r.created_by, r.started_at, r.finished_at, r.cancel_asked_at, r.error,"
-    " t.parts, t.parts_done, s.name AS script_name, v.version AS version_number"
+    " t.parts, t.parts_done, s.name AS script_name, v.version AS version_number,"
+    " CASE WHEN r.state = 'running' THEN"
+    " (SELECT CAST(SUM(p.done) AS BIGINT) FROM task_progress p WHERE p.run = j.id) END AS records_begun"
     " FROM jobs j JOIN runs r ON r.id = j.id JOIN tasks t ON t.run = j.id AND t.name = 'script'"
     " JOIN scripts s ON s.id = j.script JOIN versions v ON v.id = j.version"
 )
@@ -71,6 +73,14 @@ _COLUMNS: Final = (
     tasks.c.parts_done,
     scripts.c.name.label("script_name"),
     versions.c.version.label("version_number"),
+    sqlalchemy.case(
+        (
+            runs.c.state == "running",
+            sqlalchemy.select(sqlalchemy.cast(sqlalchemy.func.sum(task_progress.c.done), sqlalchemy.BigInteger))
+            .where(task_progress.c.run == jobs.c.id)
+            .scalar_subquery(),
+        )
+    ).label("records_begun"),
 )
 _JOINED: Final = (
     jobs.join(runs, runs.c.id == jobs.c.id)
@@ -214,7 +224,7 @@ def _job(row: Any) -> Job:
         created_by=MemberId(row.created_by),
         started_at=row.started_at,
         finished_at=row.finished_at,
-        counts=Counts(**account["counts"]) if account else Counts(records=row.records_done),
+        counts=Counts(**account["counts"]) if account else Counts(records=row.records_done + (row.records_begun or 0)),
         causes=tuple(account.get("causes", ())),
         chunks=row.parts,
         chunks_done=row.parts_done,

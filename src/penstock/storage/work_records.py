@@ -11,7 +11,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Row
 
 from penstock.core.access import Policy, WorkspaceId
-from penstock.core.jobs import AttemptReport, BlobPointer, ScriptId, VersionId
+from penstock.core.jobs import AttemptReport, BlobPointer, Entry, ScriptId, VersionId
 from penstock.core.plan import RunId
 from penstock.core.work import Ended, Ending, Piece, PiecesDone, Work, WorkerState
 from penstock.database.schema import deliveries, parts, runs, tasks, workers, workspaces
@@ -44,6 +44,12 @@ _COUNT_PIECE: Final = Statement(
     "UPDATE tasks SET parts_done = parts_done + 1 WHERE run = :run RETURNING parts_done, spec"
 )
 _COUNT_RECORDS: Final = Statement("UPDATE jobs SET records_done = records_done + :records WHERE id = :run")
+_PUT_DONE: Final = Statement(
+    "INSERT INTO task_progress (run, task, number, workspace, done, unit, at)"
+    " VALUES (:run, :task, :number, :workspace, :done, 'records', :now)"
+    " ON CONFLICT (run, task, number) DO UPDATE SET done = excluded.done, at = excluded.at"
+)
+_FORGET_DONE: Final = Statement("DELETE FROM task_progress WHERE run = :run AND task = 'script' AND number = :number")
 _SPEC: Final = Statement("UPDATE tasks SET spec = :spec WHERE run = :run")
 _ADD_USAGE: Final = Statement(
     "INSERT INTO usage (workspace, day, cpu_s, jobs, records) VALUES (:workspace, :day, :cpu_s, :jobs, :records)"
@@ -140,6 +146,7 @@ class SqlWorkRecords:
         spec["failed"] = spec.get("failed", 0) + report.report["failed"]
         _SPEC.do(tx, {"run": work.run, "spec": orjson.dumps(spec).decode()})
         _COUNT_RECORDS.do(tx, {"run": work.run, "records": report.report["records"]})
+        _FORGET_DONE.do(tx, {"run": work.run, "number": number})
         return PiecesDone(counted.parts_done, spec["records"], spec["failed"])
 
     def begin_join(self, tx: Connection, run_id: RunId) -> bool:
@@ -159,6 +166,22 @@ class SqlWorkRecords:
         """Count what was used on a day."""
         values = {"workspace": workspace, "day": day, "cpu_s": cpu_s, "jobs": jobs, "records": records}
         _ADD_USAGE.do(tx, values)
+
+    def put_done(self, tx: Connection, done: Sequence[tuple[Entry, int]], *, now: float) -> None:
+        """Record how many of their records attempts have done that run."""
+        if done:
+            rows = [
+                {
+                    "run": entry.run,
+                    "task": entry.task,
+                    "number": entry.number,
+                    "workspace": entry.workspace,
+                    "done": records,
+                    "now": now,
+                }
+                for entry, records in done
+            ]
+            _PUT_DONE.do(tx, rows)
 
     def add_stored(self, tx: Connection, stored: Mapping[RunId, int]) -> None:
         """Count bytes that jobs have stored."""

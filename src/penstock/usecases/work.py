@@ -50,7 +50,7 @@ from penstock.core.ports import (
 from penstock.core.runs import TASK_PARTS, PipelineRun
 from penstock.core.scripts import ScriptVersion
 from penstock.core.versions import script_version
-from penstock.core.work import Assignment, Ended, Ending, Held, Message, Piece, Round, Ticked, WorkerState
+from penstock.core.work import Assignment, Ended, Ending, Held, Message, Piece, Round, Ticked, Told, WorkerState
 from penstock.core.work import Work as JobWork
 from penstock.execution.advance import (
     Step,
@@ -65,6 +65,7 @@ from penstock.usecases.usage import SCRIPT_PARTS, count_late, count_usage
 
 T = TypeVar("T")
 ENDED_BELL: Final = "ended"  # rung when jobs may have ended
+_NOTHING_TOLD: Final = Told()
 _VERSIONS_KEPT: Final = 256  # at most a MiB each
 _NOTHING: Final = JobInput(BlobPointer("", 0, ""))  # what a task reads, it finds itself
 
@@ -158,22 +159,22 @@ class Work:
         )
         return Round(self._assign(worker, taken) + tasks, tuple(refused))
 
-    def heartbeat(
-        self, worker: WorkerState, leases: Sequence[Lease], *, late: Sequence[tuple[WorkspaceId, float]] = ()
-    ) -> Held:
+    def heartbeat(self, worker: WorkerState, leases: Sequence[Lease], *, told: Told = _NOTHING_TOLD) -> Held:
         """Make leases last again, and say which are still held and which of their jobs are to end.
 
         Args:
             worker: whose they are.
             leases: what it holds.
-            late: workspaces and CPU seconds of theirs that were found after the attempts had ended.
+            told: what it has heard of them besides.
         """
 
         def beat(tx: Any) -> Held:
             now = self.clock()
             self.records.put_worker(tx, worker, now=now)
-            count_late(self.records, tx, late, now=now)
+            count_late(self.records, tx, told.late, now=now)
             held = self.queue.heartbeat(tx, leases) if leases else []
+            kept = {lease.entry.id for lease in held}
+            self.records.put_done(tx, [each for each in told.done if each[0].id in kept], now=now)
             return Held(tuple(held), self.records.cancelled(tx, list({lease.entry.run for lease in held})))
 
         return self.database.write(beat, durable=False)

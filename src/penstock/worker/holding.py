@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from penstock.core import limits
 from penstock.core.access import WorkspaceId
 from penstock.core.jobs import AttemptReport, EntryId, Lease
-from penstock.core.work import Assignment, Ended
+from penstock.core.work import Assignment, Ended, Told
 from penstock.worker.runners import Runner
 
 _WEIGHT: Final = 0.1  # of the newest attempt in the mean
@@ -26,6 +26,8 @@ class Holding:
         runner: who has it at hand; None while it waits here or has ended.
         ended: its end, until that is recorded.
         recalled: whether its runner was asked to give it back, unless it has begun.
+        done: how many records it has done, as far as is known.
+        told: the same, as it was given on last.
     """
 
     assignment: Assignment
@@ -34,6 +36,8 @@ class Holding:
     ended: Ended | None = None
     stopping: bool = False
     recalled: bool = False
+    done: int = 0
+    told: int = 0
 
     @property
     def lease(self) -> Lease:
@@ -81,9 +85,22 @@ class Holdings:
         with self._lock:
             return list(self._by_entry.values())
 
-    def take_late(self) -> list[tuple[WorkspaceId, float]]:
-        """Return the CPU seconds that have been told late and are not counted yet."""
-        return [self.late.popleft() for _ in range(len(self.late))]
+    def hear(self, header: Mapping[str, Any]) -> None:
+        """Keep what a runner says of what goes on."""
+        self.late.extend(header["late"].items())
+        for entry, token, records in header["done"]:
+            if (holding := self.find(EntryId(entry), token)) is not None:
+                holding.done = max(holding.done, records)  # a chunk that a record has killed begins anew
+
+    def take_told(self) -> Told:
+        """Return what has been heard and was not given on yet."""
+        late = [self.late.popleft() for _ in range(len(self.late))]
+        done = []
+        for holding in self.all():
+            if holding.done != holding.told:
+                holding.told = holding.done
+                done.append((holding.lease.entry, holding.told))
+        return Told(late, done)
 
     def drop(self, leases: Sequence[Lease]) -> None:
         """Forget leases."""

@@ -169,9 +169,14 @@ def ready_frame(*, level: str, error: Mapping[str, Any] | None = None) -> bytes:
     return frame({"say": "ready", "level": level, "error": error})
 
 
-def alive_frame(late: Mapping[WorkspaceId, float]) -> bytes:
-    """Return that a runner is alive, and CPU seconds of workspaces that were found after their attempts had ended."""
-    return frame({"say": "alive", "late": late})
+def alive_frame(late: Mapping[WorkspaceId, float], done: Iterable[tuple[EntryId, int, int]]) -> bytes:
+    """Return that a runner is alive.
+
+    Args:
+        late: CPU seconds of workspaces that were found after their attempts had ended.
+        done: how many records attempts have done that run, by entry and token.
+    """
+    return frame({"say": "alive", "late": late, "done": list(done)})
 
 
 def back_frame(entry: EntryId, token: int) -> bytes:

@@ -51,6 +51,9 @@ class PartSandbox(Sandbox, Protocol):
     def take_cpu_s(self) -> float:
         """Return the CPU time that was used, once, at the end."""
 
+    def records_done(self) -> int:
+        """Return how many records scripts have done."""
+
     def stop(self) -> None:
         """End what runs, and let nothing more begin."""
 
@@ -103,6 +106,7 @@ class Runner:
         self._guests: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._running: dict[tuple[EntryId, int], StopSign] = {}
+        self._sandboxes: dict[tuple[EntryId, int], PartSandbox] = {}  # of parts of jobs
         self._stopped: set[tuple[EntryId, int]] = set()
         self._held: dict[tuple[EntryId, int], float] = {}
         self._to_begin: set[tuple[EntryId, int]] = set()
@@ -215,6 +219,8 @@ class Runner:
         with self._lock:
             stop = StopSign(held_until_s=self._held.get(key, lease.expires_at), clock=self._clock)
             self._running[key] = stop
+            if lease.entry.part not in TASK_PARTS:  # those say themselves how far they are
+                self._sandboxes[key] = sandbox
             stopped = key in self._stopped
         try:
             if stopped:
@@ -230,6 +236,7 @@ class Runner:
         finally:
             with self._lock:
                 del self._running[key]
+                self._sandboxes.pop(key, None)
                 stopped = key in self._stopped
                 self._stopped.discard(key)
         if not stopped:
@@ -251,11 +258,17 @@ class Runner:
         if self._sending.acquire(blocking=False):
             try:
                 if self._writable.poll(0):
-                    self._channel.sendall(messages.alive_frame(self._parts.take_late()))
+                    self._channel.sendall(messages.alive_frame(self._parts.take_late(), self._done()))
             except OSError:  # the supervisor is gone, which is found next
                 pass
             finally:
                 self._sending.release()
+
+    def _done(self) -> list[tuple[EntryId, int, int]]:
+        with self._lock:
+            at_work = list(self._sandboxes.items())
+        told = [(entry, token, sandbox.records_done()) for (entry, token), sandbox in at_work]
+        return [each for each in told if each[2]]
 
     def _say(self, frame: bytes) -> None:
         with self._sending, contextlib.suppress(OSError):  # when the supervisor is gone, serve() ends

@@ -156,7 +156,7 @@ class Supervisor:
         elif header["say"] == "back":
             self._take_back(runner, EntryId(header["id"]), header["token"])
         elif header["say"] == "alive":
-            self.held.late.extend(header["late"].items())
+            self.held.hear(header)
         elif header["say"] == "ready":
             self._heed_ready(runner, header["level"], header["error"])
 
@@ -431,15 +431,15 @@ class Supervisor:
         """Keep leases alive, whatever else happens."""
         failing = False
         while not self._over.wait(limits.HEARTBEAT.value / 1000):
-            leases, late = self.held.leases(), self.held.take_late()
+            leases, told = self.held.leases(), self.held.take_told()
             busy, drains = places.busy(self.runners), self._draining_until_s is not None
             state = replace(
                 self.state, busy=busy, clock_ahead_s=self.clock_ahead_s, state="draining" if drains else "active"
             )
             try:
-                held = self.work.heartbeat(state, leases, late=late)
+                held = self.work.heartbeat(state, leases, told=told)
             except Exception as error:  # noqa: BLE001  # a worker loop: it goes on whatever happens
-                self.held.late.extend(late)
+                self.held.late.extend(told.late)
                 if not failing:
                     self.log.warning("heartbeat.failed", error=str(error), leases=len(leases))
                 failing = True

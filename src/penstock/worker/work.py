@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
-from penstock.core.access import WorkspaceId
 from penstock.core.jobs import Lease
-from penstock.core.work import Ended, Held, Round, WorkerState
+from penstock.core.work import Ended, Held, Round, Told, WorkerState
+
+_NOTHING: Final = Told()
 
 
 class Work(Protocol):
@@ -16,10 +17,8 @@ class Work(Protocol):
     def round(self, worker: str, ended: Sequence[Ended], *, count: int, guests: bool = False) -> Round:
         """Record ends and what follows from them, and take up to `count` new attempts, guests if it is to be those."""
 
-    def heartbeat(
-        self, worker: WorkerState, leases: Sequence[Lease], *, late: Sequence[tuple[WorkspaceId, float]] = ()
-    ) -> Held:
-        """Make leases last again, and say which are held and what is cancelled; count CPU seconds that come late."""
+    def heartbeat(self, worker: WorkerState, leases: Sequence[Lease], *, told: Told = _NOTHING) -> Held:
+        """Make leases last again, record what was told, and say which are held and what is cancelled."""
 
     def release(self, worker: str, leases: Sequence[Lease], *, reason: str) -> None:
         """Give leases back untried."""

@@ -170,6 +170,41 @@ def test_a_part_that_is_stopped_is_told_its_cpu_time(versions):
     assert part.take_cpu_s() > 0.05
 
 
+@pytest.mark.parametrize("tier", ["isolated", "warm"])
+def test_how_far_a_script_is_can_be_seen_while_it_runs(versions, tier):
+    source = b"def process(data):\n    while data['wait']: pass\n    return data\n# " + tier.encode()
+    part, version = versions.for_part("ws_1"), script(source, tier=tier)
+    lines = b'{"wait":false}\n' * 3 + b'{"wait":true}\n'
+    slow = Chunk("in", "ndjson", lines, 4, ((None, 1, 4, 1, 4),))
+    quick = Chunk("in", "ndjson", lines[:30], 2, ((None, 1, 2, 1, 2),))
+
+    def go_on_for_ever():
+        with part.open_script(version, parallel=1) as runner, contextlib.suppress(SandboxUnavailable):
+            for chunk in (quick, slow):
+                runner.run(chunk, seed=0, emit="ndjson", skip={})
+
+    thread = threading.Thread(target=go_on_for_ever)
+    thread.start()
+    wait_for(lambda: part.records_done() == 2 + 3)
+    part.stop()
+    thread.join()
+
+
+def test_a_script_that_claims_more_than_it_was_given_is_not_believed(versions):
+    source = f"{REACH}def process(data):\n    sys._getframe(1).f_locals['mark'][1] = 2**40\n    while True: pass\n"
+    part, version = versions.for_part("ws_1"), script(source.encode())
+
+    def go_on_for_ever():
+        with contextlib.suppress(SandboxUnavailable):
+            run_busy(part, version, 0.0)
+
+    thread = threading.Thread(target=go_on_for_ever)
+    thread.start()
+    wait_for(lambda: part.records_done() == 1)
+    part.stop()
+    thread.join()
+
+
 @pytest.mark.parametrize("ended_by", ["its end", "its pool's end"])
 def test_what_a_child_does_after_its_reply_is_its_workspaces_and_no_attempts(versions, ended_by):
     """It replies by itself, as tenant code does that has looked for its channel, and goes on."""

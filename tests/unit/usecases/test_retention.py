@@ -10,6 +10,7 @@ from penstock.access.quotas import SqlQuotas
 from penstock.core import limits
 from penstock.core.errors import BlobsUnavailable, NotFound
 from penstock.core.jobs import BlobPointer, JobFilter, JobInput, JobOptions, JobRequest, Webhook, small_blob
+from penstock.core.work import Told
 from penstock.database.schema import (
     attempts,
     audit_events,
@@ -20,6 +21,7 @@ from penstock.database.schema import (
     parts,
     runs,
     small_blobs,
+    task_progress,
     tasks,
     workers,
     workspaces,
@@ -30,7 +32,7 @@ from penstock.usecases.retention import Retention
 from tests.service import Service, account
 
 DAY_S = 86_400
-OF_A_JOB = (runs, tasks, jobs, job_labels, parts, attempts, deliveries)
+OF_A_JOB = (runs, tasks, task_progress, jobs, job_labels, parts, attempts, deliveries)
 COUNTER = itertools.count()
 
 
@@ -70,8 +72,10 @@ def carry_out(service, *, large=True):
     """Carry out what waits: a result, and dead letters, which are blobs or rows."""
     for assignment in service.round().assignments:
         made, small = {}, {}
+        lease = assignment.lease
+        service.work.heartbeat(service.state(), [lease], told=Told(done=[(lease.entry, 1)]))
         for name, data in (("output", b"r" * 10), ("dead_letters", b"d" * 5)):
-            key = f"{assignment.prefix}{assignment.lease.entry.id}-{assignment.lease.token}/{name}"
+            key = f"{assignment.prefix}{lease.entry.id}-{lease.token}/{name}"
             made[name] = service.store.put(key, data) if large else small_blob(key, data)
             if not large:
                 small[made[name].key] = data

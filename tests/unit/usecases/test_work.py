@@ -6,7 +6,7 @@ import pytest
 
 from penstock.core.access import Quotas
 from penstock.core.jobs import AttemptReport, BlobPointer, JobFilter, Webhook, small_blob
-from penstock.core.work import Ended
+from penstock.core.work import Ended, Told
 from penstock.database.schema import attempts, deliveries, queue_entries, usage, versions
 from tests.service import Service, account
 
@@ -78,7 +78,7 @@ def test_a_whole_job_ends_with_its_account_result_attempt_and_usage(service, act
 def test_cpu_time_that_comes_late_is_its_workspaces_and_no_attempts(service, actor):
     """A child may go on after its reply; its attempt may be recorded by then."""
     late = [(actor.workspace, 0.25), ("ws_other", 1.0), (actor.workspace, 0.5)]
-    service.work.heartbeat(service.state(), [], late=late)
+    service.work.heartbeat(service.state(), [], told=Told(late))
     with service.database.read() as tx:
         used = {row.workspace: (row.cpu_s, row.jobs, row.records) for row in tx.execute(usage.select())}
     assert used == {actor.workspace: (0.75, 0, 0), "ws_other": (1.0, 0, 0)}
@@ -199,6 +199,27 @@ def test_a_large_job_is_split_run_in_chunks_and_joined(service, actor):
     service.round(service.ended(join, report=account(30), output=BlobPointer("ws_1/result", 15, "")))
     done = _read(service, actor, job)
     assert (done.state, done.counts.records) == ("succeeded", 30)
+
+
+def test_the_records_of_a_job_move_while_its_chunks_run(service, actor):
+    job = service.submit_large(actor)
+    (split,) = service.round().assignments
+    first, second = service.round(service.ended(split, report=_chunks(0, 1))).assignments
+
+    def records(*done):
+        leases = [each.lease for each, _ in done]
+        service.work.heartbeat(service.state(), leases, told=Told(done=[(each.lease.entry, n) for each, n in done]))
+        (listed,) = service.jobs.list(JobFilter(), actor=actor)
+        assert listed.counts == _read(service, actor, job).counts
+        return listed.counts.records
+
+    assert records((first, 4)) == 4
+    assert records((first, 7), (second, 2)) == 9
+    service.round(service.ended(first, report=account(10)), count=0)
+    assert records((second, 3)) == 10 + 3
+    assert records((first, 8)) == 10 + 3, "its lease is gone"
+    (join,) = service.round(service.ended(second, report=account(10))).assignments
+    assert records((join, 0)) == 20
 
 
 def test_chunks_that_end_in_one_round_are_joined_once(service, actor):

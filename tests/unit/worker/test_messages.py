@@ -86,10 +86,10 @@ def test_a_report_arrives_as_it_was_sent():
 
 
 def test_what_is_not_complete_waits():
-    frame = messages.alive_frame({})
+    frame = messages.alive_frame({}, [])
     cutter = messages.Frames()
     assert list(cutter.feed(frame[:-1])) == []
-    assert list(cutter.feed(frame[-1:])) == [({"say": "alive", "late": {}}, b"")]
+    assert list(cutter.feed(frame[-1:])) == [({"say": "alive", "late": {}, "done": []}, b"")]
 
 
 def test_a_frame_longer_than_any_is_refused_before_it_is_read():

@@ -64,7 +64,7 @@ def test_it_says_first_what_its_sandbox_reaches(scene):
 
 def test_it_says_that_it_lives_while_nothing_else_is_to_be_said(scene):
     scene.hear()
-    assert scene.hear(alive=True)[0] == {"say": "alive", "late": {}}
+    assert scene.hear(alive=True)[0] == {"say": "alive", "late": {}, "done": []}
 
 
 def test_it_tells_with_that_what_was_used_after_an_attempt_had_ended(scene):

@@ -150,6 +150,17 @@ def test_cpu_time_that_a_runner_tells_late_is_counted_once_also_when_the_databas
     assert scene.work.late == [("ws_1", 0.5)]
 
 
+def test_how_far_an_attempt_is_goes_with_the_heartbeat_once_and_never_back(start):
+    scene = start()
+    (entry,) = scene.work.add(b"wait")
+    scene.begun()
+    (runner,) = scene.runners
+    for done in (20, 10, 30):
+        runner.parts.script.done[0] = done
+        wait_for(lambda: scene.work.done and scene.work.done[-1][1] >= done)  # noqa: B023  # it is waited for here
+    assert scene.work.done == [(entry, 20), (entry, 30)]
+
+
 def test_a_database_that_is_down_loses_nothing_and_refuses_nothing(start):
     scene = start()
     (entry,) = scene.work.add(b"wait")

@@ -18,7 +18,7 @@ from penstock.core.errors import DatabaseUnavailable, SandboxUnavailable
 from penstock.core.jobs import Entry, EntryId, JobInput, Lane, Lease, small_blob
 from penstock.core.plan import RunId
 from penstock.core.scripts import Chunk, ScriptVersion
-from penstock.core.work import Assignment, Ended, Held, Message, Round, WorkerState
+from penstock.core.work import Assignment, Ended, Held, Message, Round, Told, WorkerState
 from penstock.storage.blobs.memory import MemoryBlobs
 from penstock.storage.job_files import JobFiles
 from penstock.worker.runner import Runner as Inside
@@ -26,6 +26,7 @@ from penstock.worker.runners import Runner as Outside
 from tests.twins import TwinReader, TwinRunner, TwinSandbox, chunk_of
 
 SCRIPT = ScriptVersion("s.py", b"", "python", "std")
+_NOTHING_TOLD = Told()
 STATE = WorkerState("wrk_1", "host", 1, "active", 2, 0, "none", 0.0)
 
 
@@ -37,6 +38,7 @@ class PatientRunner(TwinRunner):
         self.going = threading.Event()
         self.stopped_ = threading.Event()
         self.begun = threading.Semaphore(0)
+        self.done = [0]  # shared by all that wait
 
     def run(self, chunk: Chunk, **options: Any) -> Any:
         """Return what the fates say, once nothing holds it up."""
@@ -60,6 +62,11 @@ class PatientSandbox(TwinSandbox):
         """Give the lines of the input."""
         lines = os.pread(file.fd, 2**20, 0).splitlines()
         return contextlib.nullcontext(TwinReader([chunk_of(*lines, name=file.name)]))
+
+    def records_done(self) -> int:
+        """Say what was put there."""
+        assert isinstance(self.runner, PatientRunner)
+        return self.runner.done[0]
 
     def take_cpu_s(self) -> float:
         """Say that it was a moment."""
@@ -107,7 +114,7 @@ class TwinParts:
     def sandbox(self, _workspace: WorkspaceId) -> PatientSandbox:
         """Return the sandbox of a part; each has a script of its own to stop."""
         runner = PatientRunner()
-        runner.going, runner.begun = self.script.going, self.script.begun
+        runner.going, runner.begun, runner.done = self.script.going, self.script.begun, self.script.done
         return PatientSandbox(runner)
 
     def take_late(self) -> Mapping[WorkspaceId, float]:
@@ -193,6 +200,7 @@ class TwinWork:
     cancelled: set[str] = field(default_factory=set)
     left: bool = False
     late: list[tuple[WorkspaceId, float]] = field(default_factory=list)
+    done: list[tuple[EntryId, int]] = field(default_factory=list)
     given: dict[EntryId, Assignment] = field(default_factory=dict)
     running: dict[EntryId, WorkspaceId] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -248,13 +256,12 @@ class TwinWork:
                 self.running[taken.lease.entry.id] = taken.lease.entry.workspace
             return Round(tuple(takeable), refused)
 
-    def heartbeat(
-        self, worker: WorkerState, leases: Sequence[Lease], *, late: Sequence[tuple[WorkspaceId, float]] = ()
-    ) -> Held:
+    def heartbeat(self, worker: WorkerState, leases: Sequence[Lease], *, told: Told = _NOTHING_TOLD) -> Held:
         """Say which leases are held."""
         with self._lock:
             self._require_up()
-            self.late += late
+            self.late += told.late
+            self.done += [(entry.id, records) for entry, records in told.done]
             self.beats.append((worker, len(leases)))
             until_s = time.time() + 60
             held = tuple(replace(lease, expires_at=until_s) for lease in leases if lease.entry.id not in self.lost)

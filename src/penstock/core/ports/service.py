@@ -283,6 +283,9 @@ class WorkRecords(Protocol):
     def add_usage(self, tx: Any, workspace: WorkspaceId, *, day: str, cpu_s: float, jobs: int, records: int) -> None:
         """Count what was used on a day."""
 
+    def put_done(self, tx: Any, done: Sequence[tuple[Entry, int]], *, now: float) -> None:
+        """Record how many of their records attempts have done that run."""
+
     def add_stored(self, tx: Any, stored: Mapping[RunId, int]) -> None:
         """Count bytes that jobs have stored."""
 
