@@ -26,7 +26,7 @@ from penstock.core.runs import (
     TaskProgress,
 )
 from penstock.core.tables import SnapshotId, TableName
-from penstock.database.schema import lake_pins, lake_writes
+from penstock.database.schema import lake_pins, lake_tables, lake_writes
 from penstock.storage.attempt_records import SqlAttemptRecords
 from penstock.storage.project_records import SqlProjectRecords
 from penstock.storage.run_records import SqlRunRecords
@@ -262,6 +262,14 @@ def test_a_project_has_one_active_revision_and_finds_one_by_part_of_its_hash(dat
                 PROJECTS.revision(tx, OURS, project, revision)
         with pytest.raises(NotFound):
             PROJECTS.revision(tx, THEIRS, "shop")
+
+
+def test_the_tables_that_other_projects_of_the_workspace_write_are_known(database):
+    rows = [(OURS, "raw.a", "shop"), (OURS, "raw.b", "outlet"), (THEIRS, "raw.c", "outlet")]
+    named = [{"workspace": of, "name": name, "project": by, "task": "land", "created_at": 1.0} for of, name, by in rows]
+    database.write(lambda tx: tx.execute(lake_tables.insert(), named))
+    with database.read() as tx:
+        assert PROJECTS.tables_of_others(tx, OURS, "shop") == {"raw.b": ("outlet", "land")}
 
 
 def test_schedules_keep_how_far_they_are_when_a_project_is_deployed_again(database):
