@@ -91,8 +91,9 @@ class Saying:
     def __init__(self, answer: bytes) -> None:
         self._answer = answer
 
-    def run(self, _request: dict[str, Any], _data: bytes) -> Reply | Death:
+    def run(self, _request: dict[str, Any], _data: bytes, *, records: int) -> Reply | Death:
         """Take the reply apart as real children's is."""
+        assert records == CHUNK.records
         children = object.__new__(Children)
         with mock.patch.object(children, "_kill", lambda _seat, code, *_: Death(code, "", SEAT.output.mark(), 0.0)):
             return children._reply(SEAT, self._answer)
