@@ -197,6 +197,22 @@ def test_a_part_that_begins_while_another_commits_takes_nothing_from_it(local):
     assert ids(local.rows()) == [1, 2, 3]
 
 
+def test_upkeep_of_a_table_that_a_run_is_making_just_now_finds_none_yet(local):
+    """It is in the records before it is in the catalog; that is no sign of a lost lake."""
+    parts = local.lake._parts
+    told = []
+
+    def step(name):
+        if name == "begin.recorded":
+            with pytest.raises(NotFound) as refused:
+                local.lake.maintain(WORKSPACE, ORDERS)
+            told.append(str(refused.value))
+
+    columns = columns_of_arrow(pa.table({"id": [1]}).schema)
+    IcebergLake(parts.database, parts.catalog, local.clock, step=step).begin(order("run_1", columns))
+    assert told == [f"there is no table {ORDERS}"]
+
+
 def test_parts_of_a_run_are_one_publication(local):
     for number in range(3):
         last = local.write("run_1", numbers(number), part=f"p{number}").snapshot

@@ -53,6 +53,23 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Here:
     return folder
 
 
+def test_a_task_is_done_for_each_file_of_a_connection(tmp_path: Path):
+    here = Here(tmp_path)
+    each = 'for_each: {files: "2026-*/*.ndjson", connection: here}, from: {connection: here, path: "${item}"}'
+    files = {name: text for name, text in FILES.items() if name == "penstock.yml"}
+    files["pipelines/land.yml"] = f"tasks:\n  land: {{kind: ingest, {each}, to: raw.orders}}\n"
+    for number in (1, 2, 3):
+        files[f"data/2026-0{number}/orders.ndjson"] = f'{{"id":{number}}}\n'
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    here.penstock("run")
+    (task,) = here.shown("status", "last")["tasks"]
+    assert (task["state"], task["items"]) == ("succeeded", 3)
+    told = here.penstock("query", "SELECT _source, id FROM raw.orders ORDER BY id", "--csv").out
+    assert told.splitlines()[1:] == [f"2026-0{number}/orders.ndjson,{number}" for number in (1, 2, 3)]
+
+
 def test_tables_are_described_queried_and_traced(shop: Here):
     assert [table["name"] for table in shop.shown("tables")] == ["marts.daily", "raw.orders", "raw.orders__rejected"]
     answer = shop.penstock("query", "FROM marts.daily", "--csv").out

@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final
@@ -52,8 +52,11 @@ class FilesConnector:
 
     def fetch(self, name: str, settings: FileSettings, wanted: FromFiles, ctx: PipelineContext, /) -> Iterator[Landed]:
         """Yield copies of the files that a pattern names and that were not taken yet."""
-        found = [] if ctx.files_folder is None else list(_local(ctx.files_folder, settings, wanted))
-        yield from take_new(found or _deployed(settings, wanted, ctx), wanted, ctx)
+        yield from take_new(_found(settings, wanted.path, ctx), wanted, ctx)
+
+    def list_files(self, name: str, settings: FileSettings, pattern: str, ctx: PipelineContext, /) -> list[str]:
+        """Return the names of the files that a pattern fits, taken or not."""
+        return [found.name for found in _found(settings, pattern, ctx)]
 
     def send(
         self,
@@ -91,11 +94,17 @@ class FilesConnector:
 CONNECTOR: Final = FilesConnector()
 
 
-def _local(folder: Path, settings: FileSettings, wanted: FromFiles) -> Iterator[Found]:
+def _found(settings: FileSettings, pattern: str, ctx: PipelineContext) -> Iterable[Found]:
+    """Return the files of the workspace's folder that match, or else those that were deployed."""
+    found = [] if ctx.files_folder is None else list(_local(ctx.files_folder, settings, pattern))
+    return found or _deployed(settings, pattern, ctx)
+
+
+def _local(folder: Path, settings: FileSettings, pattern: str) -> Iterator[Found]:
     """Yield the files of a folder that match, in the order of their names."""
     base = _inside(folder, PurePosixPath(settings.path))
     root = folder.resolve()
-    for path in sorted(base.glob(checked_pattern(wanted.path))):
+    for path in sorted(base.glob(checked_pattern(pattern))):
         if not path.is_file() or any(part.startswith(".") for part in path.relative_to(base).parts):
             continue
         status = path.stat()
@@ -109,10 +118,10 @@ def _local(folder: Path, settings: FileSettings, wanted: FromFiles) -> Iterator[
         )
 
 
-def _deployed(settings: FileSettings, wanted: FromFiles, ctx: PipelineContext) -> Iterator[Found]:
+def _deployed(settings: FileSettings, pattern: str, ctx: PipelineContext) -> Iterator[Found]:
     """Yield the files of the project's revision that match."""
     base = PurePosixPath(settings.path)
-    pattern = checked_pattern(wanted.path)
+    pattern = checked_pattern(pattern)
     for name in sorted(ctx.project.files):
         path = PurePosixPath(name)
         if not path.is_relative_to(base) or not matches(path.relative_to(base).as_posix(), pattern):

@@ -66,6 +66,11 @@ class S3Connector:
         with _bucket(name, settings, ctx) as bucket:
             yield from take_new(bucket.found(checked_pattern(wanted.path)), wanted, ctx)
 
+    def list_files(self, name: str, settings: S3Settings, pattern: str, ctx: PipelineContext, /) -> list[str]:
+        """Return the names of the objects that a pattern fits, taken or not."""
+        with _bucket(name, settings, ctx) as bucket:
+            return [found.name for found in bucket.found(checked_pattern(pattern))]
+
     def send(
         self,
         name: str,

@@ -7,7 +7,7 @@ from typing import Any
 
 from penstock.core import limits
 from penstock.core.errors import TaskFailed
-from penstock.core.ports import PipelineContext
+from penstock.core.ports import FileConnector, PipelineContext
 from penstock.core.tables import table_name
 
 
@@ -62,6 +62,5 @@ def _partitions(form: Mapping[str, Any], ctx: PipelineContext) -> list[Any]:
 
 def _files(form: Mapping[str, Any], ctx: PipelineContext) -> list[Any]:
     name = form["connection"]
-    connection = ctx.project.connections[name]
-    listed = ctx.connector(connection.kind).list_files(ctx.connection(name), form["files"], ctx)
-    return sorted(listed)
+    connector: FileConnector = ctx.connector(ctx.project.connections[name].kind)
+    return sorted(connector.list_files(name, ctx.connection(name), form["files"], ctx))

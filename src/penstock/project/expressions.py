@@ -35,7 +35,12 @@ def tables_of_items(form: Mapping[str, Any] | None) -> list[str]:
 
 
 def problems_of_expressions(
-    pipeline: Pipeline, project: Project, before: Mapping[TaskName, Collection[TaskName]], *, is_ordered: bool = True
+    pipeline: Pipeline,
+    project: Project,
+    before: Mapping[TaskName, Collection[TaskName]],
+    *,
+    with_files: Collection[str],
+    is_ordered: bool = True,
 ) -> Iterator[ProjectProblem]:
     """Yield what is wrong with the expressions of a pipeline's tasks.
 
@@ -43,6 +48,7 @@ def problems_of_expressions(
         pipeline: whose tasks.
         project: with its connections.
         before: the tasks that each waits for.
+        with_files: kinds of connections that can list files.
         is_ordered: whether all is known of what they wait for; else any of them may come before any other.
     """
     earlier = _Earlier(before)
@@ -53,7 +59,7 @@ def problems_of_expressions(
             problems = list(_condition(task, task.when, pipeline, names))
             wrong += len(problems)
             yield from problems
-        yield from _items(task, project)
+        yield from _items(task, project, with_files)
         yield from _templates(task, pipeline)
 
 
@@ -105,7 +111,7 @@ class _Names(Collection[TaskName]):
         return self.found.bit_count()
 
 
-def _items(task: Task, project: Project) -> Iterator[ProjectProblem]:
+def _items(task: Task, project: Project, with_files: Collection[str]) -> Iterator[ProjectProblem]:
     form = task.for_each
     if form is None:
         return
@@ -125,17 +131,26 @@ def _items(task: Task, project: Project) -> Iterator[ProjectProblem]:
             yield _problem(
                 task.place_of("for_each", name), f"for_each: {name!r} is not known here", nearest(name, valid)
             )
-    yield from _values(task, form) if kinds[0] == "values" else _texts(task, form, valid, project)
+    yield from _values(task, form) if kinds[0] == "values" else _texts(task, form, valid)
+    if "connection" in valid and isinstance(named := form.get("connection"), str):
+        yield from _connection(task, named, project, with_files)
 
 
-def _texts(task: Task, form: Mapping[str, Any], valid: tuple[str, ...], project: Project) -> Iterator[ProjectProblem]:
+def _texts(task: Task, form: Mapping[str, Any], valid: tuple[str, ...]) -> Iterator[ProjectProblem]:
     for name in valid:
         value, place = form.get(name), task.place_of("for_each", name)
         if name in form and (not isinstance(value, str) or not value):
             yield _problem(place, f"for_each: {name}: {str(value)[:80]!r} is not text", "Write text.")
-        elif name == "connection" and isinstance(value, str) and value not in project.connections:
-            words = f"for_each: there is no connection {value!r}"
-            yield _problem(place, words, nearest(value, project.connections))
+
+
+def _connection(task: Task, name: str, project: Project, with_files: Collection[str]) -> Iterator[ProjectProblem]:
+    place = task.place_of("for_each", "connection")
+    found = project.connections.get(name)
+    if found is None:
+        yield _problem(place, f"for_each: there is no connection {name!r}", nearest(name, project.connections))
+    elif found.kind not in with_files:
+        words = f"for_each: the connection {name!r} is of the kind {found.kind}: it has no files"
+        yield _problem(place, words, f"Name one of the kinds {' and '.join(sorted(with_files))}.")
 
 
 def _values(task: Task, form: Mapping[str, Any]) -> Iterator[ProjectProblem]:

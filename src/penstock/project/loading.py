@@ -285,11 +285,14 @@ class _Loading:
                         self._extend(self.kinds[task.kind].problems(task, project))
         self.problems += _shared_tables(project)
         unsure = {name for name, _ in self.incomplete}
+        with_files = [name for name, kind in self.connection_kinds.items() if hasattr(kind, "list_files")]
         for pipeline in project.pipelines.values():
             self.problems += _cycles(pipeline)
             before = predecessors(pipeline)
             is_ordered = pipeline.name not in unsure
-            self.problems += problems_of_expressions(pipeline, project, before, is_ordered=is_ordered)
+            self.problems += problems_of_expressions(
+                pipeline, project, before, with_files=with_files, is_ordered=is_ordered
+            )
 
     def _extend(self, found: Iterable[ProjectProblem]) -> None:
         """Add problems one by one, so that those before an error stay."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from typing import Any
 
 import httpx
 import orjson
@@ -14,7 +15,7 @@ from penstock.core.errors import DestinationUnavailable, EgressRefused, InputNot
 from penstock.sandbox.strict import StrictSandbox
 from tests.pipelines import pipeline_context
 
-S3 = connectors()["s3"]
+S3: Any = connectors()["s3"]  # it lists files besides
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,10 @@ def test_objects_are_written_and_read_once_by_patterns(bench, settings, tmp_path
         file.write_bytes(orjson.dumps({"id": number}) + b"\n")
         S3.send("lake", settings, S3.To(path=f"orders/2024/{number}.ndjson"), file, bench.ctx())
     S3.send("lake", settings, S3.To(path="orders/readme.txt", format="ndjson"), file, bench.ctx())
+    assert S3.list_files("lake", settings, "orders/**/*.ndjson", bench.ctx()) == [
+        "orders/2024/1.ndjson",
+        "orders/2024/2.ndjson",
+    ]
     wanted = S3.From(path="orders/**/*.ndjson")
     ctx = bench.ctx("land")
     landed = list(S3.fetch("lake", settings, wanted, ctx))

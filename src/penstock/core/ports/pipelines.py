@@ -440,6 +440,13 @@ class Connector(Protocol):
         """Send a file of the staging folder that an engine has written; return figures."""
 
 
+class FileConnector(Connector, Protocol):
+    """A kind of connection to files, which a task can be done for one by one."""
+
+    def list_files(self, name: str, settings: Any, pattern: str, ctx: PipelineContext, /) -> list[str]:
+        """Return the names of the files that a pattern fits, taken or not; `From.path` takes each of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Landed:
     """One file of raw data as it was received.

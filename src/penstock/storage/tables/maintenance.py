@@ -183,8 +183,8 @@ class Keeper:
         with self.parts.database.read() as tx:
             seen = journal.shown(tx, workspace, name)
         table = self.parts.catalog.load(workspace, name)
-        if table is None:
-            raise not_in_catalog(name)
+        if table is None:  # a run may be making it just now
+            raise journal.no_table(name) if seen is None else not_in_catalog(name)
         return table, seen
 
 
