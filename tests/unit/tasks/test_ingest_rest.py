@@ -1,6 +1,5 @@
 """Ingest from an HTTP API as a project says it: secrets stay secret, shapes change, duplicates and faults pass by."""
 
-
 import pytest
 
 from penstock.core.errors import SourceRefused
