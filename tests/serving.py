@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 import uvicorn
 
 from penstock.api.app import create_app
@@ -205,3 +207,12 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Serve for all tests of a file; each takes workspaces of its own where it matters."""
     with serve(tmp_path_factory.mktemp("served")) as running:
         yield running
+
+
+@pytest.fixture
+def log() -> Iterator[io.BytesIO]:
+    """Where the lines of the log go while the test runs."""
+    before, lines = structlog.get_config(), io.BytesIO()
+    structlog.configure(**{**before, "logger_factory": structlog.BytesLoggerFactory(lines)})
+    yield lines
+    structlog.configure(**before)

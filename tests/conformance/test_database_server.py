@@ -39,7 +39,8 @@ def test_a_transaction_that_loses_against_another_is_run_again(fresh_database):
 
     with ThreadPoolExecutor(2) as pool:
         tries = [pool.submit(cross, *order) for order in ("ab", "ba")]
-        assert sorted(each.result(timeout=30) for each in tries) == [1, 2]
+        least, most = sorted(each.result(timeout=30) for each in tries)
+    assert (least, most > 1) == (1, True)
     with database.read() as tx:
         assert set(tx.exec_driver_sql("SELECT data FROM small_blobs").scalars()) == {b"122"}
 

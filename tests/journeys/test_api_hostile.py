@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import io
 import socket
 import time
 from pathlib import Path
 
 import orjson
 import pytest
-import structlog
 
 from penstock.core import limits
 from penstock.core.access import Quotas
@@ -390,15 +388,6 @@ def test_a_bug_becomes_an_answer_without_details(api, http, monkeypatch):
     answer = http.get("/api/v1/jobs/job_1")
     assert "a row's value" not in answer.text
     problem_of(answer, status=500, code="bug")
-
-
-@pytest.fixture
-def log():
-    """Where the lines of the log go while the test runs."""
-    before, lines = structlog.get_config(), io.BytesIO()
-    structlog.configure(**{**before, "logger_factory": structlog.BytesLoggerFactory(lines)})
-    yield lines
-    structlog.configure(**before)
 
 
 def test_logs_hold_neither_bodies_nor_queries_nor_keys(api, tenant, http, log, capfd):

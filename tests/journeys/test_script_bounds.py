@@ -14,7 +14,7 @@ BOUND = 2
 BUSY = b"""
 def process(data):
     total = 0
-    for number in range(8_000_000):
+    for number in range(20_000_000):
         total += number
     return data
 """
@@ -26,6 +26,7 @@ def site(request, tmp_path, fresh_database_url):
     key = base64.b64encode(bytes(32)).decode()
     url = fresh_database_url(request.param)
     with open_site(tmp_path, PENSTOCK_DATABASE_URL=url, PENSTOCK_MASTER_KEY=key) as opened:
+        opened.start_worker(runners=4)
         yield opened
 
 
@@ -36,7 +37,6 @@ def test_no_more_of_a_script_run_at_once_than_it_may_and_others_go_on(site):
     scripts.bound("busy", running_max=BOUND, actor=ada)
     busy = [site.submit(ada, script="busy").id for _ in range(6)]
     others = [site.submit(ada).id for _ in range(6)]
-    site.start_worker(runners=4)
 
     def bounded():
         why = site.server.jobs.waiting(busy[-1], actor=ada)

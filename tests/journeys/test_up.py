@@ -154,8 +154,8 @@ def resumed_project(port: int) -> dict[str, str]:
         "pipelines/nightly.yml": """\
 tasks:
   first: {kind: sql, sql: "SELECT 4 AS n", to: marts.first}
-  land: {kind: ingest, from: {connection: shop, path: orders}, to: raw.orders, after: [first], retries: 0}
-  total: {kind: sql, sql: "SELECT sum(n) AS total FROM orders", from: {orders: raw.orders}, to: marts.total}
+  land: {kind: ingest, from: {connection: shop, path: orders}, to: raw.resumed, after: [first], retries: 0}
+  total: {kind: sql, sql: "SELECT sum(n) AS total FROM orders", from: {orders: raw.resumed}, to: marts.total}
 """,
     }
 

@@ -67,6 +67,7 @@ SCRIPT_CHANGES: dict[str, Any] = {
     "limits": ScriptLimits(cpu_s=1),
     "input_schema": "{}",
     "output_schema": "{}",
+    "limits_from": "scripts/other.yml",
 }
 
 
