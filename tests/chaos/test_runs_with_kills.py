@@ -124,10 +124,9 @@ def killed_in_turn(site, runs: Callable[[], Sequence[PipelineRun]], *, every_s: 
 @pytest.mark.timeout(1_200)
 def test_overlapping_back_fills_with_workers_killed_in_turn_end_as_one_after_the_other(site):
     actor, runs = site.actor(), site.server.runs
-    begun = []
     for first, last in ((1, DAYS - 1), (2, DAYS)):
         span = {"date_from": f"2026-01-{first:02d}", "date_to": f"2026-01-{last:02d}"}
-        begun.append(runs.backfill("shop", None, parallel=2, actor=actor, **span).id)
+        runs.backfill("shop", None, parallel=2, actor=actor, **span)
 
     def all_runs():
         return runs.list(RunFilter(limit=100), actor=actor)
@@ -135,9 +134,9 @@ def test_overlapping_back_fills_with_workers_killed_in_turn_end_as_one_after_the
     with Readers(site) as others:
         for kills in killed_in_turn(site, all_runs, every_s=4.0, kills_max=2 * DAYS):
             assert others.wrong == [], kills
-        failed = [run.error["code"] for run in all_runs() if run.state == "failed"]
-        assert set(failed) <= {"worker_lost"}, "a task whose workers were killed three times in a row is left"
-        for backfill in begun if failed else ():
+        failed = [run for run in all_runs() if run.state == "failed"]
+        assert {run.error["code"] for run in failed} <= {"worker_lost"}, "a task whose workers were killed three times"
+        for backfill in {run.backfill for run in failed}:
             runs.resume_backfill(backfill, actor=actor)
         for _ in killed_in_turn(site, all_runs, every_s=4.0, kills_max=0):
             assert others.wrong == [], kills
