@@ -127,3 +127,5 @@ def test_lists_reach_a_server_as_they_are(fresh_database):
     ask = Statement("SELECT :texts::text[], :numbers::bigint[], :times::float8[], :none::text[]")
     with database.read() as tx:
         assert ask.fetch(tx, given) == [tuple(given.values())]
+        with pytest.raises(sqlalchemy.exc.StatementError, match="a list of bytes cannot be sent"):
+            Statement("SELECT :data::bytea[]").fetch(tx, {"data": [b"1"]})

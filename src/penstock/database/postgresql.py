@@ -136,7 +136,11 @@ class _ListDumper(psycopg.adapt.Dumper):
 def _item(value: str | float | None) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return "NULL" if value is None else repr(value)
+    if value is None:
+        return "NULL"
+    if isinstance(value, int | float):
+        return repr(value)
+    raise TypeError(f"a list of {type(value).__name__} cannot be sent; only texts and numbers")
 
 
 def _prepare(connection: psycopg.Connection, _record: object) -> None:
